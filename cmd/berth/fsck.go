@@ -1,0 +1,60 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"berth/internal/config"
+	"berth/internal/fsck"
+	"berth/internal/server"
+
+	"github.com/spf13/cobra"
+)
+
+func fsckCommand(environ []string, io stdio) *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use:   "fsck",
+		Short: "Check that all bytes are there and whole",
+		Long: `Compare the database with the store: read and hash every object.
+
+The exit code is 1 if bytes are missing or damaged. Orphans (bytes that nothing
+refers to) and abandoned uploads are reported, but nothing is lost by them. The
+server must not be running.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := config.Load(cmd.Flags(), environ)
+			if err != nil {
+				return err
+			}
+			report, err := server.Fsck(cmd.Context(), c, progress(io))
+			if err != nil {
+				return err
+			}
+			if output == "json" {
+				err = json.NewEncoder(io.out).Encode(report)
+			} else {
+				err = report.Print(io.out)
+			}
+			if err == nil && report.Lost() > 0 {
+				err = exitCode(1)
+			}
+			return err
+		},
+	}
+	config.AddFlags(cmd.Flags())
+	addOutput(cmd, &output)
+	return cmd
+}
+
+// progress reports every few seconds how far a check has come.
+func progress(io stdio) func(*fsck.Report) {
+	next := time.Now().Add(2 * time.Second)
+	return func(r *fsck.Report) {
+		if now := time.Now(); now.After(next) {
+			next = now.Add(2 * time.Second)
+			fmt.Fprintf(io.err, "%d objects, %d MiB checked\n", r.Objects, r.Bytes>>20)
+		}
+	}
+}

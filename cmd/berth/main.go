@@ -1,0 +1,52 @@
+// Command berth is a container registry that speaks Amazon ECR's API.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, os.Args[1:], os.Environ(), stdio{os.Stdout, os.Stderr})
+	var code exitCode
+	switch {
+	case errors.As(err, &code):
+		os.Exit(int(code))
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "berth:", err)
+		os.Exit(1)
+	}
+}
+
+// stdio is where a command writes.
+type stdio struct{ out, err io.Writer }
+
+// exitCode ends the process with a code after the command has said why.
+type exitCode int
+
+func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
+
+// run runs the command that args name.
+func run(ctx context.Context, args, environ []string, io stdio) error {
+	root := &cobra.Command{
+		Use:           "berth",
+		Short:         "Amazon ECR that you run yourself",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(serveCommand(environ, io), devCommand(environ, io), envCommand(environ, io), fsckCommand(environ, io), versionCommand(io))
+	root.SetArgs(args)
+	root.SetOut(io.out)
+	root.SetErr(io.err)
+	return root.ExecuteContext(ctx)
+}

@@ -1,0 +1,145 @@
+// Package access says who is asking and decides whether they may.
+//
+// Every verb of every domain takes a [Caller] and asks [Authorizer.Decide]
+// before it does, or says, anything else.
+package access
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"berth/internal/fault"
+	"berth/internal/policy"
+)
+
+// Caller is the principal behind one request and what is known of the request
+// itself. The zero Caller is anonymous.
+type Caller struct {
+	Account     string     // the account the principal belongs to
+	ARN         string     // arn:aws:iam::123456789012:root
+	ID          string     // the principal's unique id; for an account's root, the account
+	AccessKeyID string     // the key that signed the request, or that the token was made with
+	Type        Type       // what kind of principal it is
+	SourceIP    netip.Addr // where the request came from, after trusted proxies
+	Secure      bool       // whether the request came over TLS
+	UserAgent   string     // as sent, cut to a bounded length
+	RequestID   string     // the id that the response, the log and the audit record share
+}
+
+// Type is the kind of a principal, as userIdentity.type in CloudTrail.
+type Type string
+
+// The kinds of principals.
+const (
+	Anonymous Type = ""
+	Root      Type = "Root"
+)
+
+// Request is one question: may this caller do this to that?
+type Request struct {
+	Caller   Caller
+	Action   string              // ecr:PutImage
+	Account  string              // the account that owns the resource
+	Resource string              // the ARN asked for, or "*"
+	Context  map[string][]string // condition keys and their values
+}
+
+// PolicySource knows which policies a principal carries.
+type PolicySource interface {
+	// Policies returns the policies of the caller as they are now. A principal
+	// that no longer exists has none.
+	Policies(ctx context.Context, c Caller) (Policies, error)
+}
+
+// Policies are the policies that a principal carries.
+type Policies struct {
+	// Administrator is true of an account's root: it may do everything that
+	// concerns its own account, and nothing elsewhere.
+	Administrator bool
+}
+
+// Authorizer decides requests. It is safe for concurrent use.
+type Authorizer struct {
+	// Source is where identity policies come from.
+	Source PolicySource
+	// Observe, if set, is told of every decision. It must be quick and safe for
+	// concurrent use.
+	Observe func(Request, error)
+}
+
+// Decide returns nil if the request is allowed, and AccessDeniedException if it
+// is not. Any other error means that no decision could be made; it must be
+// treated as a refusal.
+func (a *Authorizer) Decide(ctx context.Context, r Request) error {
+	err := a.decide(ctx, r)
+	if a.Observe != nil {
+		a.Observe(r, err)
+	}
+	return err
+}
+
+func (a *Authorizer) decide(ctx context.Context, r Request) error {
+	if r.Caller.Type == Anonymous {
+		return Denied(r)
+	}
+	p, err := a.Source.Policies(ctx, r.Caller)
+	if err != nil {
+		return err
+	}
+	if p.Administrator && r.Account == r.Caller.Account {
+		return nil
+	}
+	return Denied(r)
+}
+
+// Denied returns ECR's refusal of r.
+func Denied(r Request) *fault.Error {
+	who := r.Caller.ARN
+	if who == "" {
+		who = "anonymous"
+	}
+	return fault.New(fault.Denied, "AccessDeniedException",
+		"User: %s is not authorized to perform: %s on resource: %s because %s allows the %s action",
+		who, r.Action, r.Resource, missing(r), r.Action)
+}
+
+// missing names the kind of policy whose allow was wanting.
+func missing(r Request) string {
+	if r.Account != r.Caller.Account {
+		return "no resource-based policy"
+	}
+	return "no identity-based policy"
+}
+
+// Record is one call and what came of it, for the audit log.
+type Record struct {
+	Time       time.Time
+	Caller     Caller
+	Event      string // the API operation: PutImage
+	Service    string // the service that owns it: ecr
+	Account    string // the account that owns the resource
+	Region     string
+	Resource   string // the resource's ARN, "" if none
+	ReadOnly   bool
+	Parameters any    // the request's parameters without secrets and payloads; encoded as JSON
+	Error      string // the exception's name, "" if the call succeeded
+	Message    string // the exception's message
+}
+
+// RepositoryARN returns arn:aws:ecr:region:account:repository/name.
+func RepositoryARN(account, region, name string) string {
+	return policy.ARN{Partition: "aws", Service: "ecr", Region: region, Account: account, Resource: "repository/" + name}.String()
+}
+
+// Call is who makes an AWS API call, and in which region.
+type Call struct {
+	Caller
+	Region string
+}
+
+// Auditor takes the audit records of reads, of refused and of failed calls. It
+// must not block.
+type Auditor interface {
+	Record(Record)
+}

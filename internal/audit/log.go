@@ -1,0 +1,141 @@
+package audit
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"berth/internal/access"
+)
+
+// Store keeps batches. It is implemented by package metadata.
+type Store interface {
+	// Relaxed runs fn in a transaction that does not wait for the disk.
+	Relaxed(ctx context.Context, fn func(Tx) error) error
+}
+
+// Tx is a transaction that adds batches.
+type Tx interface {
+	AddBatch(Batch) error
+}
+
+// Batch is many records in one row.
+type Batch struct {
+	ID          string
+	First, Last time.Time
+	Records     int
+	Dropped     int64  // records that there was no room for, just before or among these
+	Content     []byte // gzip of JSON records, one to a line
+}
+
+const (
+	batchSize = 4096          // records that are stored at once
+	maxHeld   = 4 * batchSize // records that are held in memory; more are dropped and counted
+)
+
+// Log gathers records. It is safe for concurrent use.
+type Log struct {
+	store Store
+	log   *slog.Logger
+	full  chan struct{} // a batch is waiting
+
+	mu      sync.Mutex
+	held    []access.Record // guarded by mu
+	dropped int64           // since the last batch was taken; guarded by mu
+}
+
+// NewLog returns an empty Log.
+func NewLog(store Store, log *slog.Logger) *Log {
+	return &Log{store: store, log: log, full: make(chan struct{}, 1)}
+}
+
+// Record adds a record. It never waits: if too many are held already, the record
+// is dropped, and the next batch says so.
+func (l *Log) Record(r access.Record) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.held) >= maxHeld {
+		l.dropped++
+		return
+	}
+	l.held = append(l.held, r)
+	if len(l.held) == batchSize {
+		select {
+		case l.full <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Run stores batches, at least every second, until ctx ends; then it stores what
+// is left.
+func (l *Log) Run(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-l.full:
+		case <-ctx.Done():
+			l.flush(context.WithoutCancel(ctx))
+			return
+		}
+		l.flush(ctx)
+	}
+}
+
+func (l *Log) flush(ctx context.Context) {
+	if err := l.Flush(ctx); err != nil {
+		l.log.Error("audit records lost", "error", err)
+	}
+}
+
+// Flush stores all that is held.
+func (l *Log) Flush(ctx context.Context) error {
+	l.mu.Lock()
+	records, dropped := l.held, l.dropped
+	l.held, l.dropped = nil, 0
+	l.mu.Unlock()
+	if dropped > 0 {
+		l.log.Warn("audit records dropped", "dropped", dropped)
+	}
+	var errs []error
+	for len(records) > 0 {
+		n := min(len(records), batchSize)
+		b, err := newBatch(records[:n], dropped)
+		if err == nil {
+			err = l.store.Relaxed(ctx, func(tx Tx) error { return tx.AddBatch(b) })
+		}
+		errs = append(errs, err)
+		records, dropped = records[n:], 0
+	}
+	return errors.Join(errs...)
+}
+
+func newBatch(records []access.Record, dropped int64) (Batch, error) {
+	var buf bytes.Buffer
+	w, err := gzip.NewWriterLevel(&buf, gzip.BestSpeed)
+	if err != nil {
+		return Batch{}, err
+	}
+	for _, r := range records {
+		line, err := Marshal(NewID(), r)
+		if err != nil {
+			return Batch{}, err
+		}
+		if _, err := w.Write(append(line, '\n')); err != nil {
+			return Batch{}, err
+		}
+	}
+	if err := w.Close(); err != nil {
+		return Batch{}, err
+	}
+	return Batch{
+		ID: NewID(), First: records[0].Time, Last: records[len(records)-1].Time,
+		Records: len(records), Dropped: dropped, Content: buf.Bytes(),
+	}, nil
+}

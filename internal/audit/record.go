@@ -1,0 +1,73 @@
+// Package audit keeps the records of all calls in CloudTrail's shape.
+//
+// The record of a change is written in the change's own transaction. Records of
+// reads, of refusals and of failures are gathered in memory by [Log] and stored
+// many at a time; a loss of power or kill -9 may lose those of the last second.
+package audit
+
+import (
+	"encoding/json"
+	"time"
+
+	"berth/internal/access"
+
+	"github.com/google/uuid"
+)
+
+// event is a record as CloudTrail documents it, event version 1.08.
+type event struct {
+	EventVersion       string       `json:"eventVersion"`
+	UserIdentity       userIdentity `json:"userIdentity"`
+	EventTime          time.Time    `json:"eventTime"`
+	EventSource        string       `json:"eventSource"`
+	EventName          string       `json:"eventName"`
+	AWSRegion          string       `json:"awsRegion"`
+	SourceIPAddress    string       `json:"sourceIPAddress"`
+	UserAgent          string       `json:"userAgent"`
+	ErrorCode          string       `json:"errorCode,omitempty"`
+	ErrorMessage       string       `json:"errorMessage,omitempty"`
+	RequestParameters  any          `json:"requestParameters"`
+	RequestID          string       `json:"requestID"`
+	EventID            string       `json:"eventID"`
+	ReadOnly           bool         `json:"readOnly"`
+	Resources          []resource   `json:"resources,omitempty"`
+	EventType          string       `json:"eventType"`
+	RecipientAccountID string       `json:"recipientAccountId"`
+}
+
+type userIdentity struct {
+	Type        string `json:"type"`
+	PrincipalID string `json:"principalId,omitempty"`
+	ARN         string `json:"arn,omitempty"`
+	AccountID   string `json:"accountId,omitempty"`
+	AccessKeyID string `json:"accessKeyId,omitempty"`
+}
+
+type resource struct {
+	AccountID string `json:"accountId"`
+	ARN       string `json:"ARN"`
+}
+
+// Marshal returns the record as JSON with the id given.
+func Marshal(id string, r access.Record) ([]byte, error) {
+	who := string(r.Caller.Type)
+	if r.Caller.Type == access.Anonymous {
+		who = "Unknown"
+	}
+	e := event{
+		EventVersion: "1.08",
+		UserIdentity: userIdentity{who, r.Caller.ID, r.Caller.ARN, r.Caller.Account, r.Caller.AccessKeyID},
+		EventTime:    r.Time, EventSource: r.Service + ".amazonaws.com", EventName: r.Event, AWSRegion: r.Region,
+		SourceIPAddress: r.Caller.SourceIP.String(), UserAgent: r.Caller.UserAgent,
+		ErrorCode: r.Error, ErrorMessage: r.Message, RequestParameters: r.Parameters,
+		RequestID: r.Caller.RequestID, EventID: id, ReadOnly: r.ReadOnly,
+		EventType: "AwsApiCall", RecipientAccountID: r.Account,
+	}
+	if r.Resource != "" {
+		e.Resources = []resource{{r.Account, r.Resource}}
+	}
+	return json.Marshal(e)
+}
+
+// NewID returns an id for a record; ids sort by the time they were made.
+func NewID() string { return uuid.Must(uuid.NewV7()).String() }

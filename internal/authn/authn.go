@@ -1,0 +1,66 @@
+// Package authn finds out who is asking: it turns a signed AWS request or a
+// registry password into an [access.Caller].
+package authn
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"berth/internal/access"
+	"berth/internal/seal"
+)
+
+// Principals looks up principals. It is implemented by package identity.
+type Principals interface {
+	// Principal returns the principal that an access key belongs to, as it is
+	// now, with the key's secret, and whether there is one.
+	Principal(ctx context.Context, accessKeyID string) (access.Caller, string, bool)
+}
+
+// Options are what an Authenticator is made of. All are required but the clocks.
+type Options struct {
+	Principals Principals
+	Passwords  *seal.Key // seals registry passwords
+	// Source returns the address that a request came from and whether it came
+	// over TLS, after trusted proxies.
+	Source func(*http.Request) (netip.Addr, bool)
+	// RequestID returns the id of a request.
+	RequestID func(*http.Request) string
+	// Now says when passwords expire; time.Now if nil.
+	Now func() time.Time
+	// SignatureNow is the time that signatures are held against, which is the
+	// time that clients' clocks show; time.Now if nil.
+	SignatureNow func() time.Time
+}
+
+// Authenticator finds out who is asking. It is safe for concurrent use.
+type Authenticator struct {
+	o Options
+}
+
+// New returns an Authenticator.
+func New(o Options) *Authenticator {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.SignatureNow == nil {
+		o.SignatureNow = time.Now
+	}
+	return &Authenticator{o}
+}
+
+// maxUserAgent bounds what is kept of a User-Agent header, in bytes.
+const maxUserAgent = 256
+
+// describe adds what the request itself says about the caller.
+func (a *Authenticator) describe(c access.Caller, r *http.Request) access.Caller {
+	c.SourceIP, c.Secure = a.o.Source(r)
+	c.UserAgent = r.UserAgent()
+	if len(c.UserAgent) > maxUserAgent {
+		c.UserAgent = c.UserAgent[:maxUserAgent]
+	}
+	c.RequestID = a.o.RequestID(r)
+	return c
+}

@@ -1,0 +1,149 @@
+// Package ecr is the front for Amazon ECR's API: a method for each operation,
+// with the SDK's types, that calls one verb of package registry.
+package ecr
+
+import (
+	_ "embed"
+
+	"berth/internal/access"
+	"berth/internal/aws"
+	"berth/internal/registry"
+)
+
+//go:embed model.json
+var model []byte
+
+// Options are what a front is made of. All are required.
+type Options struct {
+	Registry *registry.Registry
+	Hosts    *registry.Hosts
+	// LinkURL returns the path and query of a download link.
+	LinkURL func(registry.Link) string
+}
+
+// API has the operations of Amazon ECR. It is safe for concurrent use.
+type API struct {
+	registry *registry.Registry
+	hosts    *registry.Hosts
+	linkURL  func(registry.Link) string
+}
+
+// New returns the API.
+func New(o Options) *API { return &API{o.Registry, o.Hosts, o.LinkURL} }
+
+// The greatest bodies, in bytes: a manifest of 4 MiB as an escaped string, and a
+// part of 20 MiB in base64.
+const (
+	maxPutImage   = 16 << 20
+	maxUploadPart = 29 << 20
+)
+
+// Service returns the table of all operations that the SDK has.
+func (a *API) Service() (aws.Service[access.Call], error) {
+	m, err := aws.ParseModel(model)
+	return aws.Service[access.Call]{
+		Name: "ecr", TargetPrefix: "AmazonEC2ContainerRegistry_V20150921", Model: m,
+		Operations: append([]aws.Operation[access.Call]{
+			aws.Op("BatchCheckLayerAvailability", a.BatchCheckLayerAvailability),
+			aws.Op("BatchDeleteImage", a.BatchDeleteImage),
+			aws.Op("BatchGetImage", a.BatchGetImage),
+			aws.Op("CompleteLayerUpload", a.CompleteLayerUpload),
+			aws.Op("CreateRepository", a.CreateRepository),
+			aws.Op("DeleteRepository", a.DeleteRepository),
+			aws.Op("DescribeImages", a.DescribeImages),
+			aws.Op("DescribeRepositories", a.DescribeRepositories),
+			aws.Op("GetAccountSetting", a.GetAccountSetting),
+			aws.Op("GetAuthorizationToken", a.GetAuthorizationToken),
+			aws.Op("GetDownloadUrlForLayer", a.GetDownloadUrlForLayer),
+			aws.Op("InitiateLayerUpload", a.InitiateLayerUpload),
+			aws.Op("ListImages", a.ListImages),
+			aws.Op("ListTagsForResource", a.ListTagsForResource),
+			aws.Op("PutAccountSetting", a.PutAccountSetting),
+			aws.Op("PutImage", a.PutImage).WithMaxBody(maxPutImage),
+			aws.Op("PutImageTagMutability", a.PutImageTagMutability),
+			aws.Op("TagResource", a.TagResource),
+			aws.Op("UntagResource", a.UntagResource),
+			aws.Op("UploadLayerPart", a.UploadLayerPart).WithMaxBody(maxUploadPart),
+		}, refused()...),
+	}, err
+}
+
+// refused are the operations that Berth does not have yet. To accept what they
+// configure and not to act on it would be worse.
+func refused() []aws.Operation[access.Call] {
+	var out []aws.Operation[access.Call]
+	for reason, names := range map[string][]string{
+		"lifecycle policies are not implemented yet": {
+			"DeleteLifecyclePolicy", "GetLifecyclePolicy", "GetLifecyclePolicyPreview", "PutLifecyclePolicy", "StartLifecyclePolicyPreview",
+		},
+		"only the root of an account has access so far; policies are not implemented yet": {
+			"DeleteRegistryPolicy", "DeleteRepositoryPolicy", "GetRegistryPolicy", "GetRepositoryPolicy", "PutRegistryPolicy", "SetRepositoryPolicy",
+		},
+		"scanning is not implemented yet": {
+			"BatchGetRepositoryScanningConfiguration", "DescribeImageScanFindings", "GetRegistryScanningConfiguration",
+			"PutImageScanningConfiguration", "PutRegistryScanningConfiguration", "StartImageScan",
+		},
+		"replication is not implemented yet": {
+			"DescribeImageReplicationStatus", "DescribeRegistry", "DescribeReplicationBackfillResults", "ListReplicationBackfills",
+			"PutReplicationConfiguration", "StartReplicationBackfill", "StopReplicationBackfill",
+		},
+		"the pull-through cache is not implemented yet": {
+			"CreatePullThroughCacheRule", "DeletePullThroughCacheRule", "DescribePullThroughCacheRules",
+			"UpdatePullThroughCacheRule", "ValidatePullThroughCacheRule",
+		},
+		"managed signing is not implemented yet": {
+			"DeleteSigningConfiguration", "DescribeImageSigningStatus", "GetSigningConfiguration", "PutSigningConfiguration",
+		},
+		"repository creation templates cannot be managed yet": {
+			"CreateRepositoryCreationTemplate", "DeleteRepositoryCreationTemplate", "DescribeRepositoryCreationTemplates",
+			"UpdateRepositoryCreationTemplate",
+		},
+		"pull times are not recorded yet":                                                          {"DeregisterPullTimeUpdateExclusion", "ListPullTimeUpdateExclusions", "RegisterPullTimeUpdateExclusion"},
+		"storage classes are not implemented yet":                                                  {"UpdateImageStorageClass"},
+		"use the referrers endpoint of the distribution API: the operation is not implemented yet": {"ListImageReferrers"},
+	} {
+		for _, name := range names {
+			out = append(out, aws.Operation[access.Call]{Name: name, Refused: reason})
+		}
+	}
+	return out
+}
+
+// registryOf returns the registry that a call is about: that of the account
+// given, else the caller's, in the region that the call was signed for.
+func registryOf(c access.Call, account *string) registry.ID {
+	if account == nil {
+		return registry.ID{Account: c.Account, Region: c.Region}
+	}
+	return registry.ID{Account: *account, Region: c.Region}
+}
+
+// refOf returns the repository that a call is about.
+func refOf(c access.Call, account, name *string) (registry.Ref, error) {
+	n, err := registry.ParseRepositoryName(value(name))
+	return registry.Ref{ID: registryOf(c, account), Name: n}, err
+}
+
+// value returns what a member holds, or the zero value if it is absent.
+func value[T any](p *T) T {
+	if p == nil {
+		return *new(T)
+	}
+	return *p
+}
+
+// optional returns a member that is absent if it is empty.
+func optional[T comparable](v T) *T {
+	if v == *new(T) {
+		return nil
+	}
+	return &v
+}
+
+// page returns the paging members of an input.
+func page(token *string, max *int32) registry.Page {
+	return registry.Page{Token: registry.NextToken(value(token)), Max: int(value(max))}
+}
+
+// nextToken returns the paging member of an output.
+func nextToken(t registry.NextToken) *string { return optional(string(t)) }

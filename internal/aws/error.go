@@ -1,0 +1,117 @@
+package aws
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"net/http"
+
+	"berth/internal/fault"
+)
+
+// The codes that this package itself answers with, in the words of the JSON
+// protocol.
+const (
+	codeSerialization    = "SerializationException"
+	codeUnknownOperation = "UnknownOperationException"
+	codeUnsupported      = "UnsupportedCommandException"
+	codeMissingToken     = "MissingAuthenticationTokenException"
+	codeInvalidSignature = "InvalidSignatureException"
+	codeTooLarge         = "RequestEntityTooLarge"
+	codeUnavailable      = "ServiceUnavailable"
+)
+
+// queryCodes has the codes that the Query protocol spells in its own way.
+var queryCodes = map[string]string{
+	codeSerialization:              "MalformedInput",
+	codeUnknownOperation:           "InvalidAction",
+	codeMissingToken:               "MissingAuthenticationToken",
+	codeInvalidSignature:           "SignatureDoesNotMatch",
+	"AccessDeniedException":        "AccessDenied",
+	"IncompleteSignatureException": "IncompleteSignature",
+	"ThrottlingException":          "Throttling",
+	"UnrecognizedClientException":  "InvalidClientTokenId",
+	"ValidationException":          "ValidationError",
+}
+
+// queryForbidden has the codes that the Query protocol answers with status 403.
+var queryForbidden = map[string]bool{
+	"AccessDenied":               true,
+	"ExpiredToken":               true,
+	"InvalidClientTokenId":       true,
+	"MissingAuthenticationToken": true,
+	"SignatureDoesNotMatch":      true,
+}
+
+// internalError is what clients see of a fault of ours.
+func internalError(code, requestID string) *fault.Error {
+	return fault.New(fault.Internal, code, "internal error (request id %s)", requestID)
+}
+
+// status returns the status of an error whatever the protocol: AWS answers 400
+// to all that the client can mend.
+func status(f *fault.Error) int {
+	switch {
+	case f.Kind == fault.Internal:
+		return http.StatusInternalServerError
+	case f.Kind == fault.Unavailable:
+		return http.StatusServiceUnavailable
+	case f.Code == codeTooLarge:
+		return http.StatusRequestEntityTooLarge
+	}
+	return http.StatusBadRequest
+}
+
+// A response is an answer in the form of a protocol.
+type response struct {
+	status      int
+	contentType string
+	errorType   string // the code of an error, in the JSON protocol
+	body        []byte
+}
+
+// The content types of answers.
+const (
+	jsonType = "application/x-amz-json-1.1"
+	xmlType  = "text/xml"
+)
+
+// jsonFailure renders an error as {"__type": code, "message": …} and the
+// members of the exception.
+func jsonFailure(f *fault.Error) response {
+	doc := make(map[string]any, len(f.Members)+2)
+	maps.Copy(doc, f.Members)
+	doc["__type"], doc["message"] = f.Code, f.Message
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(doc); err != nil { // a member that is no JSON
+		buf.Reset()
+		_ = enc.Encode(map[string]string{"__type": f.Code, "message": f.Message})
+	}
+	return response{status(f), jsonType, f.Code, bytes.TrimSuffix(buf.Bytes(), []byte("\n"))}
+}
+
+// xmlFailure renders an error as an <ErrorResponse>.
+func xmlFailure(f *fault.Error, namespace, requestID string) response {
+	code := f.Code
+	if c, ok := queryCodes[code]; ok {
+		code = c
+	}
+	st, blame := status(f), "Sender"
+	if st >= 500 {
+		blame = "Receiver"
+	} else if queryForbidden[code] {
+		st = http.StatusForbidden
+	}
+	var x xmlWriter
+	x.start("ErrorResponse", namespace)
+	x.start("Error", "")
+	x.leaf("Type", blame)
+	x.leaf("Code", code)
+	x.leaf("Message", f.Message)
+	x.end("Error")
+	x.leaf("RequestId", requestID)
+	x.end("ErrorResponse")
+	return response{st, xmlType, "", x.buf.Bytes()}
+}

@@ -1,0 +1,70 @@
+package blob
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"time"
+)
+
+// Errors that drivers return, possibly wrapped. Anything else is a fault of the
+// store underneath: the operation may be tried again unless it was a write to
+// an upload, which is then lost.
+var (
+	// ErrNotFound: there is no such object.
+	ErrNotFound = errors.New("object not found")
+	// ErrUploadLost: the upload is gone or holds fewer bytes than its state says.
+	ErrUploadLost = errors.New("upload lost")
+)
+
+// Reader reads one object. Seeking is free until the next Read.
+type Reader = io.ReadSeekCloser
+
+// Bucket is a driver: a flat store of objects under keys.
+//
+// An object is written once, in full, and is invisible until its upload is
+// finished; its key is never used again. All methods are safe for concurrent
+// use. An upload may be open only once at a time.
+type Bucket interface {
+	// Open returns a reader of the object, or ErrNotFound.
+	Open(ctx context.Context, key string) (Reader, error)
+	// Stat returns the object's size in bytes, or ErrNotFound.
+	Stat(ctx context.Context, key string) (int64, error)
+	// Upload opens the upload that will become the object key, so that size
+	// bytes of it are kept and the next Write goes after them. With size 0 the
+	// upload is started anew. Otherwise state is what Suspend returned when
+	// the upload had that size; the error is ErrUploadLost if it is not to be
+	// had any more.
+	Upload(ctx context.Context, key string, size int64, state []byte) (Writer, error)
+	// Delete removes the object, or the upload, of that key. To delete what is
+	// not there is no error.
+	Delete(ctx context.Context, key string) error
+	// List returns every object and every unfinished upload, in no order. It
+	// is for checks, not for serving requests.
+	List(ctx context.Context) iter.Seq2[Entry, error]
+}
+
+// Writer writes an upload, an object in the making. After an error from any method it must be
+// closed and deleted: what it holds is not known, and a sync that failed once
+// must not be believed when it later succeeds.
+type Writer interface {
+	// Write appends. The bytes may be lost until Suspend or Finish.
+	io.Writer
+	// Suspend makes all bytes written durable and returns what is needed to go
+	// on later, in this process or another.
+	Suspend() (state []byte, err error)
+	// Finish makes the object durable and then visible under its key.
+	Finish() error
+	// Close releases the upload without deleting it. Bytes since the last
+	// Suspend are lost. Close after Suspend or Finish does nothing.
+	Close() error
+}
+
+// Entry is one thing found in a bucket.
+type Entry struct {
+	Key      string
+	Size     int64
+	Finished bool      // an object, not an upload
+	ModTime  time.Time // of the last write
+}

@@ -1,0 +1,69 @@
+package dirbucket
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"berth/internal/blob"
+	"berth/internal/blob/buckettest"
+)
+
+func TestBucket(t *testing.T) {
+	t.Parallel()
+	buckettest.Run(t, func(t *testing.T) blob.Bucket {
+		b, err := Open(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = b.Close() })
+		return b
+	})
+}
+
+func TestReaderIsABareFile(t *testing.T) {
+	t.Parallel()
+	b, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	key := "000102030405060708090a0b0c0d0e0f"
+	w, err := b.Upload(t.Context(), key, 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Finish(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := b.Open(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, ok := r.(*os.File); !ok {
+		t.Errorf("Open returned a %T, want *os.File: the kernel cannot send anything else", r)
+	}
+}
+
+func TestLinksOutOfTheDirectoryAreNotFollowed(t *testing.T) {
+	t.Parallel()
+	outside := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(outside, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	b, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	key := "000102030405060708090a0b0c0d0e0f"
+	if err := os.Symlink(outside, filepath.Join(dir, "objects/00", key)); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := b.Open(t.Context(), key); err == nil {
+		_ = r.Close()
+		t.Error("Open followed a link out of the bucket")
+	}
+}

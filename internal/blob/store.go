@@ -1,0 +1,291 @@
+// Package blob keeps immutable bytes: it receives them in pieces, verifies
+// their digest, makes them durable and reads them back.
+//
+// [Store] is the concrete type that everybody uses; a [Bucket] underneath is a
+// small driver. Neither knows repositories. What a Store knows about bytes is
+// in the values that it returns, [Upload] and [Object]: callers keep those with
+// their facts, in a database.
+package blob
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// Inline is the greatest size of a blob, in bytes, that is kept in the database
+// beside its facts instead of in the bucket.
+const Inline = 64 << 10
+
+// bufferSize is what one upload in flight costs in memory.
+const bufferSize = 256 << 10
+
+// Errors of a Store.
+var (
+	// ErrDigest: the bytes do not have the digest that was claimed.
+	ErrDigest = errors.New("content does not match its digest")
+	// ErrDamaged: the object at rest is not what was stored.
+	ErrDamaged = errors.New("object is damaged")
+	// ErrPoisoned: a write failed, so that the upload's content is unknown. It
+	// must be abandoned.
+	ErrPoisoned = errors.New("upload failed while writing")
+)
+
+// FormatPlain is the format of an object whose bytes are stored as they are.
+const FormatPlain = 0
+
+// Object says where the bytes of one digest are.
+type Object struct {
+	Digest  digest.Digest
+	Size    int64
+	Format  int    // FormatPlain
+	Key     string // in the bucket; "" if Content holds the bytes
+	Content []byte // the bytes themselves, if there are at most Inline
+}
+
+// Upload is all that is known of an unfinished blob: any process that shares
+// the bucket can go on with it. The zero Upload is empty.
+type Upload struct {
+	Size    int64  // bytes received and durable
+	Hash    []byte // the SHA-256 state after Size bytes; nil while Content holds them
+	Content []byte // the bytes themselves, until there are more than Inline
+	Key     string // in the bucket; "" while Content holds the bytes
+	State   []byte // the driver's
+}
+
+// Store is a bucket with digests. It is safe for concurrent use.
+type Store struct {
+	bucket Bucket
+}
+
+// NewStore returns a Store over a bucket.
+func NewStore(b Bucket) *Store { return &Store{bucket: b} }
+
+// Append reads r to its end and adds what it reads to the upload. When it
+// returns, u describes the upload as it is durable now: with all that was read
+// if the error is nil, or one of r's; unchanged if the error is ErrUploadLost;
+// worthless if it is ErrPoisoned. An error of r is returned as it is.
+//
+// The memory used does not depend on the number of bytes. No two calls may work
+// on the same upload at once.
+func (s *Store) Append(ctx context.Context, u *Upload, r io.Reader) error {
+	if u.Key == "" {
+		content, err := io.ReadAll(io.LimitReader(r, Inline+1-int64(len(u.Content))))
+		u.Content = append(u.Content, content...)
+		u.Size = int64(len(u.Content))
+		if err != nil || len(u.Content) <= Inline {
+			return err
+		}
+	}
+	return s.appendToBucket(ctx, u, r)
+}
+
+func (s *Store) appendToBucket(ctx context.Context, u *Upload, r io.Reader) error {
+	next := *u
+	if next.Key == "" {
+		next = Upload{Key: newKey()}
+		r = io.MultiReader(bytes.NewReader(u.Content), r)
+	}
+	h, err := resumeHash(next.Hash)
+	if err != nil {
+		return err
+	}
+	up, err := s.bucket.Upload(ctx, next.Key, next.Size, next.State)
+	if err != nil {
+		return err
+	}
+	defer up.Close()
+
+	n, readErr, err := copyHashed(up, h, r)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrPoisoned, err)
+	}
+	next.Size += n
+	if next.State, err = up.Suspend(); err != nil {
+		return fmt.Errorf("%w: %w", ErrPoisoned, err)
+	}
+	if next.Hash, err = h.(encoding.BinaryMarshaler).MarshalBinary(); err != nil {
+		return fmt.Errorf("%w: %w", ErrPoisoned, err)
+	}
+	*u = next
+	return readErr
+}
+
+var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
+
+// copyHashed copies r to w and h. It tells r's errors from w's.
+func copyHashed(w io.Writer, h hash.Hash, r io.Reader) (n int64, readErr, writeErr error) {
+	buf := buffers.Get().(*[bufferSize]byte)
+	defer buffers.Put(buf)
+	for {
+		k, err := r.Read(buf[:])
+		if k > 0 {
+			if _, werr := w.Write(buf[:k]); werr != nil {
+				return n, nil, werr
+			}
+			h.Write(buf[:k])
+			n += int64(k)
+		}
+		if err == io.EOF {
+			return n, nil, nil
+		}
+		if err != nil {
+			return n, err, nil
+		}
+	}
+}
+
+func resumeHash(state []byte) (hash.Hash, error) {
+	h := sha256.New()
+	if state == nil {
+		return h, nil
+	}
+	if err := h.(encoding.BinaryUnmarshaler).UnmarshalBinary(state); err != nil {
+		return nil, fmt.Errorf("resume hash: %w", err)
+	}
+	return h, nil
+}
+
+// Finish turns the upload into an object of the digest want, durable under a
+// key of its own. It returns ErrDigest, and the upload stays as it is, if the
+// bytes have another digest. Nobody reaches the object until the caller has
+// recorded it; until then it is an orphan, which a crash may leave behind.
+func (s *Store) Finish(ctx context.Context, u Upload, want digest.Digest) (Object, error) {
+	o := Object{Digest: want, Size: u.Size, Key: u.Key, Content: u.Content}
+	if u.Key == "" {
+		if want.Algorithm().FromBytes(u.Content) != want {
+			return Object{}, ErrDigest
+		}
+		return o, nil
+	}
+	if want.Algorithm() == digest.SHA256 {
+		h, err := resumeHash(u.Hash)
+		if err != nil {
+			return Object{}, err
+		}
+		if hex.EncodeToString(h.Sum(nil)) != want.Encoded() {
+			return Object{}, ErrDigest
+		}
+	}
+	if err := s.finish(ctx, u); err != nil {
+		return Object{}, err
+	}
+	if want.Algorithm() == digest.SHA256 {
+		return o, nil
+	}
+	// Only a SHA-256 state is kept with an upload: another algorithm reads the
+	// bytes once more.
+	if err := s.Verify(ctx, o); err != nil {
+		_ = s.bucket.Delete(ctx, o.Key) // nobody knows the key: fsck finds what stays
+		if errors.Is(err, ErrDamaged) {
+			return Object{}, ErrDigest
+		}
+		return Object{}, err
+	}
+	return o, nil
+}
+
+func (s *Store) finish(ctx context.Context, u Upload) error {
+	up, err := s.bucket.Upload(ctx, u.Key, u.Size, u.State)
+	if err != nil {
+		return err
+	}
+	defer up.Close()
+	if err := up.Finish(); err != nil {
+		return fmt.Errorf("%w: %w", ErrPoisoned, err)
+	}
+	return nil
+}
+
+// Abandon removes what the upload holds in the bucket.
+func (s *Store) Abandon(ctx context.Context, u Upload) error {
+	if u.Key == "" {
+		return nil
+	}
+	return s.bucket.Delete(ctx, u.Key)
+}
+
+// Remove deletes the object's bytes from the bucket.
+func (s *Store) Remove(ctx context.Context, o Object) error {
+	if o.Key == "" {
+		return nil
+	}
+	return s.bucket.Delete(ctx, o.Key)
+}
+
+// Open returns a reader of the object's bytes. It returns ErrNotFound if they
+// are gone and ErrDamaged if there are more or fewer than there should be. A
+// plain object in a directory is returned as a bare *os.File, so that the
+// kernel can send it.
+func (s *Store) Open(ctx context.Context, o Object) (Reader, error) {
+	if o.Format != FormatPlain {
+		return nil, fmt.Errorf("%w: unknown format %d", ErrDamaged, o.Format)
+	}
+	if o.Key == "" {
+		return memory{bytes.NewReader(o.Content)}, nil
+	}
+	r, err := s.bucket.Open(ctx, o.Key)
+	if err != nil {
+		return nil, err
+	}
+	size, err := r.Seek(0, io.SeekEnd)
+	if err == nil {
+		_, err = r.Seek(0, io.SeekStart)
+	}
+	if err == nil && size != o.Size {
+		err = fmt.Errorf("%w: %d bytes instead of %d", ErrDamaged, size, o.Size)
+	}
+	if err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
+type memory struct{ *bytes.Reader }
+
+func (memory) Close() error { return nil }
+
+// Verify reads the object and compares its digest. It returns ErrDamaged, or
+// ErrNotFound, if it is not whole.
+func (s *Store) Verify(ctx context.Context, o Object) error {
+	r, err := s.Open(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	h := newHash(o.Digest.Algorithm())
+	if _, readErr, _ := copyHashed(io.Discard, h, r); readErr != nil {
+		return readErr
+	}
+	if hex.EncodeToString(h.Sum(nil)) != o.Digest.Encoded() {
+		return fmt.Errorf("%w: content has another digest", ErrDamaged)
+	}
+	return nil
+}
+
+func newHash(a digest.Algorithm) hash.Hash {
+	if a == digest.SHA512 {
+		return sha512.New()
+	}
+	return sha256.New()
+}
+
+// newKey returns a key that was never used: 128 random bits in hexadecimal.
+// Keys say nothing of the content, so that deleting an old object can never hit
+// a new push of the same digest.
+func newKey() string {
+	var b [16]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}

@@ -1,0 +1,189 @@
+// Package config is the configuration of a Berth server: one struct, read from
+// a file, the environment and flags, each overriding the one before.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// Config is all that a server can be told. A field's key is its name in the
+// configuration file; as a flag it is --key, in the environment BERTH_KEY in
+// upper case with underscores. Secrets have no flag: other users can see those.
+type Config struct {
+	Data                string   `key:"data" default:"data" help:"directory that holds the database, the layers and the keys"`
+	Listen              string   `key:"listen" default:"127.0.0.1:5000" help:"address to serve on"`
+	AdminListen         string   `key:"admin-listen" help:"address to serve metrics on, at /metrics; none if empty"`
+	URL                 string   `key:"url" help:"where clients reach the server (default: made from the listen address)"`
+	Domain              string   `key:"domain" help:"domain whose subdomains are the registries: <account>.dkr.ecr.<region>.<domain>"`
+	Account             string   `key:"account" default:"123456789012" help:"id of the default account"`
+	Region              string   `key:"region" default:"us-east-1" help:"the default region"`
+	Database            string   `key:"database" help:"postgres:// URL of the database (default: SQLite in the data directory)" secret:"true" flag:"true"`
+	TLSCert             string   `key:"tls-cert" help:"file with the certificate chain to serve TLS with; read again on SIGHUP"`
+	TLSKey              string   `key:"tls-key" help:"file with the certificate's key"`
+	InsecureHTTP        bool     `key:"insecure-http" help:"serve without TLS on an address that is not loopback"`
+	TrustedProxies      []string `key:"trusted-proxies" help:"networks (CIDR) of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed"`
+	LogLevel            string   `key:"log-level" default:"info" help:"debug, info, warn or error"`
+	LogFormat           string   `key:"log-format" default:"text" help:"text or json"`
+	ImmutableRepush     string   `key:"immutable-repush" default:"refuse" help:"push of an immutable tag with the same content: refuse, as ECR does, or accept"`
+	MasterKey           string   `key:"master-key" help:"the key that all others derive from: 32 bytes in hex or base64" secret:"true"`
+	MasterKeyFile       string   `key:"master-key-file" help:"file that holds the master key (default: made in the data directory)"`
+	RootAccessKeyID     string   `key:"root-access-key-id" help:"access key id of the default account's root (default: made in the data directory)"`
+	RootSecretAccessKey string   `key:"root-secret-access-key" help:"the secret that goes with it" secret:"true"`
+}
+
+// option is one field of a Config and what its tags say.
+type option struct {
+	key, help, standard string
+	flag                bool // may be given on the command line
+	value               reflect.Value
+}
+
+// options returns the fields of c in order.
+func (c *Config) options() []option {
+	v := reflect.ValueOf(c).Elem()
+	var out []option
+	for i := range v.NumField() {
+		tag := v.Type().Field(i).Tag
+		out = append(out, option{
+			key: tag.Get("key"), help: tag.Get("help"), standard: tag.Get("default"),
+			flag: tag.Get("secret") == "" || tag.Get("flag") != "", value: v.Field(i),
+		})
+	}
+	return out
+}
+
+// variable is the option's name in the environment.
+func (o option) variable() string {
+	return "BERTH_" + strings.ToUpper(strings.ReplaceAll(o.key, "-", "_"))
+}
+
+// set reads the option from text. A list is separated by commas.
+func (o option) set(text string) error {
+	switch o.value.Kind() {
+	case reflect.Bool:
+		b, err := strconv.ParseBool(text)
+		if err != nil {
+			return fmt.Errorf("%s is neither true nor false", o.key)
+		}
+		o.value.SetBool(b)
+	case reflect.Slice:
+		var list []string
+		for s := range strings.SplitSeq(text, ",") {
+			if s = strings.TrimSpace(s); s != "" {
+				list = append(list, s)
+			}
+		}
+		o.value.Set(reflect.ValueOf(list))
+	default:
+		o.value.SetString(text)
+	}
+	return nil
+}
+
+var (
+	accountRegexp = regexp.MustCompile(`\A[0-9]{12}\z`)
+	regionRegexp  = regexp.MustCompile(`\A[a-z]{2}(-[a-z]+)+-[0-9]{1,2}\z`)
+	domainRegexp  = regexp.MustCompile(`\A([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]*[a-z0-9])?\z`)
+)
+
+// Validate returns all that is wrong with the configuration, each with what to
+// do about it.
+func (c *Config) Validate() error {
+	var errs []error
+	bad := func(cond bool, format string, args ...any) {
+		if cond {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	bad(c.Data == "", "data: name a directory")
+	bad(!accountRegexp.MatchString(c.Account), "account: %q is not an account id of twelve digits", c.Account)
+	bad(!regionRegexp.MatchString(c.Region), "region: %q is not a region such as us-east-1", c.Region)
+	bad(c.Domain != "" && !domainRegexp.MatchString(c.Domain), "domain: %q is not a domain name in lower case", c.Domain)
+	bad((c.TLSCert == "") != (c.TLSKey == ""), "tls-cert and tls-key: give both or neither")
+	bad(c.LogFormat != "text" && c.LogFormat != "json", "log-format: %q is neither text nor json", c.LogFormat)
+	bad(c.ImmutableRepush != "refuse" && c.ImmutableRepush != "accept", "immutable-repush: %q is neither refuse nor accept", c.ImmutableRepush)
+	bad(c.MasterKey != "" && c.MasterKeyFile != "", "master-key and master-key-file: give one of them")
+	bad((c.RootAccessKeyID == "") != (c.RootSecretAccessKey == ""), "root-access-key-id and root-secret-access-key: give both or neither")
+	bad(c.RootSecretAccessKey != "" && len(c.RootSecretAccessKey) < 16, "root-secret-access-key: at least 16 characters")
+	if _, err := c.Proxies(); err != nil {
+		errs = append(errs, err)
+	}
+	errs = append(errs, c.validateListen(), c.validateDatabase())
+	if _, err := c.PublicURL(); err != nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Config) validateListen() error {
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %q is not HOST:PORT", c.Listen)
+	}
+	if c.TLSCert != "" || c.InsecureHTTP || isLoopback(host) {
+		return nil
+	}
+	return fmt.Errorf("listen: %s is reachable from other machines: give --tls-cert and --tls-key, or --insecure-http if something in front of berth speaks TLS", c.Listen)
+}
+
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+func (c *Config) validateDatabase() error {
+	if c.Database == "" {
+		return nil
+	}
+	if !strings.HasPrefix(c.Database, "postgres://") && !strings.HasPrefix(c.Database, "postgresql://") {
+		return errors.New("database: give a URL that begins with postgres://, or nothing for SQLite")
+	}
+	if c.MasterKey == "" && c.MasterKeyFile == "" {
+		return errors.New("database: with PostgreSQL every replica needs the same master key: give BERTH_MASTER_KEY or --master-key-file")
+	}
+	if c.RootAccessKeyID == "" {
+		return errors.New("database: with PostgreSQL every replica needs the same root key: give BERTH_ROOT_ACCESS_KEY_ID and BERTH_ROOT_SECRET_ACCESS_KEY")
+	}
+	return nil
+}
+
+// PublicURL returns where clients reach the server: scheme and host, no path.
+func (c *Config) PublicURL() (*url.URL, error) {
+	if c.URL == "" {
+		return &url.URL{Scheme: c.scheme(), Host: c.Listen}, nil
+	}
+	u, err := url.Parse(c.URL)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" ||
+		strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil {
+		return nil, fmt.Errorf("url: %q is not http(s)://HOST[:PORT]", c.URL)
+	}
+	return &url.URL{Scheme: u.Scheme, Host: u.Host}, nil
+}
+
+func (c *Config) scheme() string {
+	if c.TLSCert != "" {
+		return "https"
+	}
+	return "http"
+}
+
+// Proxies returns the networks whose forwarded headers are believed.
+func (c *Config) Proxies() ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for _, s := range c.TrustedProxies {
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			return nil, fmt.Errorf("trusted-proxies: %q is not a network such as 10.0.0.0/8", s)
+		}
+		out = append(out, p.Masked())
+	}
+	return out, nil
+}

@@ -1,0 +1,108 @@
+// Package fault is the one typed error that crosses package borders in Berth.
+//
+// A domain verb that refuses a request returns an [*Error]; a front renders it
+// in the shape of its protocol. Every other error is internal: the client
+// learns nothing of it but the request id, the log has it all.
+package fault
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Kind says in general terms why a request failed. Fronts map Kinds to status
+// codes where the Code alone does not decide.
+type Kind int
+
+// The kinds of failure.
+const (
+	Internal        Kind = iota // a fault of ours; never shown to clients
+	Invalid                     // the request is malformed or breaks a rule about its form
+	Unauthenticated             // nobody, or nobody we know, is asking
+	Denied                      // somebody is asking who may not
+	NotFound                    // the thing does not exist, or must look as if
+	Exists                      // the thing exists already
+	Conflict                    // the state of the thing forbids it
+	TooLarge                    // a size limit of the protocol is passed
+	OutOfRange                  // bytes were sent or asked for outside the valid range
+	Exhausted                   // a quota is used up
+	Throttled                   // too many requests; try again later
+	Unsupported                 // Berth does not do this
+	Unavailable                 // something Berth needs is away; try again later
+)
+
+var kindNames = [...]string{
+	"internal", "invalid", "unauthenticated", "denied", "not found", "exists", "conflict",
+	"too large", "out of range", "exhausted", "throttled", "unsupported", "unavailable",
+}
+
+// String returns the kind in words.
+func (k Kind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return fmt.Sprintf("kind %d", int(k))
+}
+
+// Error is a failure that a client may see.
+//
+// Code is the name of the AWS exception, without a namespace. Message is
+// written for the client: it never holds secrets, SQL or paths. Members are
+// further members of the exception's document, such as InvalidLayerPartException's
+// lastValidByteReceived. Err is the cause, for the log only.
+type Error struct {
+	Kind    Kind
+	Code    string
+	Message string
+	Members map[string]any
+	Err     error
+}
+
+// New returns an Error without a cause. The message is formatted as by
+// [fmt.Sprintf].
+func New(kind Kind, code, format string, args ...any) *Error {
+	msg := format
+	if len(args) > 0 {
+		msg = fmt.Sprintf(format, args...)
+	}
+	return &Error{Kind: kind, Code: code, Message: msg}
+}
+
+// Error returns code, message and cause on one line, for the log.
+func (e *Error) Error() string {
+	if e.Err != nil {
+		return e.Code + ": " + e.Message + ": " + e.Err.Error()
+	}
+	return e.Code + ": " + e.Message
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// As returns the Error in err's chain, if there is one.
+func As(err error) (*Error, bool) {
+	var e *Error
+	ok := errors.As(err, &e)
+	return e, ok
+}
+
+// KindOf returns the kind of err: [Internal] for any error that is not an
+// Error. It must not be called with nil.
+func KindOf(err error) Kind {
+	if e, ok := As(err); ok {
+		return e.Kind
+	}
+	return Internal
+}
+
+// CodeOf returns the AWS exception that err stands for: "ServerException" for
+// any error that is not an [Error], "" for nil.
+func CodeOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	if e, ok := As(err); ok {
+		return e.Code
+	}
+	return "ServerException"
+}

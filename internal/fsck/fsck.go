@@ -1,0 +1,211 @@
+// Package fsck compares facts with bytes: every object that the database knows
+// must be in the bucket, whole, with its digest; whatever else is in the bucket
+// is left over.
+package fsck
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"berth/internal/blob"
+)
+
+// Object is an object that the database knows.
+type Object struct {
+	UID string
+	blob.Object
+}
+
+// Upload is an unfinished upload that the database knows.
+type Upload struct {
+	ID        string
+	Key       string // in the bucket; "" if it has none
+	CreatedAt time.Time
+}
+
+// Store reads facts. It is implemented by package metadata.
+type Store interface {
+	View(ctx context.Context, fn func(Tx) error) error
+}
+
+// Tx is a transaction that reads.
+type Tx interface {
+	// Objects returns at most limit objects whose UIDs come after one, in order.
+	Objects(after string, limit int) ([]Object, error)
+	// Uploads returns at most limit uploads whose ids come after one, in order.
+	Uploads(after string, limit int) ([]Upload, error)
+}
+
+// Problem is one thing that is not as it should be.
+type Problem struct {
+	Kind   string `json:"kind"` // missing, damaged, orphan or abandoned
+	Key    string `json:"key,omitempty"`
+	Digest string `json:"digest,omitempty"`
+	Detail string `json:"detail"`
+}
+
+// The kinds of problems. Only the first two mean that something is lost.
+const (
+	Missing   = "missing"   // bytes that should be there are not
+	Damaged   = "damaged"   // bytes are there but not those that were stored
+	Orphan    = "orphan"    // bytes are there that nothing refers to
+	Abandoned = "abandoned" // an upload that nobody has finished
+)
+
+// Report is what a check found.
+type Report struct {
+	Objects  int       `json:"objects"` // checked
+	Bytes    int64     `json:"bytes"`   // read
+	Uploads  int       `json:"uploads"`
+	Problems []Problem `json:"problems"`
+}
+
+// Lost returns how many objects are missing or damaged.
+func (r *Report) Lost() int {
+	n := 0
+	for _, p := range r.Problems {
+		if p.Kind == Missing || p.Kind == Damaged {
+			n++
+		}
+	}
+	return n
+}
+
+// Options are what a check works on. Progress, if not nil, is told now and then
+// how far it has come.
+type Options struct {
+	Store    Store
+	Bucket   blob.Bucket
+	Progress func(*Report)
+}
+
+// page is how many facts are read at once.
+const page = 500
+
+// Check reads and hashes every object. It changes nothing. Nobody else may use
+// the data meanwhile.
+func Check(ctx context.Context, o Options) (*Report, error) {
+	c := &check{Options: o, blobs: blob.NewStore(o.Bucket), known: map[string]bool{}, report: &Report{Problems: []Problem{}}}
+	for _, step := range []func(context.Context) error{c.objects, c.uploads, c.leftovers} {
+		if err := step(ctx); err != nil {
+			return c.report, err
+		}
+	}
+	return c.report, nil
+}
+
+type check struct {
+	Options
+	blobs  *blob.Store
+	known  map[string]bool // keys that facts refer to
+	report *Report
+}
+
+func (c *check) found(kind, key, digest, format string, args ...any) {
+	c.report.Problems = append(c.report.Problems, Problem{kind, key, digest, fmt.Sprintf(format, args...)})
+}
+
+func (c *check) objects(ctx context.Context) error {
+	for after := ""; ; {
+		var objects []Object
+		if err := c.Store.View(ctx, func(tx Tx) error {
+			var err error
+			objects, err = tx.Objects(after, page)
+			return err
+		}); err != nil {
+			return err
+		}
+		for _, o := range objects {
+			if err := c.object(ctx, o); err != nil {
+				return err
+			}
+		}
+		if len(objects) < page {
+			return nil
+		}
+		after = objects[len(objects)-1].UID
+	}
+}
+
+func (c *check) object(ctx context.Context, o Object) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if o.Key != "" {
+		c.known[o.Key] = true
+	}
+	switch err := c.blobs.Verify(ctx, o.Object); {
+	case errors.Is(err, blob.ErrNotFound):
+		c.found(Missing, o.Key, o.Digest.String(), "its %d bytes are not in the store", o.Size)
+	case errors.Is(err, blob.ErrDamaged):
+		c.found(Damaged, o.Key, o.Digest.String(), "%v", err)
+	case err != nil:
+		return fmt.Errorf("read %s: %w", o.Digest, err)
+	}
+	c.report.Objects++
+	c.report.Bytes += o.Size
+	if c.Progress != nil {
+		c.Progress(c.report)
+	}
+	return nil
+}
+
+func (c *check) uploads(ctx context.Context) error {
+	for after := ""; ; {
+		var uploads []Upload
+		if err := c.Store.View(ctx, func(tx Tx) error {
+			var err error
+			uploads, err = tx.Uploads(after, page)
+			return err
+		}); err != nil {
+			return err
+		}
+		for _, u := range uploads {
+			if u.Key != "" {
+				c.known[u.Key] = true
+			}
+			c.report.Uploads++
+			c.found(Abandoned, u.Key, "", "upload %s was started at %s and not finished", u.ID, u.CreatedAt.Format(time.RFC3339))
+		}
+		if len(uploads) < page {
+			return nil
+		}
+		after = uploads[len(uploads)-1].ID
+	}
+}
+
+// leftovers finds what is in the bucket and in no fact.
+func (c *check) leftovers(ctx context.Context) error {
+	for e, err := range c.Bucket.List(ctx) {
+		if err != nil {
+			return err
+		}
+		if c.known[e.Key] {
+			continue
+		}
+		what := "object"
+		if !e.Finished {
+			what = "upload"
+		}
+		c.found(Orphan, e.Key, "", "%s of %d bytes, last written at %s, that nothing refers to", what, e.Size, e.ModTime.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+// Print writes the report for people.
+func (r *Report) Print(w io.Writer) error {
+	for _, p := range r.Problems {
+		if _, err := fmt.Fprintf(w, "%-9s %s %s: %s\n", p.Kind, p.Key, p.Digest, p.Detail); err != nil {
+			return err
+		}
+	}
+	verdict := "clean: all bytes are there and whole"
+	if n := r.Lost(); n > 0 {
+		verdict = fmt.Sprintf("%d objects are missing or damaged", n)
+	}
+	_, err := fmt.Fprintf(w, "%d objects with %d bytes checked; %s\n", r.Objects, r.Bytes, verdict)
+	return err
+}

@@ -1,0 +1,176 @@
+package metadata
+
+import (
+	"database/sql"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"berth/internal/blob"
+	"berth/internal/registry"
+
+	"github.com/opencontainers/go-digest"
+)
+
+const imageColumns = `i.uid, i.repository, i.digest, i.media_type, i.artifact_type, i.subject, i.manifest_size, i.size,
+	i.status, i.pushed_at`
+
+// imageFields returns where the imageColumns of a row go.
+func imageFields(i *registry.Image, pushed *int64) []any {
+	return []any{&i.UID, &i.Repository, &i.Digest, &i.MediaType, &i.ArtifactType, &i.Subject, &i.ManifestSize, &i.Size,
+		&i.Status, pushed}
+}
+
+// oneImage reads the row of a query for imageColumns, or nil.
+func (tx *Tx) oneImage(query string, args ...any) (*registry.Image, error) {
+	var i registry.Image
+	var pushed int64
+	found, err := tx.row(query, args, imageFields(&i, &pushed)...)
+	if err != nil || !found {
+		return nil, err
+	}
+	i.PushedAt = fromMicros(pushed)
+	return &i, nil
+}
+
+// Image implements [registry.ImageReader].
+func (tx *Tx) Image(repository string, d digest.Digest) (*registry.Image, error) {
+	return tx.oneImage(`SELECT `+imageColumns+` FROM images i WHERE i.repository = $1 AND i.digest = $2 AND i.deleted_at = 0`,
+		repository, string(d))
+}
+
+// ImageByTag implements [registry.ImageReader].
+func (tx *Tx) ImageByTag(repository, tag string) (*registry.Image, error) {
+	return tx.oneImage(`SELECT `+imageColumns+` FROM tags t JOIN images i ON i.uid = t.image
+		WHERE t.repository = $1 AND t.name = $2`, repository, tag)
+}
+
+// Manifest implements [registry.ImageReader].
+func (tx *Tx) Manifest(i *registry.Image) (blob.Object, error) {
+	o := blob.Object{Digest: i.Digest, Size: i.ManifestSize}
+	_, err := tx.row(`SELECT o.format, o.key, o.content FROM images i JOIN objects o ON o.uid = i.object WHERE i.uid = $1`,
+		[]any{i.UID}, &o.Format, &o.Key, &o.Content)
+	return o, err
+}
+
+// Images implements [registry.ImageReader].
+func (tx *Tx) Images(repository string, f registry.Filter, after digest.Digest, limit int) ([]registry.Image, error) {
+	var out []registry.Image
+	err := tx.rows(`SELECT `+imageColumns+`,
+			(SELECT COALESCE(string_agg(name, ','), '') FROM (SELECT name FROM tags WHERE image = i.uid ORDER BY name) AS t)
+		FROM images i
+		WHERE i.repository = $1 AND i.digest > $2 AND i.deleted_at = 0 AND ($3 = '' OR i.status = $3)`+tagCondition(f.TagStatus)+`
+		ORDER BY i.digest LIMIT $4`,
+		[]any{repository, string(after), string(f.Status), limit}, func(rows *sql.Rows) error {
+			var i registry.Image
+			var pushed int64
+			var tags string
+			if err := rows.Scan(append(imageFields(&i, &pushed), &tags)...); err != nil {
+				return err
+			}
+			i.PushedAt = fromMicros(pushed)
+			if tags != "" {
+				i.Tags = strings.Split(tags, ",")
+			}
+			out = append(out, i)
+			return nil
+		})
+	return out, err
+}
+
+// tagCondition returns the condition on images that a tag status is.
+func tagCondition(s registry.TagStatus) string {
+	switch s {
+	case registry.Tagged:
+		return ` AND EXISTS (SELECT 1 FROM tags x WHERE x.image = i.uid)`
+	case registry.Untagged:
+		return ` AND NOT EXISTS (SELECT 1 FROM tags x WHERE x.image = i.uid)`
+	}
+	return ""
+}
+
+// Parents implements [registry.ImageReader].
+func (tx *Tx) Parents(repository string, child digest.Digest, limit int) ([]digest.Digest, error) {
+	names, err := tx.strings(`SELECT i.digest FROM image_children c JOIN images i ON i.uid = c.image
+		WHERE c.repository = $1 AND c.digest = $2 AND i.deleted_at = 0 ORDER BY i.digest LIMIT $3`,
+		repository, string(child), limit)
+	out := make([]digest.Digest, len(names))
+	for i, n := range names {
+		out[i] = digest.Digest(n)
+	}
+	return out, err
+}
+
+// Referrers implements [registry.ImageReader].
+func (tx *Tx) Referrers(repository string, subject digest.Digest, artifactType string, after digest.Digest, limit int) ([]registry.Referrer, error) {
+	var out []registry.Referrer
+	err := tx.rows(`SELECT i.digest, i.media_type, i.artifact_type, i.manifest_size, i.annotations FROM images i
+		WHERE i.repository = $1 AND i.subject = $2 AND i.digest > $3 AND i.subject <> '' AND i.deleted_at = 0
+			AND ($4 = '' OR i.artifact_type = $4)
+		ORDER BY i.digest LIMIT $5`,
+		[]any{repository, string(subject), string(after), artifactType, limit}, func(rows *sql.Rows) error {
+			var r registry.Referrer
+			var annotations string
+			if err := rows.Scan(&r.Digest, &r.MediaType, &r.ArtifactType, &r.Size, &annotations); err != nil {
+				return err
+			}
+			if annotations != "" {
+				if err := json.Unmarshal([]byte(annotations), &r.Annotations); err != nil {
+					return err
+				}
+			}
+			out = append(out, r)
+			return nil
+		})
+	return out, err
+}
+
+// HasImages implements [registry.ImageReader].
+func (tx *Tx) HasImages(repository string) (bool, error) {
+	var one int
+	return tx.row(`SELECT 1 FROM images WHERE repository = $1 AND deleted_at = 0 LIMIT 1`, []any{repository}, &one)
+}
+
+// InsertImage implements [registry.ImageWriter].
+func (tx *Tx) InsertImage(repo *registry.Repository, i *registry.Image, refs registry.References, o blob.Object) error {
+	object, _, err := tx.object(repo.KeyDomain(), o, i.PushedAt)
+	if err != nil {
+		return err
+	}
+	annotations := ""
+	if len(refs.Annotations) > 0 {
+		b, err := json.Marshal(refs.Annotations)
+		if err != nil {
+			return err
+		}
+		annotations = string(b)
+	}
+	if err := tx.change(`INSERT INTO images (uid, repository, digest, object, media_type, artifact_type, subject,
+			annotations, manifest_size, size, status, pushed_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+		i.UID, i.Repository, string(i.Digest), object, i.MediaType, i.ArtifactType, string(i.Subject),
+		annotations, i.ManifestSize, i.Size, string(i.Status), micros(i.PushedAt)); err != nil {
+		return err
+	}
+	for _, l := range refs.Layers {
+		if err := tx.change(`INSERT INTO image_layers (repository, digest, image, media_type) VALUES ($1, $2, $3, $4)
+			ON CONFLICT (repository, digest, image) DO NOTHING`, i.Repository, string(l.Digest), i.UID, l.MediaType); err != nil {
+			return err
+		}
+	}
+	for _, d := range refs.Children {
+		if err := tx.change(`INSERT INTO image_children (repository, digest, image) VALUES ($1, $2, $3)
+			ON CONFLICT (repository, digest, image) DO NOTHING`, i.Repository, string(d), i.UID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// DeleteImage implements [registry.ImageWriter].
+func (tx *Tx) DeleteImage(i *registry.Image, at time.Time) error {
+	if err := tx.change(`DELETE FROM tags WHERE image = $1`, i.UID); err != nil {
+		return err
+	}
+	return tx.change(`UPDATE images SET deleted_at = $2 WHERE uid = $1`, i.UID, micros(at))
+}

@@ -1,0 +1,94 @@
+package metadata
+
+import (
+	"database/sql"
+	"time"
+
+	"berth/internal/blob"
+	"berth/internal/registry"
+
+	"github.com/google/uuid"
+	"github.com/opencontainers/go-digest"
+)
+
+// Layer implements [registry.LayerReader].
+func (tx *Tx) Layer(repository string, d digest.Digest) (*registry.Layer, error) {
+	l := registry.Layer{Repository: repository, Digest: d}
+	l.Object.Digest = d
+	var lease int64
+	found, err := tx.row(`SELECT l.object, l.lease_until, o.size, o.format, o.key, o.content,
+			COALESCE((SELECT media_type FROM image_layers x WHERE x.repository = l.repository AND x.digest = l.digest LIMIT 1), '')
+		FROM layers l JOIN objects o ON o.uid = l.object WHERE l.repository = $1 AND l.digest = $2`,
+		[]any{repository, string(d)}, &l.ObjectUID, &lease, &l.Object.Size, &l.Object.Format, &l.Object.Key, &l.Object.Content,
+		&l.MediaType)
+	if err != nil || !found {
+		return nil, err
+	}
+	l.LeaseUntil = fromMicros(lease)
+	return &l, nil
+}
+
+// LayerInUse implements [registry.LayerReader].
+func (tx *Tx) LayerInUse(repository string, d digest.Digest) (bool, error) {
+	var one int
+	return tx.row(`SELECT 1 FROM image_layers l JOIN images i ON i.uid = l.image
+		WHERE l.repository = $1 AND l.digest = $2 AND i.deleted_at = 0 LIMIT 1`, []any{repository, string(d)}, &one)
+}
+
+// LayerHolders implements [registry.LayerReader].
+func (tx *Tx) LayerHolders(id registry.ID, domain string, d digest.Digest, limit int) ([]registry.Ref, error) {
+	var out []registry.Ref
+	err := tx.rows(`SELECT r.name FROM layers l JOIN repositories r ON r.uid = l.repository
+		WHERE l.digest = $1 AND r.account = $2 AND r.region = $3 AND r.key_domain = $4 AND r.deleted_at = 0 LIMIT $5`,
+		[]any{string(d), id.Account, id.Region, domain, limit}, func(rows *sql.Rows) error {
+			ref := registry.Ref{ID: id}
+			err := rows.Scan(&ref.Name)
+			out = append(out, ref)
+			return err
+		})
+	return out, err
+}
+
+// object returns the id of the key domain's object of that digest, and whether
+// it is the given one, recorded now.
+func (tx *Tx) object(domain string, o blob.Object, now time.Time) (string, bool, error) {
+	uid := uuid.Must(uuid.NewV7()).String()
+	n, err := tx.exec(`INSERT INTO objects (uid, key_domain, digest, size, format, created_at, key, content)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+		ON CONFLICT (key_domain, digest) WHERE deleted_at = 0 DO NOTHING`,
+		uid, domain, string(o.Digest), o.Size, o.Format, micros(now), o.Key, o.Content)
+	if err != nil || n == 1 {
+		return uid, n == 1, err
+	}
+	_, err = tx.row(`SELECT uid FROM objects WHERE key_domain = $1 AND digest = $2 AND deleted_at = 0`+tx.locks[registry.LockAdd],
+		[]any{domain, string(o.Digest)}, &uid)
+	return uid, false, err
+}
+
+// LinkLayer implements [registry.LayerWriter].
+func (tx *Tx) LinkLayer(repo *registry.Repository, o blob.Object, at, lease time.Time) (*registry.Layer, bool, error) {
+	uid, added, err := tx.object(repo.KeyDomain(), o, at)
+	if err != nil {
+		return nil, false, err
+	}
+	l := &registry.Layer{Repository: repo.UID, Digest: o.Digest, ObjectUID: uid, Object: o, LeaseUntil: lease}
+	return l, added, tx.LinkObject(repo, l, lease)
+}
+
+// LinkObject implements [registry.LayerWriter].
+func (tx *Tx) LinkObject(repo *registry.Repository, from *registry.Layer, lease time.Time) error {
+	return tx.change(`INSERT INTO layers (repository, digest, object, lease_until) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (repository, digest) DO UPDATE SET lease_until = excluded.lease_until`,
+		repo.UID, string(from.Digest), from.ObjectUID, micros(lease))
+}
+
+// LeaseLayer implements [registry.LayerWriter].
+func (tx *Tx) LeaseLayer(l *registry.Layer, until time.Time) error {
+	return tx.change(`UPDATE layers SET lease_until = $3 WHERE repository = $1 AND digest = $2`,
+		l.Repository, string(l.Digest), micros(until))
+}
+
+// UnlinkLayer implements [registry.LayerWriter].
+func (tx *Tx) UnlinkLayer(l *registry.Layer) error {
+	return tx.change(`DELETE FROM layers WHERE repository = $1 AND digest = $2`, l.Repository, string(l.Digest))
+}

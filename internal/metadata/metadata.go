@@ -1,0 +1,87 @@
+// Package metadata keeps the facts of every domain in SQL: in SQLite, or in
+// PostgreSQL. There is one set of queries for both; what differs between the two
+// is in sqlite.go and postgres.go.
+//
+// A [DB] knows no domain. [For] makes it the Store of one: every domain's
+// transaction type is a set of methods that [Tx] has.
+package metadata
+
+import (
+	"context"
+	"time"
+)
+
+// DB is a database. It is safe for concurrent use.
+type DB struct {
+	engine engine
+}
+
+// engine is what SQLite and PostgreSQL do differently.
+type engine interface {
+	// view runs fn in a transaction that sees one state and changes nothing.
+	view(ctx context.Context, fn func(*Tx) error) error
+	// update runs fn in a transaction. A relaxed one does not wait for the disk.
+	update(ctx context.Context, relaxed bool, fn func(*Tx) error) error
+	close() error
+}
+
+// Close waits for transactions under way and releases the database.
+func (db *DB) Close() error { return db.engine.close() }
+
+// Ping returns an error if the database does not answer.
+func (db *DB) Ping(ctx context.Context) error {
+	return db.engine.view(ctx, func(tx *Tx) error {
+		var one int
+		_, err := tx.row("SELECT 1", nil, &one)
+		return err
+	})
+}
+
+// Store is a DB as one domain sees it: R is the domain's read transaction, W its
+// changing one. *Tx must implement both.
+type Store[R, W any] struct {
+	db *DB
+}
+
+// For returns the Store of a domain.
+func For[R, W any](db *DB) Store[R, W] { return Store[R, W]{db} }
+
+// View runs fn in a transaction that sees one state of the database and changes
+// nothing.
+func (s Store[R, W]) View(ctx context.Context, fn func(R) error) error {
+	return s.db.engine.view(ctx, func(tx *Tx) error { return fn(any(tx).(R)) })
+}
+
+// Update runs fn in a transaction and returns when its changes are durable. fn
+// may share its commit with others and may run more than once.
+func (s Store[R, W]) Update(ctx context.Context, fn func(W) error) error {
+	return s.db.engine.update(ctx, false, func(tx *Tx) error { return fn(any(tx).(W)) })
+}
+
+// Relaxed is Update without the wait for the disk.
+func (s Store[R, W]) Relaxed(ctx context.Context, fn func(W) error) error {
+	return s.db.engine.update(ctx, true, func(tx *Tx) error { return fn(any(tx).(W)) })
+}
+
+// micros is how times are stored: microseconds since 1970, 0 for the zero time.
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+func fromMicros(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(n).UTC()
+}
+
+// boolean is how booleans are stored.
+func boolean(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}

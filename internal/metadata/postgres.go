@@ -1,0 +1,103 @@
+package metadata
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"berth/internal/registry"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver
+	"github.com/pressly/goose/v3"
+)
+
+// OpenPostgres opens the database at a URL and brings its schema up to date. Any
+// number of processes may use it at once.
+func OpenPostgres(ctx context.Context, url string) (*DB, error) {
+	db, err := sql.Open("pgx", url)
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(32)
+	db.SetMaxIdleConns(32)
+	db.SetConnMaxIdleTime(5 * time.Minute)
+	if err := migrate(ctx, goose.DialectPostgres, db); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return &DB{&postgres{db}}, nil
+}
+
+// postgres runs each transaction on a connection of its own. Updates read what
+// is committed and take row locks; PostgreSQL groups their commits.
+type postgres struct {
+	db *sql.DB
+}
+
+// locks make the transactions on one repository take turns. They must be taken
+// before anything else is read.
+var locks = map[registry.Lock]string{
+	registry.LockAdd:    " FOR KEY SHARE",
+	registry.LockChange: " FOR NO KEY UPDATE",
+	registry.LockDelete: " FOR UPDATE",
+}
+
+// view implements engine.
+func (e *postgres) view(ctx context.Context, fn func(*Tx) error) error {
+	opts := sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
+	return e.retry(ctx, func() error { return e.transact(ctx, &opts, "", &Tx{}, fn) })
+}
+
+// update implements engine.
+func (e *postgres) update(ctx context.Context, relaxed bool, fn func(*Tx) error) error {
+	first := ""
+	if relaxed {
+		first = "SET LOCAL synchronous_commit = off"
+	}
+	return e.retry(ctx, func() error {
+		return e.transact(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted}, first, &Tx{locks: locks}, fn)
+	})
+}
+
+func (e *postgres) transact(ctx context.Context, opts *sql.TxOptions, first string, tx *Tx, fn func(*Tx) error) error {
+	t, err := e.db.BeginTx(ctx, opts)
+	if err != nil {
+		return err
+	}
+	defer t.Rollback() // does nothing after a commit
+	if first != "" {
+		if _, err := t.ExecContext(ctx, first); err != nil {
+			return err
+		}
+	}
+	tx.ctx, tx.conn = ctx, t
+	if err := fn(tx); err != nil {
+		return err
+	}
+	return t.Commit()
+}
+
+// maxTries bounds how often a transaction is run that others got in the way of.
+const maxTries = 10
+
+// retry runs a transaction again that PostgreSQL has given up in favour of
+// another one: after a deadlock or a failure to serialize.
+func (e *postgres) retry(ctx context.Context, run func() error) error {
+	for try := 1; ; try++ {
+		err := run()
+		var pg *pgconn.PgError
+		if try == maxTries || !errors.As(err, &pg) || pg.Code != "40001" && pg.Code != "40P01" {
+			return err
+		}
+		select {
+		case <-time.After(rand.N(time.Duration(try) * 10 * time.Millisecond)):
+		case <-ctx.Done():
+			return errors.Join(context.Cause(ctx), err)
+		}
+	}
+}
+
+// close implements engine.
+func (e *postgres) close() error { return e.db.Close() }

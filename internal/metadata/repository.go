@@ -1,0 +1,120 @@
+package metadata
+
+import (
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"berth/internal/registry"
+)
+
+const repositoryColumns = `uid, account, region, name, created_at, deleted_at, mutability, filters, scan_on_push,
+	encryption_type, kms_key, tags`
+
+// scanRepository reads the repositoryColumns of a row.
+func scanRepository(scan func(...any) error) (*registry.Repository, error) {
+	var r registry.Repository
+	var created, deleted, scanOnPush int64
+	var filters, tags string
+	if err := scan(&r.UID, &r.Account, &r.Region, &r.Name, &created, &deleted, &r.Mutability.Mode, &filters, &scanOnPush,
+		&r.Encryption.Type, &r.Encryption.Key, &tags); err != nil {
+		return nil, err
+	}
+	r.CreatedAt, r.DeletedAt = fromMicros(created), fromMicros(deleted)
+	r.ScanOnPush = scanOnPush != 0
+	r.Mutability.Filters = strings.Fields(filters)
+	if tags == "{}" {
+		return &r, nil
+	}
+	return &r, json.Unmarshal([]byte(tags), &r.Tags)
+}
+
+// oneRepository reads the row of a query, or nil.
+func (tx *Tx) oneRepository(query string, args ...any) (*registry.Repository, error) {
+	r, err := scanRepository(tx.conn.QueryRowContext(tx.ctx, query, args...).Scan)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return r, err
+}
+
+// Repository implements [registry.RepositoryReader].
+func (tx *Tx) Repository(ref registry.Ref, lock registry.Lock) (*registry.Repository, error) {
+	const query = `SELECT ` + repositoryColumns + ` FROM repositories
+		WHERE account = $1 AND region = $2 AND name = $3 AND deleted_at = 0`
+	return tx.oneRepository(query+tx.locks[lock], ref.Account, ref.Region, string(ref.Name))
+}
+
+// RepositoryByUID implements [registry.RepositoryReader].
+func (tx *Tx) RepositoryByUID(uid string) (*registry.Repository, error) {
+	return tx.oneRepository(`SELECT `+repositoryColumns+` FROM repositories WHERE uid = $1 AND deleted_at = 0`, uid)
+}
+
+// Repositories implements [registry.RepositoryReader].
+func (tx *Tx) Repositories(id registry.ID, after registry.RepositoryName, limit int) ([]registry.Repository, error) {
+	var out []registry.Repository
+	err := tx.rows(`SELECT `+repositoryColumns+` FROM repositories
+		WHERE account = $1 AND region = $2 AND name > $3 AND deleted_at = 0 ORDER BY name LIMIT $4`,
+		[]any{id.Account, id.Region, string(after), limit}, func(rows *sql.Rows) error {
+			r, err := scanRepository(rows.Scan)
+			if err == nil {
+				out = append(out, *r)
+			}
+			return err
+		})
+	return out, err
+}
+
+// RepositoryNames implements [registry.RepositoryReader].
+func (tx *Tx) RepositoryNames(id registry.ID, after string, limit int) ([]string, error) {
+	return tx.joined(`SELECT COALESCE(string_agg(name, ','), '') FROM (SELECT name FROM repositories
+		WHERE account = $1 AND region = $2 AND name > $3 AND deleted_at = 0 ORDER BY name LIMIT $4) AS page`,
+		id.Account, id.Region, after, limit)
+}
+
+// joined returns the parts of the one value of a query, in which they are joined
+// by commas: a list of names costs one row.
+func (tx *Tx) joined(query string, args ...any) ([]string, error) {
+	var names string
+	if _, err := tx.row(query, args, &names); err != nil || names == "" {
+		return nil, err
+	}
+	return strings.Split(names, ","), nil
+}
+
+// InsertRepository implements [registry.RepositoryWriter].
+func (tx *Tx) InsertRepository(r *registry.Repository) (bool, error) {
+	tags, err := json.Marshal(nonNil(r.Tags))
+	if err != nil {
+		return false, err
+	}
+	n, err := tx.exec(`INSERT INTO repositories (uid, account, region, name, created_at, deleted_at, mutability, filters,
+			scan_on_push, encryption_type, kms_key, key_domain, tags)
+		VALUES ($1, $2, $3, $4, $5, 0, $6, $7, $8, $9, $10, $11, $12)
+		ON CONFLICT (account, region, name) WHERE deleted_at = 0 DO NOTHING`,
+		r.UID, r.Account, r.Region, string(r.Name), micros(r.CreatedAt), string(r.Mutability.Mode),
+		strings.Join(r.Mutability.Filters, " "), boolean(r.ScanOnPush), r.Encryption.Type, r.Encryption.Key,
+		r.KeyDomain(), string(tags))
+	return n == 1, err
+}
+
+// UpdateRepository implements [registry.RepositoryWriter].
+func (tx *Tx) UpdateRepository(r *registry.Repository) error {
+	tags, err := json.Marshal(nonNil(r.Tags))
+	if err != nil {
+		return err
+	}
+	return tx.change(`UPDATE repositories SET deleted_at = $2, mutability = $3, filters = $4, scan_on_push = $5, tags = $6
+		WHERE uid = $1`,
+		r.UID, micros(r.DeletedAt), string(r.Mutability.Mode), strings.Join(r.Mutability.Filters, " "),
+		boolean(r.ScanOnPush), string(tags))
+}
+
+// nonNil returns a map that is encoded as an object.
+func nonNil(m map[string]string) map[string]string {
+	if m == nil {
+		return map[string]string{}
+	}
+	return m
+}

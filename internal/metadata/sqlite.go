@@ -1,0 +1,296 @@
+package metadata
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"runtime"
+	"runtime/debug"
+	"sync"
+
+	"github.com/pressly/goose/v3"
+	_ "modernc.org/sqlite" // the driver
+)
+
+// OpenSQLite opens the database in a file, which it makes if it is not there,
+// and brings its schema up to date. The file must be on a local disk and open in
+// one process only.
+//
+// Readers see the last commit and never wait. There is one writer: concurrent
+// updates share its commits.
+func OpenSQLite(ctx context.Context, path string) (*DB, error) {
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: path, RawQuery: url.Values{
+		"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "foreign_keys(ON)", "synchronous(FULL)", "cache_size(-8192)"},
+	}.Encode()}).String())
+	if err != nil {
+		return nil, err
+	}
+	if err := migrate(ctx, goose.DialectSQLite3, db); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	e := &sqlite{db: db, queue: make(chan *work), done: make(chan struct{})}
+	if err := e.start(ctx); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return &DB{e}, nil
+}
+
+// sqlite runs transactions on a fixed set of connections.
+type sqlite struct {
+	db      *sql.DB
+	readers chan *conn // those that are free
+	writer  *conn      // used by write alone
+
+	mu     sync.RWMutex
+	closed bool // guarded by mu
+	queue  chan *work
+	done   chan struct{} // closed when write has returned
+}
+
+// conn is a connection with the statements that were prepared on it.
+type conn struct {
+	*sql.Conn
+	prepared map[string]*sql.Stmt
+	full     bool // commits wait for the disk
+}
+
+func (e *sqlite) start(ctx context.Context) error {
+	readers := max(4, 2*runtime.GOMAXPROCS(0))
+	e.db.SetMaxOpenConns(readers + 1)
+	e.db.SetMaxIdleConns(readers + 1)
+	e.readers = make(chan *conn, readers)
+	for range readers {
+		c, err := e.connect(ctx, "PRAGMA query_only = ON")
+		if err != nil {
+			return err
+		}
+		e.readers <- c
+	}
+	w, err := e.connect(ctx, "PRAGMA wal_autocheckpoint = 2000")
+	if err != nil {
+		return err
+	}
+	w.full, e.writer = true, w
+	go e.write()
+	return nil
+}
+
+func (e *sqlite) connect(ctx context.Context, pragma string) (*conn, error) {
+	c, err := e.db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.ExecContext(ctx, pragma); err != nil {
+		return nil, err
+	}
+	return &conn{Conn: c, prepared: map[string]*sql.Stmt{}}, nil
+}
+
+// stmt returns the query prepared. The number of queries is that of the source
+// code, so that the cache does not grow.
+func (c *conn) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
+	if s, ok := c.prepared[query]; ok {
+		return s, nil
+	}
+	s, err := c.PrepareContext(ctx, query)
+	if err == nil {
+		c.prepared[query] = s
+	}
+	return s, err
+}
+
+func (c *conn) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	s, err := c.stmt(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return s.QueryContext(ctx, args...)
+}
+
+func (c *conn) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	s, err := c.stmt(ctx, query)
+	if err != nil {
+		return c.Conn.QueryRowContext(ctx, query, args...) // says what is wrong
+	}
+	return s.QueryRowContext(ctx, args...)
+}
+
+func (c *conn) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	s, err := c.stmt(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return s.ExecContext(ctx, args...)
+}
+
+func (c *conn) run(query string) error {
+	_, err := c.ExecContext(context.Background(), query)
+	return err
+}
+
+// view implements engine. A statement takes microseconds and is not interrupted:
+// watching the context would cost more.
+func (e *sqlite) view(ctx context.Context, fn func(*Tx) error) (err error) {
+	var c *conn
+	select {
+	case c = <-e.readers:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { e.readers <- c }()
+	if err := c.run("BEGIN"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.run("COMMIT")) }()
+	return fn(&Tx{ctx: context.WithoutCancel(ctx), conn: c})
+}
+
+// work is one update that waits for its commit.
+type work struct {
+	ctx     context.Context
+	relaxed bool
+	fn      func(*Tx) error
+	result  chan error
+}
+
+// errClosed is returned to those who come after close.
+var errClosed = errors.New("database is closed")
+
+// update implements engine.
+func (e *sqlite) update(ctx context.Context, relaxed bool, fn func(*Tx) error) error {
+	w := &work{ctx, relaxed, fn, make(chan error, 1)}
+	e.mu.RLock()
+	if e.closed {
+		e.mu.RUnlock()
+		return errClosed
+	}
+	select {
+	case e.queue <- w:
+		e.mu.RUnlock()
+		return <-w.result
+	case <-ctx.Done():
+		e.mu.RUnlock()
+		return context.Cause(ctx)
+	}
+}
+
+// maxGroup bounds how many updates share a commit.
+const maxGroup = 128
+
+// write commits updates in groups: those that arrive while one commit waits for
+// the disk make up the next.
+func (e *sqlite) write() {
+	defer close(e.done)
+	for first := range e.queue {
+		group := []*work{first}
+		for more := true; more && len(group) < maxGroup; {
+			select {
+			case w, ok := <-e.queue:
+				if more = ok; ok {
+					group = append(group, w)
+				}
+			default:
+				more = false
+			}
+		}
+		e.commit(group)
+	}
+}
+
+// commit runs a group in one transaction, each member in a savepoint of its own,
+// and then tells them all.
+func (e *sqlite) commit(group []*work) {
+	results := make([]error, len(group))
+	if err := e.runGroup(group, results); err != nil {
+		for i := range results {
+			if results[i] == nil {
+				results[i] = err
+			}
+		}
+	}
+	for i, w := range group {
+		w.result <- results[i]
+	}
+}
+
+func (e *sqlite) runGroup(group []*work, results []error) error {
+	c := e.writer
+	if err := c.synchronous(group); err != nil {
+		return err
+	}
+	if err := c.run("BEGIN IMMEDIATE"); err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	for i, w := range group {
+		if results[i] = context.Cause(w.ctx); results[i] != nil {
+			continue
+		}
+		if err := c.run("SAVEPOINT member"); err != nil {
+			return errors.Join(err, c.run("ROLLBACK"))
+		}
+		results[i] = call(w.fn, &Tx{ctx: context.Background(), conn: c})
+		if results[i] != nil {
+			if err := c.run("ROLLBACK TO member"); err != nil {
+				return errors.Join(err, c.run("ROLLBACK"))
+			}
+		}
+		if err := c.run("RELEASE member"); err != nil {
+			return errors.Join(err, c.run("ROLLBACK"))
+		}
+	}
+	if err := c.run("COMMIT"); err != nil {
+		return errors.Join(fmt.Errorf("commit: %w", err), c.run("ROLLBACK"))
+	}
+	return nil
+}
+
+// synchronous makes the commit wait for the disk if any member wants it.
+func (c *conn) synchronous(group []*work) error {
+	full := false
+	for _, w := range group {
+		full = full || !w.relaxed
+	}
+	if full == c.full {
+		return nil
+	}
+	level := "NORMAL"
+	if full {
+		level = "FULL"
+	}
+	if err := c.run("PRAGMA synchronous = " + level); err != nil {
+		return err
+	}
+	c.full = full
+	return nil
+}
+
+// call turns a panic of fn into an error: the goroutine is everybody's.
+func call(fn func(*Tx) error, tx *Tx) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic in a transaction: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return fn(tx)
+}
+
+// close implements engine.
+func (e *sqlite) close() error {
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		return nil
+	}
+	e.closed = true
+	close(e.queue)
+	e.mu.Unlock()
+	<-e.done
+	for range cap(e.readers) {
+		c := <-e.readers
+		_ = c.Close() // returns it to the pool, which is closed below
+	}
+	_ = e.writer.Close()
+	return e.db.Close()
+}

@@ -1,0 +1,49 @@
+package metadata
+
+import (
+	"database/sql"
+	"time"
+
+	"berth/internal/registry"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// Tags implements [registry.TagReader].
+func (tx *Tx) Tags(image string) ([]string, error) {
+	return tx.strings(`SELECT name FROM tags WHERE image = $1 ORDER BY name`, image)
+}
+
+// TagNames implements [registry.TagReader].
+func (tx *Tx) TagNames(repository, after string, limit int) ([]string, error) {
+	return tx.joined(`SELECT COALESCE(string_agg(name, ','), '') FROM (SELECT name FROM tags
+		WHERE repository = $1 AND name > $2 ORDER BY name LIMIT $3) AS page`, repository, after, limit)
+}
+
+// ImageIDs implements [registry.TagReader].
+func (tx *Tx) ImageIDs(repository string, f registry.Filter, after registry.ImageID, limit int) ([]registry.ImageID, error) {
+	var out []registry.ImageID
+	err := tx.rows(`SELECT i.digest, COALESCE(t.name, '') FROM images i LEFT JOIN tags t ON t.image = i.uid
+		WHERE i.repository = $1 AND i.digest >= $2 AND (i.digest > $2 OR COALESCE(t.name, '') > $3)
+			AND i.deleted_at = 0 AND ($4 = '' OR i.status = $4)`+tagCondition(f.TagStatus)+`
+		ORDER BY i.digest, t.name LIMIT $5`,
+		[]any{repository, string(after.Digest), after.Tag, string(f.Status), limit}, func(rows *sql.Rows) error {
+			var d, tag string
+			err := rows.Scan(&d, &tag)
+			out = append(out, registry.ImageID{Digest: digest.Digest(d), Tag: tag})
+			return err
+		})
+	return out, err
+}
+
+// PutTag implements [registry.ImageWriter].
+func (tx *Tx) PutTag(repository, tag string, i *registry.Image, at time.Time) error {
+	return tx.change(`INSERT INTO tags (repository, name, image, tagged_at) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (repository, name) DO UPDATE SET image = excluded.image, tagged_at = excluded.tagged_at`,
+		repository, tag, i.UID, micros(at))
+}
+
+// DeleteTag implements [registry.ImageWriter].
+func (tx *Tx) DeleteTag(repository, tag string) error {
+	return tx.change(`DELETE FROM tags WHERE repository = $1 AND name = $2`, repository, tag)
+}

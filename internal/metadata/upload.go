@@ -1,0 +1,40 @@
+package metadata
+
+import "berth/internal/registry"
+
+// Upload implements [registry.UploadReader].
+func (tx *Tx) Upload(repository, id string) (*registry.Upload, error) {
+	u := registry.Upload{ID: id, Repository: repository}
+	var created, short int64
+	found, err := tx.row(`SELECT principal, created_at, parts, last_part, short_part, size, key, hash, state, content
+		FROM uploads WHERE id = $1 AND repository = $2`, []any{id, repository},
+		&u.Principal, &created, &u.Parts, &u.LastPart, &short, &u.Blob.Size, &u.Blob.Key, &u.Blob.Hash, &u.Blob.State, &u.Blob.Content)
+	if err != nil || !found {
+		return nil, err
+	}
+	u.CreatedAt, u.ShortPart = fromMicros(created), short != 0
+	return &u, nil
+}
+
+// InsertUpload implements [registry.UploadWriter].
+func (tx *Tx) InsertUpload(u *registry.Upload) error {
+	return tx.change(`INSERT INTO uploads (id, repository, principal, created_at, parts, last_part, short_part, size, key,
+			hash, state, content)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+		u.ID, u.Repository, u.Principal, micros(u.CreatedAt), u.Parts, u.LastPart, boolean(u.ShortPart), u.Blob.Size, u.Blob.Key,
+		u.Blob.Hash, u.Blob.State, u.Blob.Content)
+}
+
+// UpdateUpload implements [registry.UploadWriter].
+func (tx *Tx) UpdateUpload(u *registry.Upload, size int64) (bool, error) {
+	n, err := tx.exec(`UPDATE uploads SET parts = $3, last_part = $4, short_part = $5, size = $6, key = $7, hash = $8,
+			state = $9, content = $10
+		WHERE id = $1 AND size = $2`,
+		u.ID, size, u.Parts, u.LastPart, boolean(u.ShortPart), u.Blob.Size, u.Blob.Key, u.Blob.Hash, u.Blob.State, u.Blob.Content)
+	return n == 1, err
+}
+
+// DeleteUpload implements [registry.UploadWriter].
+func (tx *Tx) DeleteUpload(id string) error {
+	return tx.change(`DELETE FROM uploads WHERE id = $1`, id)
+}

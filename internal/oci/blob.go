@@ -1,0 +1,68 @@
+package oci
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"berth/internal/fault"
+	"berth/internal/registry"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// getBlob answers GET of a blob, ranges included.
+func (f *Front) getBlob(c *call) error {
+	content, err := f.registry.OpenLayer(c.r.Context(), c.caller, c.ref, digest.Digest(c.route.ref))
+	if err != nil {
+		return err
+	}
+	defer content.Close()
+	serveContent(c.w, c.r, content)
+	return nil
+}
+
+// serveContent sends a layer. It hands on the reader itself, so that the kernel
+// can send a file.
+func serveContent(w http.ResponseWriter, r *http.Request, content *registry.Content) {
+	h := w.Header()
+	h.Set("Docker-Content-Digest", string(content.Digest))
+	h.Set("ETag", `"`+string(content.Digest)+`"`)
+	h.Set("Cache-Control", cacheDigest)
+	h.Set("Content-Type", "application/octet-stream")
+	h.Set("Content-Disposition", "attachment")
+	http.ServeContent(w, r, "", time.Time{}, content.Reader)
+}
+
+// headBlob answers HEAD of a blob. Who is told that it exists may rely on it for
+// a while.
+func (f *Front) headBlob(c *call) error {
+	layers, _, err := f.registry.BatchCheckLayerAvailability(c.r.Context(), c.caller,
+		registry.BatchCheckLayerAvailabilityInput{Ref: c.ref, Digests: []string{c.route.ref}})
+	if err != nil {
+		return err
+	}
+	l := layers[0] // the digest has been checked: there is no failure
+	if !l.Available {
+		return fault.New(fault.NotFound, "LayersNotFoundException", "blob unknown to registry")
+	}
+	h := c.w.Header()
+	h.Set("Docker-Content-Digest", c.route.ref)
+	h.Set("ETag", `"`+c.route.ref+`"`)
+	h.Set("Cache-Control", cacheDigest)
+	h.Set("Content-Type", "application/octet-stream")
+	h.Set("Accept-Ranges", "bytes")
+	h.Set("Content-Length", strconv.FormatInt(l.Size, 10))
+	c.w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+// deleteBlob answers DELETE of a blob that no manifest uses.
+func (f *Front) deleteBlob(c *call) error {
+	if err := f.registry.DeleteLayer(c.r.Context(), c.caller, c.ref, digest.Digest(c.route.ref)); err != nil {
+		return err
+	}
+	c.w.Header().Set("Content-Length", "0")
+	c.w.WriteHeader(http.StatusAccepted)
+	return nil
+}

@@ -1,0 +1,135 @@
+// Package oci is the front that speaks the OCI Distribution API, version 1.1,
+// and serves download links.
+//
+// A request is parsed into a [route], the table says which handler a route and
+// method have, and the handler calls one verb of package registry and renders
+// what it returns. There are no rules here.
+package oci
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"berth/internal/access"
+	"berth/internal/registry"
+)
+
+// Options are what a front is made of. All are required.
+type Options struct {
+	Registry *registry.Registry
+	Hosts    *registry.Hosts
+	// Authenticate returns who is asking. Its errors carry the kind
+	// Unauthenticated, to be answered with a challenge, or Denied.
+	Authenticate func(*http.Request) (Session, error)
+	// Fail is told of errors that are no fault of the client.
+	Fail func(*http.Request, error)
+}
+
+// Session is who is asking, and what they should be told about it.
+type Session struct {
+	Caller  access.Caller
+	Warning string // for a Warning header; "" if there is none
+}
+
+// Front serves /v2/ and download links. It is safe for concurrent use.
+type Front struct {
+	registry     *registry.Registry
+	hosts        *registry.Hosts
+	authenticate func(*http.Request) (Session, error)
+	fail         func(*http.Request, error)
+}
+
+// New returns a Front.
+func New(o Options) *Front {
+	return &Front{o.Registry, o.Hosts, o.Authenticate, o.Fail}
+}
+
+// call is one request on its way through a handler.
+type call struct {
+	w      http.ResponseWriter
+	r      *http.Request
+	caller access.Caller
+	route  route
+	ref    registry.Ref // of the route's repository
+}
+
+// endpoint is a kind of path and a method.
+type endpoint struct {
+	kind   kind
+	method string
+}
+
+// handlers is the whole API. The numbers are the specification's.
+var handlers = map[endpoint]func(*Front, *call) error{
+	{kindBase, "GET"}:        (*Front).base,          // end-1
+	{kindBlob, "GET"}:        (*Front).getBlob,       // end-2
+	{kindBlob, "HEAD"}:       (*Front).headBlob,      // end-2
+	{kindManifest, "GET"}:    (*Front).getManifest,   // end-3
+	{kindManifest, "HEAD"}:   (*Front).getManifest,   // end-3
+	{kindUploads, "POST"}:    (*Front).startUpload,   // end-4, end-11
+	{kindUpload, "PATCH"}:    (*Front).appendUpload,  // end-5
+	{kindUpload, "PUT"}:      (*Front).finishUpload,  // end-6
+	{kindManifest, "PUT"}:    (*Front).putManifest,   // end-7
+	{kindTags, "GET"}:        (*Front).listTags,      // end-8
+	{kindManifest, "DELETE"}: (*Front).deleteImage,   // end-9
+	{kindBlob, "DELETE"}:     (*Front).deleteBlob,    // end-10
+	{kindReferrers, "GET"}:   (*Front).listReferrers, // end-12
+	{kindUpload, "GET"}:      (*Front).uploadStatus,  // end-13
+	{kindUpload, "DELETE"}:   (*Front).cancelUpload,  // end-14
+	{kindCatalog, "GET"}:     (*Front).listCatalog,   // of Docker's registry API
+	{kindBase, "HEAD"}:       (*Front).base,
+	{kindTags, "HEAD"}:       (*Front).listTags,
+	{kindReferrers, "HEAD"}:  (*Front).listReferrers,
+	{kindCatalog, "HEAD"}:    (*Front).listCatalog,
+	{kindUpload, "HEAD"}:     (*Front).uploadStatus,
+}
+
+// ServeHTTP serves paths below /v2/. Somebody unknown learns nothing but how to
+// log in.
+func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	id := f.hosts.Registry(r.Host)
+	session, err := f.authenticate(r)
+	if err != nil {
+		f.writeError(w, r, err, id)
+		return
+	}
+	if session.Warning != "" {
+		w.Header().Set("Warning", `299 - "`+session.Warning+`"`)
+	}
+	if err := f.serve(w, r, session.Caller, id); err != nil {
+		f.writeError(w, r, err, id)
+	}
+}
+
+func (f *Front) serve(w http.ResponseWriter, r *http.Request, c access.Caller, id registry.ID) error {
+	rt, err := parsePath(r.URL)
+	if err != nil {
+		return err
+	}
+	handle := handlers[endpoint{rt.kind, r.Method}]
+	if handle == nil {
+		w.Header().Set("Allow", allowed(rt.kind))
+		return errMethod
+	}
+	return handle(f, &call{w: w, r: r, caller: c, route: rt, ref: registry.Ref{ID: id, Name: rt.name}})
+}
+
+// allowed returns the methods of a kind of path, for the Allow header.
+func allowed(k kind) string {
+	var methods []string
+	for e := range handlers {
+		if e.kind == k {
+			methods = append(methods, e.method)
+		}
+	}
+	slices.Sort(methods)
+	return strings.Join(methods, ", ")
+}
+
+// base answers who may talk to the registry at all.
+func (f *Front) base(c *call) error {
+	return writeJSON(c.w, http.StatusOK, struct{}{})
+}

@@ -1,0 +1,153 @@
+package registry
+
+import (
+	"fmt"
+	"strings"
+
+	"berth/internal/fault"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// The texts are ECR's own wherever they are known; clients parse some of them.
+
+func errRepositoryNotFound(r Ref) error {
+	return fault.New(fault.NotFound, "RepositoryNotFoundException",
+		"The repository with name '%s' does not exist in the registry with id '%s'", r.Name, r.Account)
+}
+
+func errRepositoryExists(r Ref) error {
+	return fault.New(fault.Exists, "RepositoryAlreadyExistsException",
+		"The repository with name '%s' already exists in the registry with id '%s'", r.Name, r.Account)
+}
+
+func errRepositoryNotEmpty(r Ref) error {
+	return fault.New(fault.Conflict, "RepositoryNotEmptyException",
+		"The repository with name '%s' in registry with id '%s' cannot be deleted because it still contains images", r.Name, r.Account)
+}
+
+func errTooManyTags() error {
+	return fault.New(fault.Exhausted, "TooManyTagsException", "A resource can have at most %d tags.", maxResourceTags)
+}
+
+func errInvalidTag(format string, args ...any) error {
+	return fault.New(fault.Invalid, "InvalidTagParameterException", format, args...)
+}
+
+func errUploadNotFound(r Ref, id string) error {
+	return fault.New(fault.NotFound, "UploadNotFoundException",
+		"The upload with id '%s' does not exist in the repository with name '%s' in the registry with id '%s'", id, r.Name, r.Account)
+}
+
+func errEmptyUpload(r Ref, id string) error {
+	return fault.New(fault.Invalid, "EmptyUploadException",
+		"The upload with id '%s' in the repository with name '%s' in the registry with id '%s' has no layer parts", id, r.Name, r.Account)
+}
+
+// errInvalidPart carries the members that InvalidLayerPartException is modelled
+// with. lastValid is the last byte received, -1 if there is none.
+func errInvalidPart(r Ref, id string, lastValid int64, format string, args ...any) error {
+	e := fault.New(fault.OutOfRange, "InvalidLayerPartException", format, args...)
+	e.Members = map[string]any{
+		"registryId": r.Account, "repositoryName": string(r.Name), "uploadId": id, "lastValidByteReceived": max(lastValid, 0),
+	}
+	return e
+}
+
+func errLayerTooLarge() error {
+	return fault.New(fault.TooLarge, "LimitExceededException",
+		"The layer exceeds the maximum layer size of %d bytes", int64(MaxLayerSize))
+}
+
+func errInvalidLayer(want digest.Digest) error {
+	return fault.New(fault.Invalid, "InvalidLayerException",
+		"The digest of the uploaded layer does not match the digest that was given: '%s'", want)
+}
+
+func errPartTooSmall() error {
+	return fault.New(fault.Invalid, "LayerPartTooSmallException", "Layer parts must be at least 5 MiB in size")
+}
+
+func errLayerExists(r Ref, d digest.Digest) error {
+	return fault.New(fault.Exists, "LayerAlreadyExistsException",
+		"The layer with digest '%s' already exists in the repository with name '%s' in the registry with id '%s'", d, r.Name, r.Account)
+}
+
+func errLayerNotFound(r Ref, d digest.Digest) error {
+	return fault.New(fault.NotFound, "LayersNotFoundException",
+		"The layer with digest '%s' does not exist within the repository with name '%s' in the registry with id '%s'", d, r.Name, r.Account)
+}
+
+func errLayerInaccessible(r Ref, d digest.Digest) error {
+	return fault.New(fault.Conflict, "LayerInaccessibleException",
+		"The layer with digest '%s' in the repository with name '%s' in the registry with id '%s' is not associated with an image", d, r.Name, r.Account)
+}
+
+func errLayerInUse(r Ref, d digest.Digest) error {
+	return fault.New(fault.Conflict, "LayerInUseException",
+		"The layer with digest '%s' in the repository with name '%s' in the registry with id '%s' is referenced by an image", d, r.Name, r.Account)
+}
+
+func errLinkRefused() error {
+	return fault.New(fault.Denied, "AccessDeniedException", "The download link is not valid or has expired")
+}
+
+func errLayersMissing(r Ref, missing []digest.Digest) error {
+	return fault.New(fault.NotFound, "LayersNotFoundException",
+		"Layers with digests '%s' required for pushing image into repository with name '%s' in the registry with id '%s' do not exist",
+		digestList(missing), r.Name, r.Account)
+}
+
+func errReferencedMissing(r Ref, missing []digest.Digest) error {
+	return fault.New(fault.NotFound, "ReferencedImagesNotFoundException",
+		"Images with digests '%s' required for pushing image into repository with name '%s' in the registry with id '%s' do not exist",
+		digestList(missing), r.Name, r.Account)
+}
+
+// digestList prints digests as ECR does: [a, b].
+func digestList(ds []digest.Digest) string {
+	s := make([]string, len(ds))
+	for i, d := range ds {
+		s[i] = d.String()
+	}
+	return "[" + strings.Join(s, ", ") + "]"
+}
+
+func errImageExists(r Ref, d digest.Digest, tag string) error {
+	if tag == "" {
+		return fault.New(fault.Exists, "ImageAlreadyExistsException",
+			"Image with digest '%s' already exists in the repository with name '%s' in registry with id '%s'", d, r.Name, r.Account)
+	}
+	return fault.New(fault.Exists, "ImageAlreadyExistsException",
+		"Image with digest '%s' and tag '%s' already exists in the repository with name '%s' in registry with id '%s'", d, tag, r.Name, r.Account)
+}
+
+func errTagImmutable(r Ref, tag string) error {
+	return fault.New(fault.Exists, "ImageTagAlreadyExistsException",
+		"The image tag '%s' already exists in the '%s' repository and cannot be overwritten because the tag is immutable.", tag, r.Name)
+}
+
+func errDigestMismatch(given, computed digest.Digest) error {
+	return fault.New(fault.Invalid, "ImageDigestDoesNotMatchException",
+		"The digest '%s' of the image manifest does not match the digest that was given: '%s'", computed, given)
+}
+
+func errManifestTooLarge() error {
+	return fault.New(fault.TooLarge, "InvalidParameterException",
+		"Invalid parameter at 'ImageManifest' failed to satisfy constraint: 'Member must have length less than or equal to %d'", MaxManifestSize)
+}
+
+// errManifest refuses a manifest for a reason that its author can act on.
+func errManifest(format string, args ...any) error {
+	return invalidParameter("ImageManifest", fmt.Sprintf(format, args...))
+}
+
+func errImageNotFound(r Ref, id ImageID) error {
+	return fault.New(fault.NotFound, "ImageNotFoundException",
+		"The image with imageId %s does not exist within the repository with name '%s' in the registry with id '%s'", id, r.Name, r.Account)
+}
+
+func errTemplateExists(id ID, prefix string) error {
+	return fault.New(fault.Exists, "TemplateAlreadyExistsException",
+		"The repository creation template with prefix '%s' already exists in the registry with id '%s'", prefix, id.Account)
+}

@@ -1,0 +1,77 @@
+package registry
+
+import (
+	"net"
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+// Hosts says at which host name a registry is, in both directions. What it
+// returns is made of configuration only, never of what a client sent.
+type Hosts struct {
+	// Default is the registry that answers at URL, and at any host that names
+	// no other.
+	Default ID
+	// URL is where clients reach the default registry, and all others but for
+	// the host name. It has a scheme and a host.
+	URL *url.URL
+	// Domain is the domain that registries have names under; "" for localhost.
+	Domain string
+}
+
+// registryHost matches the first labels of a registry's host as ECR has them,
+// FIPS and dual-stack forms included.
+var registryHost = regexp.MustCompile(`\A([0-9]{12})\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)\.(.+)\z`)
+
+// amazonDomains are the domains of ECR itself, for when DNS points here.
+var amazonDomains = []string{"amazonaws.com", "amazonaws.com.cn", "on.aws"}
+
+// Registry returns the registry that a host, with or without port, names.
+func (h *Hosts) Registry(host string) ID {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	m := registryHost.FindStringSubmatch(strings.TrimSuffix(strings.ToLower(host), "."))
+	if m == nil || !h.serves(m[3]) || !ValidRegion(m[2]) {
+		return h.Default
+	}
+	return ID{Account: m[1], Region: m[2]}
+}
+
+func (h *Hosts) serves(domain string) bool {
+	if domain == h.domain() {
+		return true
+	}
+	for _, d := range amazonDomains {
+		if domain == d {
+			return true
+		}
+	}
+	return false
+}
+
+func (h *Hosts) domain() string {
+	if h.Domain == "" {
+		return "localhost"
+	}
+	return h.Domain
+}
+
+// Host returns the host, with port unless it is the scheme's own, at which
+// clients reach a registry: what docker wants before the repository's name.
+func (h *Hosts) Host(id ID) string {
+	if id == h.Default && h.Domain == "" {
+		return h.URL.Host
+	}
+	name := id.Account + ".dkr.ecr." + id.Region + "." + h.domain()
+	if port := h.URL.Port(); port != "" {
+		return net.JoinHostPort(name, port)
+	}
+	return name
+}
+
+// Endpoint returns the URL of a registry, without a slash at its end.
+func (h *Hosts) Endpoint(id ID) string {
+	return h.URL.Scheme + "://" + h.Host(id)
+}

@@ -1,0 +1,239 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"slices"
+
+	"berth/internal/access"
+	"berth/internal/blob"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// PutImageInput is what PutImage is asked for.
+type PutImageInput struct {
+	Ref
+	Manifest  []byte        `json:"-"`
+	MediaType string        `json:"imageManifestMediaType,omitempty"` // "" if the manifest names its own
+	Tags      []string      `json:"imageTags,omitempty"`              // none leaves the image untagged
+	Digest    digest.Digest `json:"imageDigest,omitempty"`            // "" to have it computed with SHA-256
+	// Again allows the image to be there already with these tags, as the
+	// distribution API does and ECR's does not.
+	Again bool `json:"-"`
+}
+
+// PutImage stores a manifest and puts tags on it. All layers and images that it
+// refers to must be in the repository, except foreign layers and the subject.
+// The bytes are kept as they are.
+//
+// Errors: RepositoryNotFoundException, InvalidParameterException,
+// ImageDigestDoesNotMatchException, LayersNotFoundException,
+// ReferencedImagesNotFoundException, ImageTagAlreadyExistsException,
+// ImageAlreadyExistsException.
+func (r *Registry) PutImage(ctx context.Context, c access.Caller, in PutImageInput) (*Image, error) {
+	var img *Image
+	q := request{caller: c, event: "PutImage", ref: in.Ref, params: in, lock: LockChange, create: true}
+	m, malformed := in.parse()
+	err := r.update(ctx, q, func(tx Tx, repo *Repository) error {
+		if malformed != nil {
+			return malformed
+		}
+		var err error
+		img, err = r.putImage(tx, repo, in, m, c)
+		return err
+	})
+	return img, err
+}
+
+// parse checks all of the input that can be checked without the repository, and
+// fills in the digest.
+func (in *PutImageInput) parse() (*Manifest, error) {
+	for _, t := range in.Tags {
+		if err := checkTag(t); err != nil {
+			return nil, err
+		}
+	}
+	m, err := ParseManifest(in.Manifest, in.MediaType)
+	if err != nil {
+		return nil, err
+	}
+	if in.Digest == "" {
+		in.Digest = digest.FromBytes(in.Manifest)
+		return m, nil
+	}
+	if err := checkDigest("imageDigest", string(in.Digest)); err != nil {
+		return nil, err
+	}
+	if computed := in.Digest.Algorithm().FromBytes(in.Manifest); computed != in.Digest {
+		return nil, errDigestMismatch(in.Digest, computed)
+	}
+	return m, nil
+}
+
+func (r *Registry) putImage(tx Tx, repo *Repository, in PutImageInput, m *Manifest, c access.Caller) (*Image, error) {
+	img, err := tx.Image(repo.UID, in.Digest)
+	if err != nil {
+		return nil, err
+	}
+	added := img == nil
+	if added {
+		img, err = r.newImage(tx, repo, in, m)
+	} else {
+		err = sameBytes(tx, img, in.Manifest, m)
+	}
+	if err != nil {
+		return nil, err
+	}
+	moved, err := r.putTags(tx, repo, in, img)
+	if err != nil {
+		return nil, err
+	}
+	if added || len(moved) > 0 {
+		return img, r.emitPush(tx, repo, img, moved, c)
+	}
+	if !in.Again {
+		return nil, errImageExists(in.Ref, in.Digest, firstOf(in.Tags))
+	}
+	return img, nil
+}
+
+func firstOf(tags []string) string {
+	if len(tags) == 0 {
+		return ""
+	}
+	return tags[0]
+}
+
+// sameBytes guards against bytes that mean one thing under the media type that
+// they were stored as and another under the one that they are sent as now.
+func sameBytes(tx ReadTx, img *Image, manifest []byte, m *Manifest) error {
+	if img.MediaType != m.MediaType {
+		return errManifest("the image is stored with the media type '%s', which cannot be changed to '%s'", img.MediaType, m.MediaType)
+	}
+	o, err := tx.Manifest(img)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(o.Content, manifest) {
+		return errManifest("the digest is that of another manifest")
+	}
+	return nil
+}
+
+// putTags puts the tags on the image and returns those that were not there
+// before, in order.
+func (r *Registry) putTags(tx Tx, repo *Repository, in PutImageInput, img *Image) ([]string, error) {
+	var moved []string
+	for _, tag := range slices.Compact(slices.Sorted(slices.Values(in.Tags))) {
+		on, err := tx.ImageByTag(repo.UID, tag)
+		if err != nil {
+			return nil, err
+		}
+		same := on != nil && on.UID == img.UID
+		if on != nil && repo.Mutability.Frozen(tag) && (!same || r.strict || !in.Again) {
+			return nil, errTagImmutable(repo.Ref, tag)
+		}
+		if same {
+			continue
+		}
+		if err := tx.PutTag(repo.UID, tag, img, r.now()); err != nil {
+			return nil, err
+		}
+		moved = append(moved, tag)
+	}
+	return moved, nil
+}
+
+// newImage inserts the image after checking what it refers to.
+func (r *Registry) newImage(tx Tx, repo *Repository, in PutImageInput, m *Manifest) (*Image, error) {
+	refs, size, err := resolve(tx, repo, m)
+	if err != nil {
+		return nil, err
+	}
+	img := &Image{
+		UID: newID(), Repository: repo.UID, Digest: in.Digest, MediaType: m.MediaType, ArtifactType: m.Artifact,
+		ManifestSize: int64(len(in.Manifest)), Size: size, Status: Active, PushedAt: r.now(),
+	}
+	if m.Subject != nil {
+		img.Subject = m.Subject.Digest
+		refs.Annotations = m.Annotations
+	}
+	return img, tx.InsertImage(repo, img, refs, blob.Object{Digest: in.Digest, Size: img.ManifestSize, Content: in.Manifest})
+}
+
+// References are what an image holds on to.
+type References struct {
+	Children    []digest.Digest   // of an index: images of the repository
+	Layers      []Descriptor      // layers of the repository, each digest once
+	Annotations map[string]string // of a referrer, for listing it
+}
+
+// resolve returns what the manifest refers to, and the image's size, if all of
+// it is in the repository. An index's entry that is no manifest is a layer, as
+// in BuildKit's caches.
+func resolve(tx ReadTx, repo *Repository, m *Manifest) (References, int64, error) {
+	var refs References
+	var size int64
+	var missing []digest.Digest
+	layers := m.Layers()
+	for _, d := range m.Manifests {
+		img, err := tx.Image(repo.UID, d.Digest)
+		switch {
+		case err != nil:
+			return refs, 0, err
+		case img != nil:
+			refs.Children = append(refs.Children, d.Digest)
+			size = max(size, img.Size)
+		case manifestShapes[d.MediaType] != 0:
+			missing = append(missing, d.Digest)
+		default:
+			layers = append(layers, d)
+		}
+	}
+	if len(missing) > 0 {
+		return refs, 0, errReferencedMissing(repo.Ref, missing)
+	}
+	held, sum, err := resolveLayers(tx, repo, layers)
+	refs.Layers = held
+	return refs, max(size, sum), err
+}
+
+// resolveLayers returns those of the layers that the repository holds, which
+// must be all but the foreign ones, and their sizes added up.
+func resolveLayers(tx ReadTx, repo *Repository, layers []Descriptor) (held []Descriptor, sum int64, err error) {
+	var missing []digest.Digest
+	for _, d := range layers {
+		l, err := tx.Layer(repo.UID, d.Digest)
+		if err != nil {
+			return nil, 0, err
+		}
+		if l != nil {
+			held = append(held, d)
+			sum += l.Object.Size
+		} else if !d.foreign() {
+			missing = append(missing, d.Digest)
+		}
+	}
+	if len(missing) > 0 {
+		return nil, 0, errLayersMissing(repo.Ref, missing)
+	}
+	return held, sum, nil
+}
+
+// emitPush writes ECR's event, one for each tag.
+func (r *Registry) emitPush(tx Tx, repo *Repository, img *Image, tags []string, c access.Caller) error {
+	e := Event{
+		Kind: ImagePushed, Ref: repo.Ref, RepositoryUID: repo.UID, Time: r.now(), Digest: img.Digest,
+		MediaType: img.MediaType, ArtifactType: img.ArtifactType, Subject: img.Subject, Principal: c.ARN,
+	}
+	if len(tags) == 0 {
+		return tx.Emit(e)
+	}
+	for _, e.Tag = range tags {
+		if err := tx.Emit(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,272 @@
+package registry
+
+import (
+	"context"
+	"time"
+
+	"berth/internal/access"
+	"berth/internal/blob"
+	"berth/internal/fault"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// MaxLayerSize is the greatest size of a layer: 52,000 MiB, ECR's quota.
+const MaxLayerSize = 52_000 << 20
+
+// leaseLife is how long an answer "this layer exists" holds against garbage
+// collection. A lease is raised when less than half of it is left, so that
+// asking again and again writes nothing.
+const leaseLife = 4 * time.Hour
+
+// Layer is a blob that a repository holds: a layer, or an image's configuration.
+type Layer struct {
+	Repository string // its UID
+	Digest     digest.Digest
+	ObjectUID  string
+	Object     blob.Object // where the bytes are; without Content unless asked for by Layer
+	MediaType  string      // as an image of the repository names it; "" if none does
+	LeaseUntil time.Time
+}
+
+// LayerAvailability is what BatchCheckLayerAvailability says of one layer.
+type LayerAvailability struct {
+	Digest    digest.Digest
+	Available bool
+	Size      int64
+	MediaType string
+}
+
+// LayerFailure says why a layer could not be looked for.
+type LayerFailure struct {
+	Digest string
+	Code   string
+	Reason string
+}
+
+// BatchCheckLayerAvailabilityInput is what BatchCheckLayerAvailability is asked
+// for.
+type BatchCheckLayerAvailabilityInput struct {
+	Ref
+	Digests []string `json:"layerDigests"`
+}
+
+// BatchCheckLayerAvailability says which layers the repository holds, and keeps
+// those for a while, so that who was told of one may rely on it. A digest that
+// the repository does not hold is an answer, not a failure. Errors:
+// RepositoryNotFoundException.
+func (r *Registry) BatchCheckLayerAvailability(ctx context.Context, c access.Caller, in BatchCheckLayerAvailabilityInput) ([]LayerAvailability, []LayerFailure, error) {
+	var out []LayerAvailability
+	var failures []LayerFailure
+	var due []*Layer
+	q := request{caller: c, event: "BatchCheckLayerAvailability", ref: in.Ref, params: in, readOnly: true}
+	err := r.view(ctx, q, func(tx ReadTx, repo *Repository) error {
+		out, failures, due = nil, nil, nil
+		for _, d := range in.Digests {
+			if f := checkLayerDigest(d); f != nil {
+				failures = append(failures, *f)
+				continue
+			}
+			a := LayerAvailability{Digest: digest.Digest(d)}
+			l, err := tx.Layer(repo.UID, a.Digest)
+			if err != nil {
+				return err
+			}
+			if l != nil {
+				a.Available, a.Size, a.MediaType = true, l.Object.Size, l.MediaType
+				due = append(due, l)
+			}
+			out = append(out, a)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return out, failures, r.lease(ctx, due)
+}
+
+func checkLayerDigest(d string) *LayerFailure {
+	switch {
+	case d == "":
+		return &LayerFailure{d, MissingLayerDigest, "Invalid request parameters: layer digest cannot be null"}
+	case !ValidDigest(d):
+		return &LayerFailure{d, InvalidLayerDigest, "Invalid request parameters: layer digest should satisfy the regex '[a-zA-Z0-9-_+.]+:[a-fA-F0-9]+'"}
+	}
+	return nil
+}
+
+// lease raises the leases of those layers that have less than half left.
+func (r *Registry) lease(ctx context.Context, layers []*Layer) error {
+	now := r.now()
+	var due []*Layer
+	for _, l := range layers {
+		if l.LeaseUntil.Sub(now) < leaseLife/2 {
+			due = append(due, l)
+		}
+	}
+	if len(due) == 0 {
+		return nil
+	}
+	return r.store.Relaxed(ctx, func(tx Tx) error {
+		for _, l := range due {
+			if err := tx.LeaseLayer(l, now.Add(leaseLife)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Content is a layer's bytes, open for reading.
+type Content struct {
+	blob.Reader
+	Digest digest.Digest
+	Size   int64
+}
+
+// OpenLayer opens the bytes of a layer that the repository holds, whether or not
+// an image refers to it, as the distribution API does. The caller must be
+// allowed ecr:GetDownloadUrlForLayer and must close the content. It counts as
+// bytes out. Errors: RepositoryNotFoundException, LayersNotFoundException,
+// InvalidParameterException.
+func (r *Registry) OpenLayer(ctx context.Context, c access.Caller, ref Ref, d digest.Digest) (*Content, error) {
+	var l *Layer
+	q := request{caller: c, event: "GetDownloadUrlForLayer", ref: ref, params: layerParams{ref, d}, readOnly: true}
+	err := r.view(ctx, q, func(tx ReadTx, repo *Repository) error {
+		var err error
+		l, err = layerOf(tx, repo, d)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r.openContent(ctx, ref, l, c.ARN)
+}
+
+// layerParams are the audited parameters of calls about one layer.
+type layerParams struct {
+	Ref
+	Digest digest.Digest `json:"layerDigest"`
+}
+
+func layerOf(tx ReadTx, repo *Repository, d digest.Digest) (*Layer, error) {
+	if err := checkDigest("layerDigest", string(d)); err != nil {
+		return nil, err
+	}
+	l, err := tx.Layer(repo.UID, d)
+	if err != nil {
+		return nil, err
+	}
+	if l == nil {
+		return nil, errLayerNotFound(repo.Ref, d)
+	}
+	return l, nil
+}
+
+func (r *Registry) openContent(ctx context.Context, ref Ref, l *Layer, principal string) (*Content, error) {
+	reader, err := r.blobs.Open(ctx, l.Object)
+	if err != nil {
+		return nil, err
+	}
+	r.meter.add(Usage{Ref: ref, RepositoryUID: l.Repository, Principal: principal, BytesOut: l.Object.Size})
+	return &Content{reader, l.Digest, l.Object.Size}, nil
+}
+
+// DeleteLayer makes the repository hold a layer no more. An image must not refer
+// to it. The caller must be allowed ecr:BatchDeleteImage. It is the distribution
+// API's DELETE of a blob, which ECR does not have. Errors:
+// RepositoryNotFoundException, LayersNotFoundException, LayerInUseException,
+// InvalidParameterException.
+func (r *Registry) DeleteLayer(ctx context.Context, c access.Caller, ref Ref, d digest.Digest) error {
+	q := request{caller: c, event: "BatchDeleteImage", ref: ref, params: layerParams{ref, d}, lock: LockChange}
+	return r.update(ctx, q, func(tx Tx, repo *Repository) error {
+		l, err := layerOf(tx, repo, d)
+		if err != nil {
+			return err
+		}
+		used, err := tx.LayerInUse(repo.UID, d)
+		if err != nil {
+			return err
+		}
+		if used {
+			return errLayerInUse(ref, d)
+		}
+		return tx.UnlinkLayer(l)
+	})
+}
+
+// MountLayerInput is what MountLayer is asked for.
+type MountLayerInput struct {
+	Ref
+	Digest digest.Digest  `json:"layerDigest"`
+	From   RepositoryName `json:"from,omitempty"` // "" to look in all repositories
+}
+
+// maxMountSources bounds how many repositories are tried as a source.
+const maxMountSources = 100
+
+// MountLayer makes the repository hold a layer that another repository of the
+// same registry and key domain holds already, and reports whether it did. It
+// does so only if the caller may read the layer there
+// (ecr:GetDownloadUrlForLayer) and the account setting BLOB_MOUNTING is not
+// DISABLED; it says nothing of which of these was wanting. The caller must be
+// allowed ecr:InitiateLayerUpload. Errors: RepositoryNotFoundException,
+// InvalidParameterException.
+func (r *Registry) MountLayer(ctx context.Context, c access.Caller, in MountLayerInput) (bool, error) {
+	mounted := false
+	q := request{caller: c, event: "InitiateLayerUpload", ref: in.Ref, params: in, lock: LockAdd, create: true}
+	err := r.update(ctx, q, func(tx Tx, repo *Repository) error {
+		mounted = false
+		if err := checkDigest("layerDigest", string(in.Digest)); err != nil {
+			return err
+		}
+		setting, err := tx.Setting(in.ID, BlobMounting)
+		if err != nil || setting == "DISABLED" {
+			return err
+		}
+		source, err := r.mountSource(ctx, tx, repo, in, c)
+		if err != nil || source == nil {
+			return err
+		}
+		mounted = true
+		return tx.LinkObject(repo, source, r.now().Add(leaseLife))
+	})
+	return mounted, err
+}
+
+// mountSource returns a layer of that digest that the caller may read.
+func (r *Registry) mountSource(ctx context.Context, tx ReadTx, repo *Repository, in MountLayerInput, c access.Caller) (*Layer, error) {
+	holders := []Ref{{in.ID, in.From}}
+	if in.From == "" {
+		var err error
+		if holders, err = tx.LayerHolders(in.ID, repo.KeyDomain(), in.Digest, maxMountSources); err != nil {
+			return nil, err
+		}
+	}
+	for _, ref := range holders {
+		q := request{caller: c, event: "GetDownloadUrlForLayer", ref: ref, readOnly: true}
+		source, err := r.open(ctx, tx, q)
+		if k := kindOf(err); k == fault.Denied || k == fault.NotFound {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if source.KeyDomain() != repo.KeyDomain() {
+			continue
+		}
+		if l, err := tx.Layer(source.UID, in.Digest); err != nil || l != nil {
+			return l, err
+		}
+	}
+	return nil, nil
+}
+
+// kindOf is fault.KindOf for an error that may be nil.
+func kindOf(err error) fault.Kind {
+	if err == nil {
+		return -1
+	}
+	return fault.KindOf(err)
+}

@@ -1,0 +1,92 @@
+package registry
+
+import (
+	"regexp"
+
+	"berth/internal/access"
+	"berth/internal/fault"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// ID names a registry: an account in a region.
+type ID struct {
+	Account string `json:"registryId"`
+	Region  string `json:"-"`
+}
+
+// Ref names a repository of a registry. The name has been parsed.
+type Ref struct {
+	ID
+	Name RepositoryName `json:"repositoryName,omitempty"`
+}
+
+// ARN returns arn:aws:ecr:region:account:repository/name.
+func (r Ref) ARN() string {
+	return access.RepositoryARN(r.Account, r.Region, string(r.Name))
+}
+
+// RepositoryName is the name of a repository: 2 to 256 characters, lower case,
+// path components separated by slashes.
+type RepositoryName string
+
+const repositoryPattern = `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*`
+
+var repositoryRegexp = regexp.MustCompile(`\A` + repositoryPattern + `\z`)
+
+// ParseRepositoryName checks a name against ECR's grammar, which is also the
+// distribution specification's. The error is InvalidParameterException.
+func ParseRepositoryName(s string) (RepositoryName, error) {
+	if len(s) < 2 || len(s) > 256 || !repositoryRegexp.MatchString(s) {
+		return "", invalidParameter("repositoryName", "must satisfy regular expression '"+repositoryPattern+"'")
+	}
+	return RepositoryName(s), nil
+}
+
+var (
+	accountRegexp = regexp.MustCompile(`\A[0-9]{12}\z`)
+	regionRegexp  = regexp.MustCompile(`\A[a-z]{2}(-[a-z]+)+-[0-9]{1,2}\z`)
+	tagRegexp     = regexp.MustCompile(`\A[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}\z`)
+)
+
+// ValidAccount reports whether s is an account id: twelve digits.
+func ValidAccount(s string) bool { return accountRegexp.MatchString(s) }
+
+// ValidRegion reports whether s has the form of a region's name, such as
+// us-east-1 or us-gov-west-1.
+func ValidRegion(s string) bool { return len(s) <= 25 && regionRegexp.MatchString(s) }
+
+// ValidTag reports whether s is a tag: at most 128 characters, as the
+// distribution specification has it.
+func ValidTag(s string) bool { return tagRegexp.MatchString(s) }
+
+// ValidDigest reports whether s is a digest in canonical form of an algorithm
+// that Berth computes: sha256 or sha512.
+func ValidDigest(s string) bool {
+	d := digest.Digest(s)
+	if d.Validate() != nil {
+		return false
+	}
+	return d.Algorithm() == digest.SHA256 || d.Algorithm() == digest.SHA512
+}
+
+func checkTag(s string) error {
+	if !ValidTag(s) {
+		return invalidParameter("imageTag", "must satisfy regular expression '[a-zA-Z0-9-_.]+'")
+	}
+	return nil
+}
+
+func checkDigest(field, s string) error {
+	if !ValidDigest(s) {
+		return invalidParameter(field, "must satisfy regular expression '[a-zA-Z0-9-_+.]+:[a-fA-F0-9]+'")
+	}
+	return nil
+}
+
+// invalidParameter is ECR's own validation error. The closing quote is doubled
+// after a regular expression, as ECR writes it.
+func invalidParameter(field, constraint string) *fault.Error {
+	return fault.New(fault.Invalid, "InvalidParameterException",
+		"Invalid parameter at '%s' failed to satisfy constraint: '%s'", field, constraint)
+}

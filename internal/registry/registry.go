@@ -1,0 +1,240 @@
+// Package registry is the domain: repositories, images, tags, layers, uploads
+// and the rules about them.
+//
+// A [Registry] has one method for each verb. Every verb takes the caller, asks
+// the authorizer before anything else, and leaves one audit record; a verb that
+// changes something writes its event in the same transaction. The fronts (OCI,
+// AWS) and the workers call these verbs and hold no rules of their own.
+//
+// Verbs return errors of package fault that carry ECR's exception and text. All
+// methods are safe for concurrent use.
+package registry
+
+import (
+	"context"
+	"time"
+
+	"berth/internal/access"
+	"berth/internal/blob"
+	"berth/internal/fault"
+	"berth/internal/seal"
+
+	"github.com/google/uuid"
+)
+
+// Options are what a Registry is made of. All but the last three are required.
+type Options struct {
+	Store      Store
+	Blobs      *blob.Store
+	Authorizer *access.Authorizer
+	Auditor    access.Auditor
+	Tokens     Tokens
+	Pages      *seal.Key // seals page tokens
+	Links      *seal.Key // signs download links
+
+	Now func() time.Time // time.Now if nil
+	// RefuseSameDigest makes a push of an immutable tag fail even if the tag is
+	// on the very same image already, as ECR does.
+	RefuseSameDigest bool
+}
+
+// Registry is all registries of this installation.
+type Registry struct {
+	store   Store
+	blobs   *blob.Store
+	auth    *access.Authorizer
+	auditor access.Auditor
+	tokens  Tokens
+	pages   pager
+	links   *seal.Key
+	clock   func() time.Time
+	strict  bool
+
+	uploads keyedMutex
+	meter   meter
+}
+
+// New returns a Registry.
+func New(o Options) *Registry {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Registry{
+		store: o.Store, blobs: o.Blobs, auth: o.Authorizer, auditor: o.Auditor, tokens: o.Tokens,
+		pages: pager{o.Pages}, links: o.Links, clock: o.Now, strict: o.RefuseSameDigest,
+	}
+}
+
+// now is the time to the microsecond, which is what the store keeps.
+func (r *Registry) now() time.Time { return r.clock().UTC().Truncate(time.Microsecond) }
+
+// newID returns an id that sorts by the time it was made.
+func newID() string { return uuid.Must(uuid.NewV7()).String() }
+
+// request is one call of a verb.
+type request struct {
+	caller   access.Caller
+	event    string   // the API operation, and the action asked for unless action is set
+	action   string   // without "ecr:"
+	also     []string // further actions that the call needs, whole
+	ref      Ref
+	context  map[string][]string // condition keys that the request sets
+	params   any                 // for the audit record
+	readOnly bool
+	lock     Lock // what an update means to do to the repository
+	create   bool // a template may create the repository
+}
+
+// record returns the audit record of the call that ended with err.
+func (q *request) record(at time.Time, err error) access.Record {
+	rec := access.Record{
+		Time: at, Caller: q.caller, Service: "ecr", Event: q.event, Account: q.ref.Account, Region: q.ref.Region,
+		ReadOnly: q.readOnly, Parameters: q.params, Error: fault.CodeOf(err),
+	}
+	if q.ref.Name != "" {
+		rec.Resource = q.ref.ARN()
+	}
+	if rec.Parameters == nil {
+		rec.Parameters = q.ref
+	}
+	if e, ok := fault.As(err); ok {
+		rec.Message = e.Message
+	}
+	return rec
+}
+
+// decide asks the authorizer about the call. repo is nil if the repository does
+// not exist; it then counts as one without tags and policy.
+func (r *Registry) decide(ctx context.Context, q request, repo *Repository) error {
+	action := q.action
+	if action == "" {
+		action = q.event
+	}
+	resource := "*"
+	if q.ref.Name != "" {
+		resource = q.ref.ARN()
+	}
+	ask := access.Request{
+		Caller: q.caller, Action: "ecr:" + action, Account: q.ref.Account, Resource: resource,
+		Context: conditions(q.context, repo),
+	}
+	if err := r.auth.Decide(ctx, ask); err != nil {
+		return err
+	}
+	for _, ask.Action = range q.also {
+		if err := r.auth.Decide(ctx, ask); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// conditions adds the condition keys that the repository sets.
+func conditions(keys map[string][]string, repo *Repository) map[string][]string {
+	if repo == nil || len(repo.Tags) == 0 {
+		return keys
+	}
+	out := make(map[string][]string, len(keys)+2*len(repo.Tags))
+	for k, v := range keys {
+		out[k] = v
+	}
+	for k, v := range repo.Tags {
+		out["aws:ResourceTag/"+k] = []string{v}
+		out["ecr:ResourceTag/"+k] = []string{v}
+	}
+	return out
+}
+
+// open reads the repository that a call is about and decides the call. It is
+// the only way to a repository, so that a refusal comes before the news that
+// the repository does not exist.
+func (r *Registry) open(ctx context.Context, tx ReadTx, q request) (*Repository, error) {
+	repo, err := tx.Repository(q.ref, q.lock)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.decide(ctx, q, repo); err != nil {
+		return nil, err
+	}
+	if repo == nil {
+		return nil, errRepositoryNotFound(q.ref)
+	}
+	return repo, nil
+}
+
+// view runs fn on the repository that a reading call is about.
+func (r *Registry) view(ctx context.Context, q request, fn func(ReadTx, *Repository) error) error {
+	return r.viewTx(ctx, q, func(tx ReadTx) error {
+		repo, err := r.open(ctx, tx, q)
+		if err != nil {
+			return err
+		}
+		return fn(tx, repo)
+	})
+}
+
+// viewAll runs fn for a reading call that is about a registry as a whole.
+func (r *Registry) viewAll(ctx context.Context, q request, fn func(ReadTx) error) error {
+	return r.viewTx(ctx, q, func(tx ReadTx) error {
+		if err := r.decide(ctx, q, nil); err != nil {
+			return err
+		}
+		return fn(tx)
+	})
+}
+
+// viewTx runs fn in a transaction that writes nothing, and leaves the record.
+func (r *Registry) viewTx(ctx context.Context, q request, fn func(ReadTx) error) error {
+	err := r.store.View(ctx, fn)
+	r.auditor.Record(q.record(r.now(), err))
+	return err
+}
+
+// update runs fn on the repository that a changing call is about.
+func (r *Registry) update(ctx context.Context, q request, fn func(Tx, *Repository) error) error {
+	return r.updateIn(ctx, r.store.Update, q, r.withRepository(ctx, q, fn))
+}
+
+// updateRelaxed is update for what a client can do again after a loss of power.
+func (r *Registry) updateRelaxed(ctx context.Context, q request, fn func(Tx, *Repository) error) error {
+	return r.updateIn(ctx, r.store.Relaxed, q, r.withRepository(ctx, q, fn))
+}
+
+// updateAll runs fn for a changing call that is about no repository that is
+// there already.
+func (r *Registry) updateAll(ctx context.Context, q request, fn func(Tx) error) error {
+	return r.updateIn(ctx, r.store.Update, q, func(tx Tx) error {
+		if err := r.decide(ctx, q, nil); err != nil {
+			return err
+		}
+		return fn(tx)
+	})
+}
+
+func (r *Registry) withRepository(ctx context.Context, q request, fn func(Tx, *Repository) error) func(Tx) error {
+	return func(tx Tx) error {
+		repo, err := r.open(ctx, tx, q)
+		if q.create && fault.CodeOf(err) == "RepositoryNotFoundException" {
+			repo, err = r.createOnPush(ctx, tx, q)
+		}
+		if err != nil {
+			return err
+		}
+		return fn(tx, repo)
+	}
+}
+
+// updateIn runs fn in a transaction whose last row is the call's record. A call
+// that fails changes nothing; its record is left all the same.
+func (r *Registry) updateIn(ctx context.Context, run func(context.Context, func(Tx) error) error, q request, fn func(Tx) error) error {
+	err := run(ctx, func(tx Tx) error {
+		if err := fn(tx); err != nil {
+			return err
+		}
+		return tx.Record(q.record(r.now(), nil))
+	})
+	if err != nil {
+		r.auditor.Record(q.record(r.now(), err))
+	}
+	return err
+}

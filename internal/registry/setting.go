@@ -1,0 +1,69 @@
+package registry
+
+import (
+	"context"
+	"slices"
+
+	"berth/internal/access"
+	"berth/internal/fault"
+)
+
+// BlobMounting is the account setting that says whether layers may be mounted
+// from another repository of the registry.
+const BlobMounting = "BLOB_MOUNTING"
+
+// settings are the account settings that have an effect, with their values; the
+// first is what holds until another one is put.
+var settings = map[string][]string{BlobMounting: {"ENABLED", "DISABLED"}}
+
+// Setting is an account setting of a registry.
+type Setting struct {
+	ID
+	Name  string `json:"name"`
+	Value string `json:"value,omitempty"`
+}
+
+// PutAccountSetting changes a setting of the registry. A setting that would have
+// no effect is refused. Errors: InvalidParameterException.
+func (r *Registry) PutAccountSetting(ctx context.Context, c access.Caller, in Setting) error {
+	q := request{caller: c, event: "PutAccountSetting", ref: Ref{ID: in.ID}, params: in,
+		context: map[string][]string{"ecr:AccountSetting": {in.Name}}}
+	return r.updateAll(ctx, q, func(tx Tx) error {
+		if err := checkSetting(in.Name); err != nil {
+			return err
+		}
+		if !slices.Contains(settings[in.Name], in.Value) {
+			return fault.New(fault.Invalid, "InvalidParameterException", "Invalid parameter at 'value' failed to satisfy constraint: 'Member must satisfy enum value set: [ENABLED, DISABLED]'")
+		}
+		if err := tx.PutSetting(in.ID, in.Name, in.Value); err != nil {
+			return err
+		}
+		return tx.Emit(Event{Kind: SettingChanged, Ref: Ref{ID: in.ID}, Time: r.now(), Detail: in.Name})
+	})
+}
+
+// GetAccountSetting returns the value of a setting. Errors:
+// InvalidParameterException.
+func (r *Registry) GetAccountSetting(ctx context.Context, c access.Caller, id ID, name string) (Setting, error) {
+	s := Setting{ID: id, Name: name}
+	q := request{caller: c, event: "GetAccountSetting", ref: Ref{ID: id}, params: s, readOnly: true,
+		context: map[string][]string{"ecr:AccountSetting": {name}}}
+	err := r.viewAll(ctx, q, func(tx ReadTx) error {
+		if err := checkSetting(name); err != nil {
+			return err
+		}
+		var err error
+		if s.Value, err = tx.Setting(id, name); s.Value == "" {
+			s.Value = settings[name][0]
+		}
+		return err
+	})
+	return s, err
+}
+
+func checkSetting(name string) error {
+	if settings[name] == nil {
+		return invalidParameter("name", "the account setting is not supported; only BLOB_MOUNTING is")
+	}
+	return nil
+}

@@ -1,0 +1,191 @@
+package registry
+
+import (
+	"context"
+	"time"
+
+	"berth/internal/access"
+	"berth/internal/blob"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// Store keeps the facts. It is implemented by package metadata.
+type Store interface {
+	// View runs fn in a transaction that sees one state of the store and
+	// changes nothing. fn may run more than once.
+	View(ctx context.Context, fn func(ReadTx) error) error
+	// Update runs fn in a transaction and returns when its changes are durable.
+	// If fn returns an error nothing is changed and the error is returned. fn
+	// may share a commit with others, may run more than once and must touch
+	// nothing but tx and what it closes over. An Update whose context ends
+	// after it has begun may still take place.
+	Update(ctx context.Context, fn func(Tx) error) error
+	// Relaxed is Update without the wait for the disk: the changes survive the
+	// process but perhaps not a loss of power. Later Updates make them durable.
+	Relaxed(ctx context.Context, fn func(Tx) error) error
+}
+
+// Lock says what a transaction means to do to a repository, so that those that
+// would disturb each other take turns. In a View it has no effect.
+type Lock int
+
+// The locks, weakest first.
+const (
+	LockNone   Lock = iota
+	LockAdd         // add layers and uploads; excludes LockDelete
+	LockChange      // change images, tags, settings; one at a time; excludes LockDelete
+	LockDelete      // delete it; excludes all
+)
+
+// ReadTx is a transaction that reads. Methods that look for one thing return
+// nil if it is not there. Deleted things are not there.
+type ReadTx interface {
+	RepositoryReader
+	ImageReader
+	TagReader
+	LayerReader
+	UploadReader
+	SettingReader
+}
+
+// Tx is a transaction that changes.
+type Tx interface {
+	ReadTx
+	RepositoryWriter
+	ImageWriter
+	LayerWriter
+	UploadWriter
+	SettingWriter
+	Journal
+}
+
+// RepositoryReader reads repositories.
+type RepositoryReader interface {
+	Repository(ref Ref, lock Lock) (*Repository, error)
+	RepositoryByUID(uid string) (*Repository, error)
+	// Repositories returns at most limit repositories of the registry whose
+	// names come after a name, in byte order.
+	Repositories(id ID, after RepositoryName, limit int) ([]Repository, error)
+	// RepositoryNames is Repositories for the names alone.
+	RepositoryNames(id ID, after string, limit int) ([]string, error)
+}
+
+// RepositoryWriter writes repositories.
+type RepositoryWriter interface {
+	// InsertRepository reports whether the name was free and is now taken.
+	InsertRepository(*Repository) (bool, error)
+	// UpdateRepository replaces everything but the reference and the UID.
+	UpdateRepository(*Repository) error
+}
+
+// ImageReader reads images of a repository, which is given by its UID.
+type ImageReader interface {
+	Image(repository string, d digest.Digest) (*Image, error)
+	ImageByTag(repository, tag string) (*Image, error)
+	// Manifest returns the bytes of an image's manifest.
+	Manifest(*Image) (blob.Object, error)
+	// Images returns at most limit images whose digests come after a digest,
+	// in byte order, with their tags.
+	Images(repository string, f Filter, after digest.Digest, limit int) ([]Image, error)
+	// Parents returns at most limit indexes that list the image as a child.
+	Parents(repository string, child digest.Digest, limit int) ([]digest.Digest, error)
+	// Referrers returns at most limit images whose subject is the given one
+	// and whose digests come after a digest, in byte order. artifactType
+	// filters unless it is "".
+	Referrers(repository string, subject digest.Digest, artifactType string, after digest.Digest, limit int) ([]Referrer, error)
+	// HasImages reports whether the repository holds any image.
+	HasImages(repository string) (bool, error)
+}
+
+// TagReader reads the tags of a repository's images.
+type TagReader interface {
+	// Tags returns an image's tags in byte order.
+	Tags(image string) ([]string, error)
+	// TagNames returns at most limit tags of the repository that come after a
+	// tag, in byte order.
+	TagNames(repository, after string, limit int) ([]string, error)
+	// ImageIDs returns at most limit pairs of digest and tag that come after a
+	// pair, in byte order of digest and tag; an untagged image has the tag "".
+	ImageIDs(repository string, f Filter, after ImageID, limit int) ([]ImageID, error)
+}
+
+// ImageWriter writes images and their tags.
+type ImageWriter interface {
+	// InsertImage adds an image with what it holds on to. The object holds the
+	// manifest's bytes.
+	InsertImage(repo *Repository, img *Image, refs References, o blob.Object) error
+	// DeleteImage removes an image and its tags.
+	DeleteImage(img *Image, at time.Time) error
+	// PutTag puts a tag on an image, taking it from any other.
+	PutTag(repository, tag string, img *Image, at time.Time) error
+	// DeleteTag removes a tag.
+	DeleteTag(repository, tag string) error
+}
+
+// LayerReader reads layers.
+type LayerReader interface {
+	Layer(repository string, d digest.Digest) (*Layer, error)
+	// LayerInUse reports whether an image of the repository refers to the layer.
+	LayerInUse(repository string, d digest.Digest) (bool, error)
+	// LayerHolders returns at most limit repositories of the registry and key
+	// domain that hold the layer.
+	LayerHolders(id ID, domain string, d digest.Digest, limit int) ([]Ref, error)
+}
+
+// LayerWriter writes layers and the objects that hold their bytes.
+type LayerWriter interface {
+	// LinkLayer makes a repository hold a layer, whose bytes are in the object,
+	// until at least the time lease. If the key domain has an object of that
+	// digest already, it is used instead and the given one is not recorded:
+	// the second result is then false.
+	LinkLayer(repo *Repository, o blob.Object, at, lease time.Time) (*Layer, bool, error)
+	// LinkObject makes a repository hold a layer of another one of its key
+	// domain until at least the time lease.
+	LinkObject(repo *Repository, from *Layer, lease time.Time) error
+	// LeaseLayer puts off the end of a layer's lease.
+	LeaseLayer(*Layer, time.Time) error
+	// UnlinkLayer makes a repository hold a layer no more.
+	UnlinkLayer(*Layer) error
+}
+
+// UploadReader reads uploads.
+type UploadReader interface {
+	// Upload returns an upload of the repository.
+	Upload(repository, id string) (*Upload, error)
+}
+
+// UploadWriter writes uploads.
+type UploadWriter interface {
+	InsertUpload(*Upload) error
+	// UpdateUpload records an upload's progress, unless somebody else has done
+	// so since it had size bytes; it reports whether it did.
+	UpdateUpload(u *Upload, size int64) (bool, error)
+	DeleteUpload(id string) error
+}
+
+// SettingReader reads what is configured for a registry.
+type SettingReader interface {
+	// Setting returns an account setting, "" if it was never put.
+	Setting(id ID, name string) (string, error)
+	// Templates returns the registry's repository creation templates whose
+	// prefix is one of those given.
+	Templates(id ID, prefixes []string) ([]Template, error)
+}
+
+// SettingWriter writes what is configured for a registry.
+type SettingWriter interface {
+	PutSetting(id ID, name, value string) error
+	// InsertTemplate reports whether the prefix was free.
+	InsertTemplate(id ID, t Template) (bool, error)
+}
+
+// Journal takes what goes with a change in the same transaction.
+type Journal interface {
+	// Emit adds an event to the outbox.
+	Emit(Event) error
+	// Record adds the audit record of the call.
+	Record(access.Record) error
+	// AddUsage adds to the counters of a repository and principal.
+	AddUsage(Usage) error
+}

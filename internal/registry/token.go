@@ -1,0 +1,46 @@
+package registry
+
+import (
+	"context"
+	"time"
+
+	"berth/internal/access"
+)
+
+// Tokens makes registry passwords. It is implemented by package authn.
+type Tokens interface {
+	// Mint returns a password that stands for the caller until the time given.
+	Mint(c access.Caller, now time.Time) (password string, expires time.Time)
+}
+
+// Authorization is a registry password and the registry that it is for.
+type Authorization struct {
+	ID
+	Password string
+	Expires  time.Time
+}
+
+// GetAuthorizationToken returns a registry password for each of the registries,
+// which all stand for the caller: what it may do is decided when it is used.
+// The caller must be allowed ecr:GetAuthorizationToken in its own account.
+func (r *Registry) GetAuthorizationToken(ctx context.Context, c access.Caller, region string, accounts []string) ([]Authorization, error) {
+	if len(accounts) == 0 {
+		accounts = []string{c.Account}
+	}
+	q := request{caller: c, event: "GetAuthorizationToken", ref: Ref{ID: ID{c.Account, region}}, params: tokenParams{accounts}, readOnly: true}
+	var out []Authorization
+	err := r.decide(ctx, q, nil)
+	if err == nil {
+		for _, a := range accounts {
+			password, expires := r.tokens.Mint(c, r.now())
+			out = append(out, Authorization{ID{a, region}, password, expires})
+		}
+	}
+	r.auditor.Record(q.record(r.now(), err))
+	return out, err
+}
+
+// tokenParams are the audited parameters of GetAuthorizationToken.
+type tokenParams struct {
+	RegistryIDs []string `json:"registryIds"`
+}

@@ -1,0 +1,365 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"berth/internal/access"
+	"berth/internal/blob"
+	"berth/internal/fault"
+
+	"github.com/google/uuid"
+	"github.com/opencontainers/go-digest"
+)
+
+// PartSize is how many bytes InitiateLayerUpload asks for in a part, and the
+// most that it takes: 20 MiB.
+const PartSize = 20 << 20
+
+const (
+	minPartSize   = 5 << 20
+	uploadLife    = 24 * time.Hour
+	maxLayerParts = 4200
+)
+
+// Upload is a layer on its way into a repository. It belongs to the principal
+// that started it.
+type Upload struct {
+	ID         string
+	Repository string // its UID
+	Principal  string // the id of the principal that started it
+	CreatedAt  time.Time
+	Parts      int   // parts sent by UploadLayerPart
+	LastPart   int64 // the size of the last of them
+	ShortPart  bool  // one before the last was too small
+	Blob       blob.Upload
+}
+
+// InitiateLayerUpload starts an upload and returns its id, a random UUID. It
+// costs no wait for the disk: an upload may be lost with the power, and is then
+// not found. Errors: RepositoryNotFoundException.
+func (r *Registry) InitiateLayerUpload(ctx context.Context, c access.Caller, ref Ref) (string, error) {
+	id := uuid.NewString()
+	q := request{caller: c, event: "InitiateLayerUpload", ref: ref, lock: LockAdd, create: true}
+	err := r.updateRelaxed(ctx, q, func(tx Tx, repo *Repository) error {
+		return tx.InsertUpload(&Upload{ID: id, Repository: repo.UID, Principal: c.ID, CreatedAt: r.now()})
+	})
+	return id, err
+}
+
+// findUpload returns the caller's upload. One that another principal started,
+// that was started in another repository or that is too old is not there.
+func (r *Registry) findUpload(tx ReadTx, repo *Repository, id string, c access.Caller) (*Upload, error) {
+	u, err := tx.Upload(repo.UID, id)
+	if err != nil {
+		return nil, err
+	}
+	if u == nil || u.Principal != c.ID || r.now().Sub(u.CreatedAt) > uploadLife {
+		return nil, errUploadNotFound(repo.Ref, id)
+	}
+	return u, nil
+}
+
+// AppendUploadInput says where the next bytes of an upload go.
+type AppendUploadInput struct {
+	Ref
+	UploadID string `json:"uploadId"`
+	First    int64  `json:"partFirstByte"` // where the bytes begin; -1 for where the upload ends
+	Length   int64  `json:"-"`             // how many there will be; -1 if not known
+
+	part bool  // the bytes are a part sent by UploadLayerPart
+	last int64 // where the part says that it ends
+}
+
+// AppendUpload reads body to its end and adds it to the upload, durably, and
+// returns the upload's size. The bytes must go on where the upload ends. If body
+// fails, what came of it is kept and its error is returned as it is. The caller
+// must be allowed ecr:UploadLayerPart.
+//
+// Errors: RepositoryNotFoundException, UploadNotFoundException,
+// InvalidLayerPartException, LimitExceededException.
+func (r *Registry) AppendUpload(ctx context.Context, c access.Caller, in AppendUploadInput, body io.Reader) (int64, error) {
+	unlock, err := r.uploads.lock(ctx, in.UploadID)
+	if err != nil {
+		return 0, err
+	}
+	defer unlock()
+	q := request{caller: c, event: "UploadLayerPart", ref: in.Ref, params: in}
+	var u *Upload
+	err = r.store.View(ctx, func(tx ReadTx) error {
+		var err error
+		u, err = r.beginAppend(ctx, tx, q, in)
+		return err
+	})
+	if err == nil {
+		err = r.receive(ctx, q, in, u, body)
+	}
+	if err != nil {
+		r.auditor.Record(q.record(r.now(), err))
+		return 0, err
+	}
+	return u.Blob.Size, nil
+}
+
+// UploadLayerPartInput is a part of a layer.
+type UploadLayerPartInput struct {
+	Ref
+	UploadID    string
+	First, Last int64 // the positions of the first and the last byte
+	Data        []byte
+}
+
+// UploadLayerPart is AppendUpload for a part, which arrives whole or not at all.
+// It returns the position of the upload's last byte.
+func (r *Registry) UploadLayerPart(ctx context.Context, c access.Caller, in UploadLayerPartInput) (int64, error) {
+	size, err := r.AppendUpload(ctx, c, AppendUploadInput{
+		Ref: in.Ref, UploadID: in.UploadID, First: in.First, Length: int64(len(in.Data)), part: true, last: in.Last,
+	}, bytes.NewReader(in.Data))
+	return size - 1, err
+}
+
+// beginAppend returns the upload if the bytes announced may follow.
+func (r *Registry) beginAppend(ctx context.Context, tx ReadTx, q request, in AppendUploadInput) (*Upload, error) {
+	repo, err := r.open(ctx, tx, q)
+	if err != nil {
+		return nil, err
+	}
+	u, err := r.findUpload(tx, repo, in.UploadID, q.caller)
+	if err != nil {
+		return nil, err
+	}
+	if in.First >= 0 && in.First != u.Blob.Size {
+		return nil, errInvalidPart(in.Ref, in.UploadID, u.Blob.Size-1,
+			"The layer part's first byte is %d but the upload holds %d bytes", in.First, u.Blob.Size)
+	}
+	if in.part && in.last-in.First+1 != in.Length {
+		return nil, errInvalidPart(in.Ref, in.UploadID, u.Blob.Size-1,
+			"The layer part holds %d bytes but bytes %d to %d were announced", in.Length, in.First, in.last)
+	}
+	if in.Length > MaxLayerSize-u.Blob.Size {
+		return nil, errLayerTooLarge()
+	}
+	if in.part && u.Parts >= maxLayerParts {
+		return nil, fault.New(fault.Exhausted, "LimitExceededException", "The layer exceeds the maximum of %d parts", maxLayerParts)
+	}
+	return u, nil
+}
+
+// receive moves body into the upload and records how far it came.
+func (r *Registry) receive(ctx context.Context, q request, in AppendUploadInput, u *Upload, body io.Reader) error {
+	before := u.Blob.Size
+	limit := MaxLayerSize - before
+	counted := &countingReader{r: io.LimitReader(body, limit+1)}
+	readErr := r.blobs.Append(ctx, &u.Blob, counted)
+	switch {
+	case errors.Is(readErr, blob.ErrPoisoned):
+		return r.dropUpload(ctx, u, readErr)
+	case errors.Is(readErr, blob.ErrUploadLost):
+		return r.dropUpload(ctx, u, errUploadNotFound(in.Ref, in.UploadID))
+	case counted.n > limit:
+		return r.dropUpload(ctx, u, errLayerTooLarge())
+	case readErr == nil && in.Length >= 0 && counted.n != in.Length:
+		readErr = errInvalidPart(in.Ref, in.UploadID, u.Blob.Size-1, "%d bytes were announced and %d arrived", in.Length, counted.n)
+	}
+	if in.part {
+		u.ShortPart = u.ShortPart || u.Parts > 0 && u.LastPart < minPartSize
+		u.Parts++
+		u.LastPart = counted.n
+	}
+	// The bytes are durable: the client's going away must not lose them.
+	err := r.store.Relaxed(context.WithoutCancel(ctx), func(tx Tx) error {
+		ok, err := tx.UpdateUpload(u, before)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return errUploadNotFound(in.Ref, in.UploadID)
+		}
+		if readErr != nil {
+			return nil
+		}
+		return tx.Record(q.record(r.now(), nil))
+	})
+	if err != nil {
+		return err
+	}
+	return readErr
+}
+
+// dropUpload removes an upload that cannot go on, and returns why.
+func (r *Registry) dropUpload(ctx context.Context, u *Upload, why error) error {
+	ctx = context.WithoutCancel(ctx)
+	err := r.store.Relaxed(ctx, func(tx Tx) error { return tx.DeleteUpload(u.ID) })
+	return errors.Join(why, err, r.blobs.Abandon(ctx, u.Blob))
+}
+
+// countingReader counts what is read through it.
+type countingReader struct {
+	r io.Reader
+	n int64
+}
+
+func (c *countingReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// CompleteUploadInput is what CompleteUpload is asked for.
+type CompleteUploadInput struct {
+	Ref
+	UploadID string        `json:"uploadId"`
+	Digest   digest.Digest `json:"layerDigest"`
+	// AsParts applies ECR's rules to an upload made of parts: it must not be
+	// empty, its parts must be large enough and the layer must be new.
+	AsParts bool `json:"-"`
+}
+
+// CompleteUpload makes an upload a layer of the repository if it has the digest
+// given, durably. The layer's bytes are stored once for all repositories of the
+// key domain. An upload with another digest is gone afterwards. The caller must
+// be allowed ecr:CompleteLayerUpload.
+//
+// Errors: RepositoryNotFoundException, UploadNotFoundException,
+// InvalidLayerException, InvalidParameterException; with AsParts
+// EmptyUploadException, LayerPartTooSmallException and
+// LayerAlreadyExistsException.
+func (r *Registry) CompleteUpload(ctx context.Context, c access.Caller, in CompleteUploadInput) error {
+	unlock, err := r.uploads.lock(ctx, in.UploadID)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	q := request{caller: c, event: "CompleteLayerUpload", ref: in.Ref, params: in, lock: LockAdd}
+	u, o, err := r.finishUpload(ctx, q, in)
+	if err != nil {
+		r.auditor.Record(q.record(r.now(), err))
+		return err
+	}
+	return r.link(ctx, q, in, u, o)
+}
+
+// finishUpload turns the upload into an object that nobody knows of yet.
+func (r *Registry) finishUpload(ctx context.Context, q request, in CompleteUploadInput) (*Upload, blob.Object, error) {
+	var u *Upload
+	err := r.store.View(ctx, func(tx ReadTx) error {
+		var err error
+		u, err = r.beginComplete(ctx, tx, q, in)
+		return err
+	})
+	if err != nil {
+		return nil, blob.Object{}, err
+	}
+	o, err := r.blobs.Finish(ctx, u.Blob, in.Digest)
+	switch {
+	case errors.Is(err, blob.ErrDigest):
+		err = r.dropUpload(ctx, u, errInvalidLayer(in.Digest))
+	case errors.Is(err, blob.ErrUploadLost):
+		err = r.dropUpload(ctx, u, errUploadNotFound(in.Ref, in.UploadID))
+	case errors.Is(err, blob.ErrPoisoned):
+		err = r.dropUpload(ctx, u, err)
+	}
+	return u, o, err
+}
+
+// beginComplete returns the upload if it may be completed as in says.
+func (r *Registry) beginComplete(ctx context.Context, tx ReadTx, q request, in CompleteUploadInput) (*Upload, error) {
+	repo, err := r.open(ctx, tx, q)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkDigest("layerDigests", string(in.Digest)); err != nil {
+		return nil, err
+	}
+	u, err := r.findUpload(tx, repo, in.UploadID, q.caller)
+	if err != nil || !in.AsParts {
+		return u, err
+	}
+	if u.Blob.Size == 0 {
+		return nil, errEmptyUpload(in.Ref, in.UploadID)
+	}
+	if u.ShortPart {
+		return nil, errPartTooSmall()
+	}
+	l, err := tx.Layer(repo.UID, in.Digest)
+	if err == nil && l != nil {
+		err = errLayerExists(in.Ref, in.Digest)
+	}
+	return u, err
+}
+
+// link records the object, or forgets it in favour of one that the key domain
+// has already.
+func (r *Registry) link(ctx context.Context, q request, in CompleteUploadInput, u *Upload, o blob.Object) error {
+	isNew := false
+	var uid string
+	err := r.update(ctx, q, func(tx Tx, repo *Repository) error {
+		uid = repo.UID
+		var err error
+		if _, isNew, err = tx.LinkLayer(repo, o, r.now(), r.now().Add(leaseLife)); err != nil {
+			return err
+		}
+		return tx.DeleteUpload(u.ID)
+	})
+	if err != nil {
+		return err
+	}
+	used := Usage{Ref: in.Ref, RepositoryUID: uid, Principal: q.caller.ARN}
+	if isNew {
+		used.BytesStored = o.Size
+		r.meter.add(used)
+		return nil
+	}
+	r.meter.add(used)
+	return r.blobs.Remove(context.WithoutCancel(ctx), o)
+}
+
+// UploadSize returns how many bytes of an upload have been received. The caller
+// must be allowed ecr:UploadLayerPart. Errors: RepositoryNotFoundException,
+// UploadNotFoundException.
+func (r *Registry) UploadSize(ctx context.Context, c access.Caller, ref Ref, id string) (int64, error) {
+	var u *Upload
+	q := request{caller: c, event: "UploadLayerPart", ref: ref, params: uploadParams{ref, id}, readOnly: true}
+	err := r.view(ctx, q, func(tx ReadTx, repo *Repository) error {
+		var err error
+		u, err = r.findUpload(tx, repo, id, c)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return u.Blob.Size, nil
+}
+
+// uploadParams are the audited parameters of calls about one upload.
+type uploadParams struct {
+	Ref
+	UploadID string `json:"uploadId"`
+}
+
+// CancelUpload ends an upload and frees what it holds. The caller must be
+// allowed ecr:UploadLayerPart. Errors: RepositoryNotFoundException,
+// UploadNotFoundException.
+func (r *Registry) CancelUpload(ctx context.Context, c access.Caller, ref Ref, id string) error {
+	unlock, err := r.uploads.lock(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	var u *Upload
+	q := request{caller: c, event: "UploadLayerPart", ref: ref, params: uploadParams{ref, id}}
+	err = r.update(ctx, q, func(tx Tx, repo *Repository) error {
+		var err error
+		if u, err = r.findUpload(tx, repo, id, c); err != nil {
+			return err
+		}
+		return tx.DeleteUpload(id)
+	})
+	if err != nil {
+		return err
+	}
+	return r.blobs.Abandon(context.WithoutCancel(ctx), u.Blob)
+}

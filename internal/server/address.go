@@ -1,0 +1,63 @@
+package server
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"berth/internal/config"
+	"berth/internal/registry"
+)
+
+// addressFile is written into the data directory at each start.
+const addressFile = "server.json"
+
+// Address says how clients reach a server: what the commands on the same machine
+// need to know of it.
+type Address struct {
+	Endpoint string `json:"endpoint"` // of the AWS APIs: a URL
+	Registry string `json:"registry"` // of the default registry: what docker wants before a repository's name
+	Account  string `json:"account"`
+	Region   string `json:"region"`
+}
+
+// Address returns how clients reach the server.
+func (s *Server) Address() Address {
+	return Address{
+		Endpoint: s.hosts.URL.String(), Registry: s.hosts.Host(s.hosts.Default),
+		Account: s.config.Account, Region: s.config.Region,
+	}
+}
+
+func (s *Server) writeAddress() error {
+	b, err := json.MarshalIndent(s.Address(), "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(s.config.Data, addressFile), append(b, '\n'), 0o600)
+}
+
+// ReadAddress returns the address of the server that was last started on the
+// data directory.
+func ReadAddress(c *config.Config) (Address, error) {
+	var a Address
+	text, err := os.ReadFile(filepath.Join(c.Data, addressFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return a, fmt.Errorf("no berth has been started on the data directory %q: start one, or name another with --data", c.Data)
+	}
+	if err != nil {
+		return a, err
+	}
+	return a, json.Unmarshal(text, &a)
+}
+
+// newHosts returns the names of the registries as configured.
+func newHosts(c *config.Config) (*registry.Hosts, error) {
+	u, err := c.PublicURL()
+	if err != nil {
+		return nil, err
+	}
+	return &registry.Hosts{Default: registry.ID{Account: c.Account, Region: c.Region}, URL: u, Domain: c.Domain}, nil
+}

@@ -1,0 +1,174 @@
+package server
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"berth/internal/config"
+	"berth/internal/identity"
+	"berth/internal/seal"
+
+	"github.com/gofrs/flock"
+)
+
+// The files of a data directory. The layers are in a directory of their own.
+const (
+	lockFile     = "lock"
+	masterFile   = "master.key"
+	rootFile     = "root-key.json"
+	databaseFile = "berth.db"
+	blobsDir     = "blobs"
+)
+
+// ErrInUse is returned for a data directory that another process has open.
+var ErrInUse = errors.New("another berth uses this data directory")
+
+// lockData makes the data directory if it is not there and locks it until the
+// file returned is closed or the process ends, however it ends.
+func lockData(dir string) (*flock.Flock, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	l := flock.New(filepath.Join(dir, lockFile), flock.SetPermissions(0o600))
+	ok, err := l.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("lock the data directory: %w", err)
+	}
+	if !ok {
+		return nil, fmt.Errorf("%s: %w", dir, ErrInUse)
+	}
+	return l, nil
+}
+
+// masterKey returns the master key: from the configuration, or from the data
+// directory, where it is made at the first start.
+func masterKey(c *config.Config) (*seal.Master, error) {
+	if c.MasterKey != "" {
+		return seal.ParseMaster([]byte(c.MasterKey))
+	}
+	if c.MasterKeyFile != "" {
+		text, err := os.ReadFile(c.MasterKeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("master key: %w", err)
+		}
+		return seal.ParseMaster(text)
+	}
+	text, err := once(filepath.Join(c.Data, masterFile), func() ([]byte, error) {
+		return append(seal.NewMaster().Text(), '\n'), nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("master key: %w", err)
+	}
+	m, err := seal.ParseMaster(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Join(c.Data, masterFile), err)
+	}
+	return m, nil
+}
+
+// rootKeyFile is the JSON of the file that holds the root's access key.
+type rootKeyFile struct {
+	AccessKeyID     string `json:"accessKeyId"`
+	SecretAccessKey string `json:"secretAccessKey"`
+}
+
+// RootKey returns the access key of the default account's root: from the
+// configuration, or from the data directory, where it is made at the first
+// start.
+func RootKey(c *config.Config) (identity.AccessKey, error) {
+	if c.RootAccessKeyID != "" {
+		return identity.AccessKey{ID: c.RootAccessKeyID, Secret: c.RootSecretAccessKey}, nil
+	}
+	path := filepath.Join(c.Data, rootFile)
+	text, err := once(path, func() ([]byte, error) {
+		b, err := json.MarshalIndent(rootKeyFile{newAccessKeyID(), newSecret()}, "", "  ")
+		return append(b, '\n'), err
+	})
+	if err != nil {
+		return identity.AccessKey{}, fmt.Errorf("root access key: %w", err)
+	}
+	return parseRootKey(path, text)
+}
+
+// ReadRootKey returns the access key that a server has made in its data
+// directory, or that the configuration holds. It makes none.
+func ReadRootKey(c *config.Config) (identity.AccessKey, error) {
+	if c.RootAccessKeyID != "" {
+		return identity.AccessKey{ID: c.RootAccessKeyID, Secret: c.RootSecretAccessKey}, nil
+	}
+	path := filepath.Join(c.Data, rootFile)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return identity.AccessKey{}, err
+	}
+	return parseRootKey(path, text)
+}
+
+func parseRootKey(path string, text []byte) (identity.AccessKey, error) {
+	var f rootKeyFile
+	if err := json.Unmarshal(text, &f); err != nil || f.AccessKeyID == "" || f.SecretAccessKey == "" {
+		return identity.AccessKey{}, fmt.Errorf("%s holds no access key: restore it, or remove it to have a new one made", path)
+	}
+	return identity.AccessKey{ID: f.AccessKeyID, Secret: f.SecretAccessKey}, nil
+}
+
+// newAccessKeyID returns an id in the form of AWS's.
+func newAccessKeyID() string { return "AKIA" + rand.Text()[:16] }
+
+// newSecret returns 240 random bits in forty characters.
+func newSecret() string {
+	var b [30]byte
+	rand.Read(b[:])
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// once returns the content of a file that only its owner can read; if it is not
+// there it is made, durably, with what create returns.
+func once(path string, create func() ([]byte, error)) ([]byte, error) {
+	text, err := os.ReadFile(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return text, err
+	}
+	if text, err = create(); err != nil {
+		return nil, err
+	}
+	temp := path + ".new"
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	_, err = f.Write(text)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return nil, err
+	}
+	if err := os.Rename(temp, path); err != nil {
+		return nil, err
+	}
+	return text, syncDir(filepath.Dir(path))
+}
+
+func syncDir(dir string) error {
+	if os.PathSeparator == '\\' {
+		return nil // Windows cannot sync a directory
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// databaseURL hides the password of a database's URL.
+func databaseURL(s string) string {
+	if at := strings.LastIndexByte(s, '@'); at >= 0 {
+		return "postgres://..." + s[at:]
+	}
+	return s
+}

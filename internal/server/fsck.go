@@ -1,0 +1,22 @@
+package server
+
+import (
+	"context"
+	"errors"
+
+	"berth/internal/config"
+	"berth/internal/fsck"
+	"berth/internal/metadata"
+)
+
+// Fsck compares facts with bytes. It refuses with [ErrInUse] while a server has
+// the data directory open. progress may be nil.
+func Fsck(ctx context.Context, c *config.Config, progress func(*fsck.Report)) (_ *fsck.Report, err error) {
+	s := &Server{config: c}
+	bucket, err := s.openData(ctx)
+	defer func() { err = errors.Join(err, s.Close(ctx)) }()
+	if err != nil {
+		return nil, err
+	}
+	return fsck.Check(ctx, fsck.Options{Store: metadata.For[fsck.Tx, any](s.db), Bucket: bucket, Progress: progress})
+}

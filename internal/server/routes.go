@@ -1,0 +1,62 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"berth/internal/oci"
+)
+
+// routes is the whole URL surface of the server.
+//
+//	/v2/...                 the distribution API (package oci, where its table is)
+//	POST /                  the AWS APIs (package aws/ecr, where the operations are; aws/sts)
+//	/_berth/v1/layers/...   download links
+//	/livez /healthz         the process answers
+//	/readyz                 the process and its database answer, and it is not shutting down
+//
+// Paths are matched as they were sent: nothing is cleaned or redirected, so that
+// what is authorized is what is served. Metrics are on the admin listener.
+func (s *Server) routes(distribution *oci.Front, api http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p := r.URL.Path
+		switch {
+		case p == "/v2" || strings.HasPrefix(p, "/v2/"):
+			distribution.ServeHTTP(w, r)
+		case p == "/":
+			api.ServeHTTP(w, r)
+		case strings.HasPrefix(p, oci.LinkPath):
+			distribution.ServeLink(w, r)
+		case p == "/livez" || p == "/healthz":
+			answer(w, http.StatusOK, "ok")
+		case p == "/readyz":
+			s.ready(w, r)
+		case s.options.Dev[p] != nil:
+			s.options.Dev[p].ServeHTTP(w, r)
+		default:
+			answer(w, http.StatusNotFound, "there is nothing at this path: the registry is at /v2/, the AWS APIs are at POST /")
+		}
+	})
+}
+
+func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	switch {
+	case s.draining.Load():
+		answer(w, http.StatusServiceUnavailable, "shutting down")
+	case s.db.Ping(ctx) != nil:
+		answer(w, http.StatusServiceUnavailable, "the database does not answer")
+	default:
+		answer(w, http.StatusOK, "ok")
+	}
+}
+
+func answer(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(text + "\n")) // the client may have gone away
+}

@@ -1,0 +1,250 @@
+// Package server puts a Berth server together: it opens the data, makes the
+// domains and the fronts, and serves them. It is assembly only.
+package server
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"berth/internal/access"
+	"berth/internal/audit"
+	"berth/internal/authn"
+	"berth/internal/aws"
+	"berth/internal/aws/ecr"
+	"berth/internal/aws/sts"
+	"berth/internal/blob"
+	"berth/internal/blob/dirbucket"
+	"berth/internal/config"
+	"berth/internal/identity"
+	"berth/internal/metadata"
+	"berth/internal/oci"
+	"berth/internal/registry"
+	"berth/internal/seal"
+)
+
+// Options are what a server can be given beside its configuration, by tests and
+// by berth dev. The zero Options is a production server's.
+type Options struct {
+	Log *slog.Logger // nil for none
+	// Now is the time that tokens, leases and records go by; time.Now if nil.
+	// Signatures are always held against the real time.
+	Now func() time.Time
+	// Observe is told of every decision about access.
+	Observe func(access.Request, error)
+	// Dev has further routes, for berth dev.
+	Dev map[string]http.Handler
+}
+
+// Server is a Berth server. It is made by Open and must be closed.
+type Server struct {
+	config   *config.Config
+	options  Options
+	hosts    *registry.Hosts
+	log      *slog.Logger
+	metrics  *metrics
+	proxies  []netip.Prefix
+	handler  http.Handler
+	draining atomic.Bool // a shutdown has begun: not ready any more
+
+	db        *metadata.DB
+	auditLog  *audit.Log
+	registry  *registry.Registry
+	directory *identity.Directory
+
+	stopJobs context.CancelFunc
+	jobs     sync.WaitGroup
+	closers  []func() error // run in reverse
+}
+
+// Open opens the data directory and the database and makes a server that is
+// ready to serve. What it costs does not depend on how much is stored.
+func Open(ctx context.Context, c *config.Config, o Options) (_ *Server, err error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &Server{config: c, options: o, log: o.Log, metrics: newMetrics()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close(context.WithoutCancel(ctx)))
+		}
+	}()
+	if s.proxies, err = c.Proxies(); err != nil {
+		return nil, err
+	}
+	bucket, err := s.openData(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.assemble(bucket)
+}
+
+// openData locks the data directory and opens what is in it.
+func (s *Server) openData(ctx context.Context) (blob.Bucket, error) {
+	lock, err := lockData(s.config.Data)
+	if err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, lock.Close)
+	bucket, err := dirbucket.Open(filepath.Join(s.config.Data, blobsDir))
+	if err != nil {
+		return nil, fmt.Errorf("open the layers: %w", err)
+	}
+	s.closers = append(s.closers, bucket.Close)
+	if s.db, err = openDatabase(ctx, s.config); err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, s.db.Close)
+	return bucket, nil
+}
+
+func openDatabase(ctx context.Context, c *config.Config) (*metadata.DB, error) {
+	if c.Database == "" {
+		db, err := metadata.OpenSQLite(ctx, filepath.Join(c.Data, databaseFile))
+		if err != nil {
+			return nil, fmt.Errorf("open the database: %w", err)
+		}
+		return db, nil
+	}
+	db, err := metadata.OpenPostgres(ctx, c.Database)
+	if err != nil {
+		return nil, fmt.Errorf("open the database %s: %w", databaseURL(c.Database), err)
+	}
+	return db, nil
+}
+
+// assemble makes the domains, gives them their ports, and puts the fronts before
+// them.
+func (s *Server) assemble(bucket blob.Bucket) error {
+	master, err := masterKey(s.config)
+	if err != nil {
+		return err
+	}
+	root, err := RootKey(s.config)
+	if err != nil {
+		return err
+	}
+	if s.hosts, err = newHosts(s.config); err != nil {
+		return err
+	}
+	s.auditLog = audit.NewLog(metadata.For[any, audit.Tx](s.db), s.log)
+	s.directory = identity.NewDirectory(identity.Options{Account: s.config.Account, Root: root, Auditor: s.auditLog, Now: s.options.Now})
+	auth := authn.New(authn.Options{
+		Principals: s.directory, Passwords: master.Key("registry password"), Source: source, RequestID: requestID, Now: s.options.Now,
+	})
+	s.registry = s.newRegistry(master, auth, bucket)
+	if err := s.fronts(auth); err != nil {
+		return err
+	}
+	s.startJobs()
+	return s.writeAddress()
+}
+
+func (s *Server) newRegistry(master *seal.Master, auth *authn.Authenticator, bucket blob.Bucket) *registry.Registry {
+	return registry.New(registry.Options{
+		Store:            metadata.For[registry.ReadTx, registry.Tx](s.db),
+		Blobs:            blob.NewStore(bucket),
+		Authorizer:       &access.Authorizer{Source: s.directory, Observe: s.options.Observe},
+		Auditor:          s.auditLog,
+		Tokens:           auth,
+		Pages:            master.Key("page token"),
+		Links:            master.Key("download link"),
+		Now:              s.options.Now,
+		RefuseSameDigest: s.config.ImmutableRepush == "refuse",
+	})
+}
+
+// fronts makes the fronts and the routes to them.
+func (s *Server) fronts(auth *authn.Authenticator) error {
+	distribution := oci.New(oci.Options{Registry: s.registry, Hosts: s.hosts, Authenticate: session(auth), Fail: s.failed})
+	ecrService, err := ecr.New(ecr.Options{Registry: s.registry, Hosts: s.hosts, LinkURL: oci.LinkURL}).Service()
+	if err != nil {
+		return err
+	}
+	api, err := aws.New(aws.Options[access.Call]{
+		Services: []aws.Service[access.Call]{ecrService, sts.New(s.directory).Service()},
+		Begin:    begin(auth), RequestID: requestID, Log: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	s.handler = s.instrument(s.routes(distribution, api))
+	return nil
+}
+
+// warnBefore is how long before its password expires a client is warned.
+const warnBefore = 15 * time.Minute
+
+// session lets the distribution API ask package authn who is asking.
+func session(auth *authn.Authenticator) func(*http.Request) (oci.Session, error) {
+	return func(r *http.Request) (oci.Session, error) {
+		c, left, err := auth.Registry(r)
+		if err != nil {
+			return oci.Session{}, err
+		}
+		infoOf(r).caller = c.ARN
+		session := oci.Session{Caller: c}
+		if left < warnBefore {
+			session.Warning = "Your authorization token expires in " + left.Truncate(time.Second).String() + ". Log in again."
+		}
+		return session, nil
+	}
+}
+
+// begin lets the AWS APIs ask package authn who is asking.
+func begin(auth *authn.Authenticator) func(*http.Request) (aws.Signature[access.Call], error) {
+	return func(r *http.Request) (aws.Signature[access.Call], error) {
+		signed, err := auth.Begin(r)
+		if err != nil {
+			return aws.Signature[access.Call]{}, err
+		}
+		return aws.Signature[access.Call]{
+			Service: signed.Service(),
+			Verify: func(body [32]byte) (access.Call, error) {
+				c, err := signed.Verify(hex.EncodeToString(body[:]))
+				if err == nil {
+					infoOf(r).caller = c.ARN
+				}
+				return access.Call{Caller: c, Region: signed.Region()}, err
+			},
+		}, nil
+	}
+}
+
+// failed logs an error that is no fault of the client.
+func (s *Server) failed(r *http.Request, err error) {
+	s.log.Error("request failed", "id", requestID(r), "error", err)
+}
+
+// Registry is the domain behind the fronts.
+func (s *Server) Registry() *registry.Registry { return s.registry }
+
+// Handler serves every request to the server.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// Close stores what is held in memory and releases everything. Requests must
+// have ended.
+func (s *Server) Close(ctx context.Context) error {
+	var errs []error
+	if s.stopJobs != nil {
+		s.stopJobs()
+		s.jobs.Wait()
+		errs = append(errs, s.registry.FlushUsage(ctx))
+	}
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		errs = append(errs, s.closers[i]())
+	}
+	s.closers = nil
+	return errors.Join(errs...)
+}
