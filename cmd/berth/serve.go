@@ -2,10 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"os/signal"
 	"syscall"
@@ -46,33 +46,34 @@ func serve(ctx context.Context, c *config.Config, o server.Options, io stdio, pr
 	}
 	defer flush()
 	o.Log = log
-	s, err := server.Open(ctx, c, o)
+	listeners, err := server.Listen(c)
 	if err != nil {
 		return err
+	}
+	s, err := server.Open(ctx, c, o)
+	if err != nil {
+		return errors.Join(err, listeners.Close())
 	}
 	if prepare != nil {
 		err = prepare(s)
 	}
 	if err == nil {
-		err = listen(ctx, c, s, log, io)
+		log.Info("serving", "address", c.Listen, "data", c.Data, "account", c.Account, "region", c.Region)
+		guide(io.out, c, s.Address())
+		err = s.Serve(ctx, listeners, hangups())
 	}
-	if closed := s.Close(context.WithoutCancel(ctx)); err == nil {
-		err = closed
-	}
+	err = errors.Join(err, s.Close(context.WithoutCancel(ctx)))
 	if err == nil {
 		log.Info("stopped")
 	}
 	return err
 }
 
-func listen(ctx context.Context, c *config.Config, s *server.Server, log *slog.Logger, io stdio) error {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
-	return s.Serve(ctx, hangup, func(addr net.Addr) {
-		log.Info("serving", "address", addr.String(), "data", c.Data, "account", c.Account, "region", c.Region)
-		guide(io.out, c, s.Address())
-	})
+// hangups returns a channel of SIGHUPs.
+func hangups() <-chan os.Signal {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGHUP)
+	return c
 }
 
 // newLogger returns a logger as configured and what writes out its last lines.

@@ -56,6 +56,7 @@ var kindAnswers = map[fault.Kind]answer{
 // are the specification's own.
 var (
 	errPath   = &wireError{answer{"UNSUPPORTED", http.StatusNotFound}, "no such endpoint in the distribution API"}
+	errTag    = &wireError{answer{"TAG_INVALID", http.StatusBadRequest}, "Invalid parameter at 'imageTag' failed to satisfy constraint: 'must satisfy regular expression '[a-zA-Z0-9-_.]+''"}
 	errMethod = &wireError{answer{"UNSUPPORTED", http.StatusMethodNotAllowed}, "the operation is unsupported"}
 )
 
@@ -73,10 +74,6 @@ func invalid(code, message string) error {
 
 func errName(name string) error {
 	return invalid("NAME_INVALID", "invalid repository name: "+quote(name))
-}
-
-func errTag(tag string) error {
-	return invalid("TAG_INVALID", "Invalid parameter at 'imageTag' failed to satisfy constraint: 'must satisfy regular expression '[a-zA-Z0-9-_.]+''")
 }
 
 func errDigest(d string) error {

@@ -100,6 +100,8 @@ func imageFailure(f registry.ImageFailure) error {
 	switch f.Code {
 	case registry.ImageNotFound:
 		return fault.New(fault.NotFound, "ImageNotFoundException", "%s", f.Reason)
+	case registry.InvalidImageTag:
+		return fault.New(fault.NotFound, "ImageNotFoundException", "Requested image not found")
 	case registry.ImageReferencedByManifestSet:
 		return fault.New(fault.Conflict, f.Code, "%s", f.Reason)
 	}
@@ -118,6 +120,11 @@ func (f *Front) putManifest(c *call) error {
 		in.Tags = c.r.URL.Query()["tag"]
 	} else {
 		in.Tags = []string{c.route.ref}
+	}
+	for _, t := range in.Tags {
+		if !registry.ValidTag(t) {
+			return errTag
+		}
 	}
 	if len(in.Tags) > maxTagParameters {
 		return &wireError{answer{"UNSUPPORTED", http.StatusRequestURITooLong}, "at most 100 tags can be pushed at once"}

@@ -82,22 +82,12 @@ func splitPath(p string) (string, route) {
 	return "", route{}
 }
 
-// check returns an error unless the reference has the form that its kind asks
-// for.
+// check returns an error if the reference is meant as a digest and is none. What
+// cannot be a tag is for the handlers to answer: it is not found, or refused.
 func (rt route) check() error {
-	switch rt.kind {
-	case kindBlob, kindReferrers:
-		if !registry.ValidDigest(rt.ref) {
-			return errDigest(rt.ref)
-		}
-	case kindManifest:
-		if !rt.isDigest() {
-			if !registry.ValidTag(rt.ref) {
-				return errTag(rt.ref)
-			}
-		} else if !registry.ValidDigest(rt.ref) {
-			return errDigest(rt.ref)
-		}
+	digest := rt.kind == kindBlob || rt.kind == kindReferrers || rt.kind == kindManifest && rt.isDigest()
+	if digest && !registry.ValidDigest(rt.ref) {
+		return errDigest(rt.ref)
 	}
 	return nil
 }

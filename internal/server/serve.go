@@ -9,46 +9,78 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"sync/atomic"
 	"time"
+
+	"berth/internal/config"
 )
 
 // drain is how long requests under way may take to end at shutdown.
 const drain = 30 * time.Second
 
+// Listeners are the addresses that a server is reached at.
+type Listeners struct {
+	main, admin net.Listener
+}
+
+// Listen opens the addresses that are configured. A port of 0 is replaced in the
+// configuration by the one that the system chose.
+func Listen(c *config.Config) (*Listeners, error) {
+	var l Listeners
+	var err error
+	if l.main, err = net.Listen("tcp", c.Listen); err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	c.Listen = withPort(c.Listen, l.main)
+	if c.AdminListen == "" {
+		return &l, nil
+	}
+	if l.admin, err = net.Listen("tcp", c.AdminListen); err != nil {
+		return nil, errors.Join(fmt.Errorf("admin-listen: %w", err), l.Close())
+	}
+	c.AdminListen = withPort(c.AdminListen, l.admin)
+	return &l, nil
+}
+
+func withPort(address string, l net.Listener) string {
+	host, _, _ := net.SplitHostPort(address) // it has been listened on
+	return net.JoinHostPort(host, strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
+}
+
+// Close closes the listeners. It is for those that no server has served.
+func (l *Listeners) Close() error {
+	if l.admin == nil {
+		return l.main.Close()
+	}
+	return errors.Join(l.main.Close(), l.admin.Close())
+}
+
 // Serve serves until ctx ends, then lets requests under way end and returns nil.
-// reload, if not nil, makes it read the TLS certificate again. started is called
-// with the address once the server accepts connections.
-func (s *Server) Serve(ctx context.Context, reload <-chan os.Signal, started func(net.Addr)) error {
-	listener, err := net.Listen("tcp", s.config.Listen)
-	if err != nil {
-		return fmt.Errorf("listen: %w", err)
-	}
-	servers := []*http.Server{s.httpServer(s.handler)}
-	listeners := []net.Listener{listener}
-	if s.config.AdminListen != "" {
-		l, err := net.Listen("tcp", s.config.AdminListen)
-		if err != nil {
-			return errors.Join(fmt.Errorf("admin-listen: %w", err), listener.Close())
-		}
-		mux := http.NewServeMux()
-		mux.Handle("GET /metrics", s.metrics.handler())
-		servers, listeners = append(servers, s.httpServer(mux)), append(listeners, l)
-	}
+// What comes from reload makes it read the TLS certificate again.
+func (s *Server) Serve(ctx context.Context, l *Listeners, reload <-chan os.Signal) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	main := l.main
 	if s.config.TLSCert != "" {
 		certificate, err := s.certificates(ctx, reload)
 		if err != nil {
-			return errors.Join(err, listener.Close())
+			return errors.Join(err, l.Close())
 		}
-		listeners[0] = tls.NewListener(listener, &tls.Config{
+		main = tls.NewListener(main, &tls.Config{
 			MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, GetCertificate: certificate,
 		})
 	}
-	ended := make(chan error, len(servers))
-	for i := range servers {
-		go func() { ended <- servers[i].Serve(listeners[i]) }()
+	servers := []*http.Server{s.httpServer(s.handler)}
+	ended := make(chan error, 2)
+	go func() { ended <- servers[0].Serve(main) }()
+	if l.admin != nil {
+		mux := http.NewServeMux()
+		mux.Handle("GET /metrics", s.metrics.handler())
+		servers = append(servers, s.httpServer(mux))
+		go func() { ended <- servers[1].Serve(l.admin) }()
 	}
-	started(listener.Addr())
+	var err error
 	select {
 	case err = <-ended:
 	case <-ctx.Done():

@@ -1,0 +1,158 @@
+// Package internal holds the test of who may import whom.
+package internal
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// layers says which packages of ours a package may import. A name ending in /...
+// stands for everything below it.
+var layers = map[string][]string{
+	// Pure: no clock, no store, no network.
+	"fault": {}, "policy": {}, "sigv4": {}, "config": {}, "seal": {},
+
+	// Who asks, and where the bytes are.
+	"access":          {"policy", "fault"},
+	"blob":            {"fault"},
+	"blob/dirbucket":  {"blob"},
+	"blob/buckettest": {"blob"},
+
+	// The domains never import each other. None knows HTTP, SQL or wire formats.
+	"registry": {"access", "fault", "policy", "blob", "seal"},
+	"identity": {"access", "fault", "policy"},
+	"audit":    {"access", "fault"},
+	"fsck":     {"blob", "fault"},
+
+	// SQL.
+	"metadata":        {"registry", "audit", "fsck", "access", "blob", "fault"},
+	"metadata/pgtest": {},
+
+	// Who is calling.
+	"authn": {"access", "fault", "seal", "sigv4"},
+
+	// The fronts never import each other, metadata or a bucket.
+	"aws":     {"fault"},
+	"aws/ecr": {"aws", "access", "fault", "registry"},
+	"aws/sts": {"aws", "access", "fault", "identity"},
+	"oci":     {"access", "fault", "registry"},
+
+	// Assembly. Only server imports everything, only cmd imports server.
+	"server":     {"..."},
+	"servertest": {"server", "config", "access", "identity", "registry", "metadata/pgtest"},
+}
+
+// weighty are third-party modules that only one package may import, tests and
+// the SDK's wire types aside.
+var weighty = map[string]string{
+	"modernc.org/sqlite":                  "metadata",
+	"github.com/jackc/pgx/v5":             "metadata",
+	"github.com/pressly/goose/v3":         "metadata",
+	"github.com/prometheus/client_golang": "server",
+	"github.com/goccy/go-yaml":            "config",
+	"github.com/gofrs/flock":              "server",
+	"github.com/spf13/cobra":              "",
+}
+
+const prefix = "berth/internal/"
+
+type goPackage struct {
+	ImportPath                               string
+	Imports, TestImports, XTestImports, Deps []string
+}
+
+func packages(t *testing.T) []goPackage {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports", "berth/...")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var list []goPackage
+	dec := json.NewDecoder(strings.NewReader(string(out)))
+	for {
+		var p goPackage
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return list
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, p)
+	}
+}
+
+func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {
+	for _, p := range packages(t) {
+		name, ours := strings.CutPrefix(p.ImportPath, prefix)
+		for _, i := range p.Imports {
+			if owner, heavy := heavyModule(i); heavy && (!ours || name != owner) && !(owner == "" && !ours) && !strings.HasSuffix(name, "test") {
+				t.Errorf("%s imports %s, which belongs to %s", p.ImportPath, i, owner)
+			}
+			dep, internal := strings.CutPrefix(i, prefix)
+			if !internal || !ours {
+				continue
+			}
+			may, listed := layers[name]
+			if !listed {
+				t.Errorf("%s is not in the table of layers", name)
+				break
+			}
+			if !slices.Contains(may, dep) && !slices.Contains(may, "...") {
+				t.Errorf("%s must not import %s", name, dep)
+			}
+		}
+		if ours && layers[name] == nil {
+			t.Errorf("%s is not in the table of layers", name)
+		}
+	}
+}
+
+func TestOnlyCommandsAndTestsImportTheServer(t *testing.T) {
+	for _, p := range packages(t) {
+		if slices.Contains(p.Imports, prefix+"server") && !strings.HasPrefix(p.ImportPath, "berth/cmd/") && p.ImportPath != prefix+"servertest" {
+			t.Errorf("%s imports the server", p.ImportPath)
+		}
+	}
+}
+
+func heavyModule(path string) (owner string, heavy bool) {
+	for m, owner := range weighty {
+		if path == m || strings.HasPrefix(path, m+"/") {
+			return owner, true
+		}
+	}
+	return "", false
+}
+
+func TestImportsAreNotDeep(t *testing.T) {
+	const deepest = 6
+	deps := map[string][]string{}
+	for _, p := range packages(t) {
+		deps[p.ImportPath] = p.Imports
+	}
+	depth := map[string]int{}
+	var measure func(string) int
+	measure = func(p string) int {
+		if d, ok := depth[p]; ok {
+			return d
+		}
+		d := 0
+		for _, i := range deps[p] {
+			if strings.HasPrefix(i, prefix) {
+				d = max(d, measure(i)+1)
+			}
+		}
+		depth[p] = d
+		return d
+	}
+	for p := range deps {
+		if d := measure(p); d > deepest {
+			t.Errorf("%s imports %d levels deep, want at most %d", p, d, deepest)
+		}
+	}
+}

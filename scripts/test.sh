@@ -1,0 +1,63 @@
+#!/bin/sh
+# Installs what the tests need and runs them, stage by stage, printing how long
+# each took. Usage: test.sh [all]
+set -eu
+cd "$(dirname "$0")/.."
+ring=${1:-}
+times=$(mktemp)
+started=$(date +%s)
+
+# stage NAME COMMAND...
+stage() {
+	name=$1
+	shift
+	echo "== $name"
+	begin=$(date +%s)
+	if ! "$@"; then
+		echo "== $name failed after $(($(date +%s) - begin)) s" >&2
+		exit 1
+	fi
+	printf '%-10s %4d s\n' "$name" $(($(date +%s) - begin)) >>"$times"
+}
+
+# Packages where goroutines meet. The race detector slows the others down for
+# nothing; make test-all runs it on all.
+raced='./internal/audit/... ./internal/authn/... ./internal/blob/... ./internal/metadata/... ./internal/registry/... ./internal/server/...'
+[ "$ring" != all ] || raced='./internal/... ./cmd/...'
+
+plain() {
+	# shellcheck disable=SC2046,SC2086
+	set -- $(go list ./internal/... ./cmd/... ./bench/... | grep -vxF "$(go list $raced)")
+	[ $# = 0 ] || go test "$@"
+}
+
+tools() {
+	if ! bin=$(scripts/tools.sh "$ring"); then return 1; fi
+	PATH=$bin:$PATH
+	export PATH
+	NODE_PATH=$(dirname "$bin")/npm/node_modules
+	export NODE_PATH
+	if [ "$(id -u)" != 0 ] && ! sudo -n true 2>/dev/null; then
+		echo "Neither root nor password-less sudo: tests that start a container engine are listed as skipped, not run."
+	fi
+}
+
+warm() {
+	go build ./... && go vet ./...
+}
+
+stage tools tools
+stage build warm
+stage unit plain
+# shellcheck disable=SC2086
+stage race go test -race $raced
+stage e2e go test -count=1 -timeout 12m ${E2E_FLAGS:-} ./e2e
+if [ "$ring" = all ]; then
+	stage heavy env BERTH_E2E=all go test -count=1 -timeout 30m -tags heavy ./e2e
+	stage check scripts/check.sh
+	stage fuzz env FUZZTIME="${FUZZTIME:-60s}" scripts/fuzz.sh
+fi
+echo
+cat "$times"
+printf '%-10s %4d s\n' total $(($(date +%s) - started))
+rm -f "$times"
