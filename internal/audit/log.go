@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"sync"
@@ -122,12 +123,9 @@ func newBatch(records []access.Record, dropped int64) (Batch, error) {
 	if err != nil {
 		return Batch{}, err
 	}
+	lines := json.NewEncoder(w)
 	for _, r := range records {
-		line, err := Marshal(NewID(), r)
-		if err != nil {
-			return Batch{}, err
-		}
-		if _, err := w.Write(append(line, '\n')); err != nil {
+		if err := lines.Encode(newEvent(NewID(), r)); err != nil {
 			return Batch{}, err
 		}
 	}

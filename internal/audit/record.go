@@ -50,6 +50,10 @@ type resource struct {
 
 // Marshal returns the record as JSON with the id given.
 func Marshal(id string, r access.Record) ([]byte, error) {
+	return json.Marshal(newEvent(id, r))
+}
+
+func newEvent(id string, r access.Record) event {
 	who := string(r.Caller.Type)
 	if r.Caller.Type == access.Anonymous {
 		who = "Unknown"
@@ -66,7 +70,7 @@ func Marshal(id string, r access.Record) ([]byte, error) {
 	if r.Resource != "" {
 		e.Resources = []resource{{r.Account, r.Resource}}
 	}
-	return json.Marshal(e)
+	return e
 }
 
 // NewID returns an id for a record; ids sort by the time they were made.

@@ -2,8 +2,9 @@ package authn
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"berth/internal/access"
@@ -16,24 +17,34 @@ const passwordLife = 12 * time.Hour
 // user is the user name that goes with every registry password.
 const user = "AWS"
 
-// password is what a registry password holds, sealed as seal.Key.Seal draws it
-// and written in base64 without padding for URLs.
+// password is what a registry password holds: three lines of text, sealed as
+// seal.Key.Seal draws it and written in base64 without padding for URLs.
+//
+//	the access key that asked for it
+//	the id of the principal that the key belonged to then
+//	when it expires, in seconds since 1970
 type password struct {
-	AccessKeyID string `json:"k"` // the key that asked for it
-	PrincipalID string `json:"p"` // the principal it belonged to then
-	Expires     int64  `json:"e"` // seconds since 1970
+	accessKeyID, principalID string
+	expires                  time.Time
+}
+
+func (p password) text() []byte {
+	return []byte(p.accessKeyID + "\n" + p.principalID + "\n" + strconv.FormatInt(p.expires.Unix(), 10))
+}
+
+func parsePassword(text []byte) (password, bool) {
+	key, rest, _ := strings.Cut(string(text), "\n")
+	id, expires, _ := strings.Cut(rest, "\n")
+	seconds, err := strconv.ParseInt(expires, 10, 64)
+	return password{key, id, time.Unix(seconds, 0)}, err == nil
 }
 
 // Mint implements the registry's Tokens: it returns a password that stands for
 // the caller. It works until it expires, or until the access key that it was
 // made with is no longer the caller's.
 func (a *Authenticator) Mint(c access.Caller, now time.Time) (string, time.Time) {
-	expires := now.Add(passwordLife).Truncate(time.Second)
-	plain, err := json.Marshal(password{c.AccessKeyID, c.ID, expires.Unix()})
-	if err != nil {
-		panic(err) // only for types that JSON cannot hold
-	}
-	return base64.RawURLEncoding.EncodeToString(a.o.Passwords.Seal(plain, user)), expires
+	p := password{c.AccessKeyID, c.ID, now.Add(passwordLife).Truncate(time.Second)}
+	return base64.RawURLEncoding.EncodeToString(a.o.Passwords.Seal(p.text(), user)), p.expires
 }
 
 // maxPassword bounds what is taken for a password, in bytes.
@@ -58,17 +69,17 @@ func (a *Authenticator) Registry(r *http.Request) (access.Caller, time.Duration,
 	if err != nil {
 		return access.Caller{}, 0, errNotAuthorized()
 	}
-	var p password
-	if err := json.Unmarshal(plain, &p); err != nil {
+	p, ok := parsePassword(plain)
+	if !ok {
 		return access.Caller{}, 0, errNotAuthorized()
 	}
-	left := time.Unix(p.Expires, 0).Sub(a.o.Now())
+	left := p.expires.Sub(a.o.Now())
 	if left <= 0 {
 		return access.Caller{}, 0, fault.New(fault.Denied, "ExpiredTokenException",
 			"Your authorization token has expired. Reauthenticate and try again.")
 	}
-	c, _, ok := a.o.Principals.Principal(r.Context(), p.AccessKeyID)
-	if !ok || c.ID != p.PrincipalID {
+	c, _, ok := a.o.Principals.Principal(r.Context(), p.accessKeyID)
+	if !ok || c.ID != p.principalID {
 		return access.Caller{}, 0, errNotAuthorized()
 	}
 	return a.describe(c, r), left, nil

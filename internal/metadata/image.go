@@ -21,36 +21,44 @@ func imageFields(i *registry.Image, pushed *int64) []any {
 		&i.Status, pushed}
 }
 
-// oneImage reads the row of a query for imageColumns, or nil.
-func (tx *Tx) oneImage(query string, args ...any) (*registry.Image, error) {
-	var i registry.Image
-	var pushed int64
-	found, err := tx.row(query, args, imageFields(&i, &pushed)...)
-	if err != nil || !found {
-		return nil, err
-	}
-	i.PushedAt = fromMicros(pushed)
-	return &i, nil
+// oneImage reads the row of a query for imageColumns, or nil. The query is about
+// a repository and a second argument.
+func (tx *Tx) oneImage(name, query, repository, arg string) (*registry.Image, error) {
+	k := memoKey{name, repository, arg, ""}
+	i, err := remember(tx, k, func(*registry.Image) int { return 700 }, func() (*registry.Image, error) {
+		var i registry.Image
+		var pushed int64
+		found, err := tx.row(query, []any{repository, arg}, imageFields(&i, &pushed)...)
+		if err != nil || !found {
+			return nil, err
+		}
+		i.PushedAt = fromMicros(pushed)
+		return &i, nil
+	})
+	return copied(i), err
 }
 
 // Image implements [registry.ImageReader].
 func (tx *Tx) Image(repository string, d digest.Digest) (*registry.Image, error) {
-	return tx.oneImage(`SELECT `+imageColumns+` FROM images i WHERE i.repository = $1 AND i.digest = $2 AND i.deleted_at = 0`,
+	return tx.oneImage("image", `SELECT `+imageColumns+` FROM images i WHERE i.repository = $1 AND i.digest = $2 AND i.deleted_at = 0`,
 		repository, string(d))
 }
 
 // ImageByTag implements [registry.ImageReader].
 func (tx *Tx) ImageByTag(repository, tag string) (*registry.Image, error) {
-	return tx.oneImage(`SELECT `+imageColumns+` FROM tags t JOIN images i ON i.uid = t.image
+	return tx.oneImage("tag", `SELECT `+imageColumns+` FROM tags t JOIN images i ON i.uid = t.image
 		WHERE t.repository = $1 AND t.name = $2`, repository, tag)
 }
 
 // Manifest implements [registry.ImageReader].
 func (tx *Tx) Manifest(i *registry.Image) (blob.Object, error) {
-	o := blob.Object{Digest: i.Digest, Size: i.ManifestSize}
-	_, err := tx.row(`SELECT o.format, o.key, o.content FROM images i JOIN objects o ON o.uid = i.object WHERE i.uid = $1`,
-		[]any{i.UID}, &o.Format, &o.Key, &o.Content)
-	return o, err
+	k := memoKey{"manifest", i.UID, "", ""}
+	return remember(tx, k, func(o blob.Object) int { return 300 + len(o.Content) }, func() (blob.Object, error) {
+		o := blob.Object{Digest: i.Digest, Size: i.ManifestSize}
+		_, err := tx.row(`SELECT o.format, o.key, o.content FROM images i JOIN objects o ON o.uid = i.object WHERE i.uid = $1`,
+			[]any{i.UID}, &o.Format, &o.Key, &o.Content)
+		return o, err
+	})
 }
 
 // Images implements [registry.ImageReader].
@@ -133,6 +141,7 @@ func (tx *Tx) HasImages(repository string) (bool, error) {
 
 // InsertImage implements [registry.ImageWriter].
 func (tx *Tx) InsertImage(repo *registry.Repository, i *registry.Image, refs registry.References, o blob.Object) error {
+	tx.changed = true
 	object, _, err := tx.object(repo.KeyDomain(), o, i.PushedAt)
 	if err != nil {
 		return err
@@ -169,6 +178,7 @@ func (tx *Tx) InsertImage(repo *registry.Repository, i *registry.Image, refs reg
 
 // DeleteImage implements [registry.ImageWriter].
 func (tx *Tx) DeleteImage(i *registry.Image, at time.Time) error {
+	tx.changed = true
 	if err := tx.change(`DELETE FROM tags WHERE image = $1`, i.UID); err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package metadata
 import (
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"strings"
 
 	"berth/internal/registry"
@@ -32,18 +31,33 @@ func scanRepository(scan func(...any) error) (*registry.Repository, error) {
 
 // oneRepository reads the row of a query, or nil.
 func (tx *Tx) oneRepository(query string, args ...any) (*registry.Repository, error) {
-	r, err := scanRepository(tx.conn.QueryRowContext(tx.ctx, query, args...).Scan)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
-	}
-	return r, err
+	var found *registry.Repository
+	err := tx.rows(query, args, func(r *sql.Rows) error {
+		var err error
+		found, err = scanRepository(r.Scan)
+		return err
+	})
+	return found, err
 }
 
 // Repository implements [registry.RepositoryReader].
 func (tx *Tx) Repository(ref registry.Ref, lock registry.Lock) (*registry.Repository, error) {
 	const query = `SELECT ` + repositoryColumns + ` FROM repositories
 		WHERE account = $1 AND region = $2 AND name = $3 AND deleted_at = 0`
-	return tx.oneRepository(query+tx.locks[lock], ref.Account, ref.Region, string(ref.Name))
+	k := memoKey{"repository", ref.Account, ref.Region, string(ref.Name)}
+	r, err := remember(tx, k, func(*registry.Repository) int { return 500 }, func() (*registry.Repository, error) {
+		return tx.oneRepository(query+tx.locks[lock], ref.Account, ref.Region, string(ref.Name))
+	})
+	return copied(r), err
+}
+
+// copied returns a copy of what is remembered, for the caller to change.
+func copied[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	c := *p
+	return &c
 }
 
 // RepositoryByUID implements [registry.RepositoryReader].
@@ -89,6 +103,7 @@ func (tx *Tx) InsertRepository(r *registry.Repository) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	tx.changed = true
 	n, err := tx.exec(`INSERT INTO repositories (uid, account, region, name, created_at, deleted_at, mutability, filters,
 			scan_on_push, encryption_type, kms_key, key_domain, tags)
 		VALUES ($1, $2, $3, $4, $5, 0, $6, $7, $8, $9, $10, $11, $12)
@@ -105,6 +120,7 @@ func (tx *Tx) UpdateRepository(r *registry.Repository) error {
 	if err != nil {
 		return err
 	}
+	tx.changed = true
 	return tx.change(`UPDATE repositories SET deleted_at = $2, mutability = $3, filters = $4, scan_on_push = $5, tags = $6
 		WHERE uid = $1`,
 		r.UID, micros(r.DeletedAt), string(r.Mutability.Mode), strings.Join(r.Mutability.Filters, " "),

@@ -42,6 +42,7 @@ type sqlite struct {
 	db      *sql.DB
 	readers chan *conn // those that are free
 	writer  *conn      // used by write alone
+	memo    memo
 
 	mu     sync.RWMutex
 	closed bool // guarded by mu
@@ -109,14 +110,6 @@ func (c *conn) QueryContext(ctx context.Context, query string, args ...any) (*sq
 	return s.QueryContext(ctx, args...)
 }
 
-func (c *conn) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	s, err := c.stmt(ctx, query)
-	if err != nil {
-		return c.Conn.QueryRowContext(ctx, query, args...) // says what is wrong
-	}
-	return s.QueryRowContext(ctx, args...)
-}
-
 func (c *conn) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
 	s, err := c.stmt(ctx, query)
 	if err != nil {
@@ -130,21 +123,62 @@ func (c *conn) run(query string) error {
 	return err
 }
 
-// view implements engine. A statement takes microseconds and is not interrupted:
-// watching the context would cost more.
-func (e *sqlite) view(ctx context.Context, fn func(*Tx) error) (err error) {
-	var c *conn
-	select {
-	case c = <-e.readers:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	defer func() { e.readers <- c }()
-	if err := c.run("BEGIN"); err != nil {
+// view implements engine. A transaction begins with its first query: a view that
+// recalls all that it asks for needs none.
+func (e *sqlite) view(ctx context.Context, fn func(*Tx) error) error {
+	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, c.run("COMMIT")) }()
-	return fn(&Tx{ctx: context.WithoutCancel(ctx), conn: c})
+	for {
+		c := &viewConn{engine: e}
+		err := fn(&Tx{ctx: ctx, conn: c, memo: &e.memo, generation: e.memo.now()})
+		err = errors.Join(err, c.end())
+		if !errors.Is(err, errMoved) {
+			return err
+		}
+	}
+}
+
+// errMoved ends a view that has recalled facts and then found that the database
+// has moved on: it is run again.
+var errMoved = errors.New("the database has changed since the view began")
+
+// viewConn is a connection that is taken, and on which a transaction begins,
+// with the first query.
+type viewConn struct {
+	engine *sqlite
+	conn   *conn
+}
+
+// QueryContext implements queryer. A statement takes microseconds and is not
+// interrupted: watching the context would cost more.
+func (v *viewConn) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if v.conn == nil {
+		select {
+		case v.conn = <-v.engine.readers:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+		if err := v.conn.run("BEGIN"); err != nil {
+			return nil, err
+		}
+	}
+	return v.conn.QueryContext(context.WithoutCancel(ctx), query, args...)
+}
+
+// ExecContext implements queryer. Views do not change anything.
+func (v *viewConn) ExecContext(context.Context, string, ...any) (sql.Result, error) {
+	return nil, errors.New("a view cannot change the database")
+}
+
+// end releases the connection.
+func (v *viewConn) end() error {
+	if v.conn == nil {
+		return nil
+	}
+	err := v.conn.run("COMMIT")
+	v.engine.readers <- v.conn
+	return err
 }
 
 // work is one update that waits for its commit.
@@ -223,14 +257,17 @@ func (e *sqlite) runGroup(group []*work, results []error) error {
 	if err := c.run("BEGIN IMMEDIATE"); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
+	changed := false
 	for i, w := range group {
 		if results[i] = context.Cause(w.ctx); results[i] != nil {
 			continue
 		}
+		tx := &Tx{ctx: context.Background(), conn: c}
 		if err := c.run("SAVEPOINT member"); err != nil {
 			return errors.Join(err, c.run("ROLLBACK"))
 		}
-		results[i] = call(w.fn, &Tx{ctx: context.Background(), conn: c})
+		results[i] = call(w.fn, tx)
+		changed = changed || tx.changed
 		if results[i] != nil {
 			if err := c.run("ROLLBACK TO member"); err != nil {
 				return errors.Join(err, c.run("ROLLBACK"))
@@ -239,6 +276,10 @@ func (e *sqlite) runGroup(group []*work, results []error) error {
 		if err := c.run("RELEASE member"); err != nil {
 			return errors.Join(err, c.run("ROLLBACK"))
 		}
+	}
+	if changed {
+		e.memo.step()
+		defer e.memo.step()
 	}
 	if err := c.run("COMMIT"); err != nil {
 		return errors.Join(fmt.Errorf("commit: %w", err), c.run("ROLLBACK"))

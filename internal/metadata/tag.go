@@ -38,6 +38,7 @@ func (tx *Tx) ImageIDs(repository string, f registry.Filter, after registry.Imag
 
 // PutTag implements [registry.ImageWriter].
 func (tx *Tx) PutTag(repository, tag string, i *registry.Image, at time.Time) error {
+	tx.changed = true
 	return tx.change(`INSERT INTO tags (repository, name, image, tagged_at) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (repository, name) DO UPDATE SET image = excluded.image, tagged_at = excluded.tagged_at`,
 		repository, tag, i.UID, micros(at))
@@ -45,5 +46,6 @@ func (tx *Tx) PutTag(repository, tag string, i *registry.Image, at time.Time) er
 
 // DeleteTag implements [registry.ImageWriter].
 func (tx *Tx) DeleteTag(repository, tag string) error {
+	tx.changed = true
 	return tx.change(`DELETE FROM tags WHERE repository = $1 AND name = $2`, repository, tag)
 }

@@ -18,6 +18,11 @@ type Tx struct {
 	ctx   context.Context
 	conn  queryer
 	locks map[registry.Lock]string // what to add to a SELECT; nil if nothing
+
+	memo       *memo  // what views remember; nil in updates, and in PostgreSQL
+	generation uint64 // of the memo, when the view began
+	recalled   bool   // the view has used what it remembered
+	changed    bool   // the update has changed what views remember
 }
 
 var _ registry.Tx = (*Tx)(nil)
@@ -25,27 +30,37 @@ var _ registry.Tx = (*Tx)(nil)
 // queryer runs statements on one connection.
 type queryer interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}
+
+// query runs a query. A view that has recalled facts must not add to them what
+// is true of a later state: it is run again instead.
+func (tx *Tx) query(query string, args []any) (*sql.Rows, error) {
+	rows, err := tx.conn.QueryContext(tx.ctx, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("query: %w", err)
+	}
+	if tx.recalled && tx.memo.now() != tx.generation {
+		return nil, errors.Join(errMoved, rows.Close())
+	}
+	return rows, nil
 }
 
 // row reads the one row of a query into dest. It reports whether there was one.
 func (tx *Tx) row(query string, args []any, dest ...any) (bool, error) {
-	err := tx.conn.QueryRowContext(tx.ctx, query, args...).Scan(dest...)
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("query: %w", err)
-	}
-	return true, nil
+	found := false
+	err := tx.rows(query, args, func(r *sql.Rows) error {
+		found = true
+		return r.Scan(dest...)
+	})
+	return found, err
 }
 
 // rows calls scan for every row of a query.
 func (tx *Tx) rows(query string, args []any, scan func(*sql.Rows) error) error {
-	rows, err := tx.conn.QueryContext(tx.ctx, query, args...)
+	rows, err := tx.query(query, args)
 	if err != nil {
-		return fmt.Errorf("query: %w", err)
+		return err
 	}
 	defer rows.Close()
 	for rows.Next() {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"os"
 	"strconv"
 	"sync/atomic"
@@ -75,9 +76,7 @@ func (s *Server) Serve(ctx context.Context, l *Listeners, reload <-chan os.Signa
 	ended := make(chan error, 2)
 	go func() { ended <- servers[0].Serve(main) }()
 	if l.admin != nil {
-		mux := http.NewServeMux()
-		mux.Handle("GET /metrics", s.metrics.handler())
-		servers = append(servers, s.httpServer(mux))
+		servers = append(servers, s.httpServer(s.admin()))
 		go func() { ended <- servers[1].Serve(l.admin) }()
 	}
 	var err error
@@ -86,6 +85,16 @@ func (s *Server) Serve(ctx context.Context, l *Listeners, reload <-chan os.Signa
 	case <-ctx.Done():
 	}
 	return errors.Join(err, s.shutdown(servers))
+}
+
+// admin serves what is for the operator: metrics, and profiles of the process.
+func (s *Server) admin() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", s.metrics.handler())
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	return mux
 }
 
 // httpServer returns a server with limits on all that a client can stretch. A

@@ -1,0 +1,28 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
+)
+
+// logIn returns a registry password.
+func logIn(ctx context.Context, env map[string]string) (string, error) {
+	endpoint := env["AWS_ENDPOINT_URL"]
+	client := ecr.NewFromConfig(aws.Config{
+		Region: env["AWS_REGION"], BaseEndpoint: &endpoint,
+		Credentials: credentials.NewStaticCredentialsProvider(env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"], ""),
+	})
+	out, err := client.GetAuthorizationToken(ctx, &ecr.GetAuthorizationTokenInput{})
+	if err != nil {
+		return "", fmt.Errorf("log in: %w", err)
+	}
+	text, err := base64.StdEncoding.DecodeString(*out.AuthorizationData[0].AuthorizationToken)
+	_, password, _ := strings.Cut(string(text), ":")
+	return password, err
+}
