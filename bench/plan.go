@@ -70,7 +70,7 @@ var groups = []group{
 			{name: "manifest HEAD by tag", args: []string{"-workload", "manifest-head", "-keep", "-conc", "64"}, base: floor, targets: reads},
 			{name: "manifest GET by digest", args: []string{"-workload", "manifest-digest", "-keep", "-conc", "64"}, base: floor, targets: reads},
 			{name: "manifest GET, one of 10,000 tags", args: []string{"-workload", "get", "-path", "/v2/bench/tags/manifests/t05000", "-conc", "64"}, base: floor, targets: reads},
-			{name: "list 10,000 tags", args: []string{"-workload", "list-tags", "-rounds", "20"}, base: floor, targets: reads},
+			{name: "list 10,000 tags", args: []string{"-workload", "list-tags", "-rounds", "100"}, base: floor, targets: reads},
 		},
 	},
 	{
@@ -80,8 +80,8 @@ var groups = []group{
 			{"-workload", "seed-referrers", "-count", "1000", "-conc", "32"},
 		},
 		workloads: []workload{
-			{name: "catalog of 5,000 repositories", args: []string{"-workload", "catalog", "-rounds", "20"}, base: floor, targets: reads},
-			{name: "1,000 referrers", args: []string{"-workload", "referrers", "-rounds", "20"}, base: floor, targets: reads},
+			{name: "catalog of 5,000 repositories", args: []string{"-workload", "catalog", "-rounds", "100"}, base: floor, targets: reads},
+			{name: "1,000 referrers", args: []string{"-workload", "referrers", "-rounds", "200"}, base: floor, targets: reads},
 		},
 	},
 }

@@ -3,6 +3,7 @@ package metadata
 import (
 	"database/sql"
 	"encoding/json"
+	"strconv"
 	"strings"
 	"time"
 
@@ -111,26 +112,29 @@ func (tx *Tx) Parents(repository string, child digest.Digest, limit int) ([]dige
 
 // Referrers implements [registry.ImageReader].
 func (tx *Tx) Referrers(repository string, subject digest.Digest, artifactType string, after digest.Digest, limit int) ([]registry.Referrer, error) {
-	var out []registry.Referrer
-	err := tx.rows(`SELECT i.digest, i.media_type, i.artifact_type, i.manifest_size, i.annotations FROM images i
-		WHERE i.repository = $1 AND i.subject = $2 AND i.digest > $3 AND i.subject <> '' AND i.deleted_at = 0
-			AND ($4 = '' OR i.artifact_type = $4)
-		ORDER BY i.digest LIMIT $5`,
-		[]any{repository, string(subject), string(after), artifactType, limit}, func(rows *sql.Rows) error {
-			var r registry.Referrer
-			var annotations string
-			if err := rows.Scan(&r.Digest, &r.MediaType, &r.ArtifactType, &r.Size, &annotations); err != nil {
+	k := memoKey{"referrers " + strconv.Itoa(limit), repository, string(subject) + " " + string(after), artifactType}
+	return remember(tx, k, func(r []registry.Referrer) int { return 500 * len(r) }, func() ([]registry.Referrer, error) {
+		var out []registry.Referrer
+		err := tx.rows(`SELECT i.digest, i.media_type, i.artifact_type, i.manifest_size, i.annotations FROM images i
+			WHERE i.repository = $1 AND i.subject = $2 AND i.digest > $3 AND i.subject <> '' AND i.deleted_at = 0
+				AND ($4 = '' OR i.artifact_type = $4)
+			ORDER BY i.digest LIMIT $5`,
+			[]any{repository, string(subject), string(after), artifactType, limit}, func(rows *sql.Rows) error {
+				r, err := scanReferrer(rows)
+				out = append(out, r)
 				return err
-			}
-			if annotations != "" {
-				if err := json.Unmarshal([]byte(annotations), &r.Annotations); err != nil {
-					return err
-				}
-			}
-			out = append(out, r)
-			return nil
-		})
-	return out, err
+			})
+		return out, err
+	})
+}
+
+func scanReferrer(rows *sql.Rows) (registry.Referrer, error) {
+	var r registry.Referrer
+	var annotations string
+	if err := rows.Scan(&r.Digest, &r.MediaType, &r.ArtifactType, &r.Size, &annotations); err != nil || annotations == "" {
+		return r, err
+	}
+	return r, json.Unmarshal([]byte(annotations), &r.Annotations)
 }
 
 // HasImages implements [registry.ImageReader].

@@ -17,7 +17,8 @@ func (tx *Tx) Layer(repository string, d digest.Digest) (*registry.Layer, error)
 	l.Object.Digest = d
 	var lease int64
 	found, err := tx.row(`SELECT l.object, l.lease_until, o.size, o.format, o.key, o.content,
-			COALESCE((SELECT media_type FROM image_layers x WHERE x.repository = l.repository AND x.digest = l.digest LIMIT 1), '')
+			COALESCE((SELECT x.media_type FROM image_layers x JOIN images i ON i.uid = x.image
+				WHERE x.repository = l.repository AND x.digest = l.digest AND i.deleted_at = 0 LIMIT 1), '')
 		FROM layers l JOIN objects o ON o.uid = l.object WHERE l.repository = $1 AND l.digest = $2`,
 		[]any{repository, string(d)}, &l.ObjectUID, &lease, &l.Object.Size, &l.Object.Format, &l.Object.Key, &l.Object.Content,
 		&l.MediaType)

@@ -3,6 +3,7 @@ package metadata
 import (
 	"database/sql"
 	"encoding/json"
+	"strconv"
 	"strings"
 
 	"berth/internal/registry"
@@ -82,19 +83,22 @@ func (tx *Tx) Repositories(id registry.ID, after registry.RepositoryName, limit 
 
 // RepositoryNames implements [registry.RepositoryReader].
 func (tx *Tx) RepositoryNames(id registry.ID, after string, limit int) ([]string, error) {
-	return tx.joined(`SELECT COALESCE(string_agg(name, ','), '') FROM (SELECT name FROM repositories
+	k := memoKey{"repositories " + strconv.Itoa(limit), id.Account, id.Region, after}
+	return tx.joined(k, `SELECT COALESCE(string_agg(name, ','), '') FROM (SELECT name FROM repositories
 		WHERE account = $1 AND region = $2 AND name > $3 AND deleted_at = 0 ORDER BY name LIMIT $4) AS page`,
 		id.Account, id.Region, after, limit)
 }
 
 // joined returns the parts of the one value of a query, in which they are joined
 // by commas: a list of names costs one row.
-func (tx *Tx) joined(query string, args ...any) ([]string, error) {
-	var names string
-	if _, err := tx.row(query, args, &names); err != nil || names == "" {
-		return nil, err
-	}
-	return strings.Split(names, ","), nil
+func (tx *Tx) joined(k memoKey, query string, args ...any) ([]string, error) {
+	return remember(tx, k, func(names []string) int { return 32 * len(names) }, func() ([]string, error) {
+		var names string
+		if _, err := tx.row(query, args, &names); err != nil || names == "" {
+			return nil, err
+		}
+		return strings.Split(names, ","), nil
+	})
 }
 
 // InsertRepository implements [registry.RepositoryWriter].

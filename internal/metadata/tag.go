@@ -2,6 +2,7 @@ package metadata
 
 import (
 	"database/sql"
+	"strconv"
 	"time"
 
 	"berth/internal/registry"
@@ -16,7 +17,8 @@ func (tx *Tx) Tags(image string) ([]string, error) {
 
 // TagNames implements [registry.TagReader].
 func (tx *Tx) TagNames(repository, after string, limit int) ([]string, error) {
-	return tx.joined(`SELECT COALESCE(string_agg(name, ','), '') FROM (SELECT name FROM tags
+	k := memoKey{"tags " + strconv.Itoa(limit), repository, after, ""}
+	return tx.joined(k, `SELECT COALESCE(string_agg(name, ','), '') FROM (SELECT name FROM tags
 		WHERE repository = $1 AND name > $2 ORDER BY name LIMIT $3) AS page`, repository, after, limit)
 }
 

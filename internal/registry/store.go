@@ -39,7 +39,8 @@ const (
 )
 
 // ReadTx is a transaction that reads. Methods that look for one thing return
-// nil if it is not there. Deleted things are not there.
+// nil if it is not there. Deleted things are not there. Lists that are returned
+// must not be changed: others may hold them.
 type ReadTx interface {
 	RepositoryReader
 	ImageReader
