@@ -40,7 +40,7 @@ that passes --endpoint-url.`,
 			if err != nil {
 				return err
 			}
-			key, err := server.ReadRootKey(c)
+			key, err := server.ReadRootKey(c, a)
 			if err != nil {
 				return err
 			}

@@ -128,6 +128,9 @@ func (c *Config) validateListen() error {
 	if err != nil {
 		return fmt.Errorf("listen: %q is not HOST:PORT", c.Listen)
 	}
+	if ip, _ := netip.ParseAddr(host); (host == "" || ip.IsUnspecified()) && c.URL == "" && c.Domain == "" {
+		return fmt.Errorf("listen: %s is no address that clients can reach: say with --url or --domain where they do", c.Listen)
+	}
 	if c.TLSCert != "" || c.InsecureHTTP || isLoopback(host) {
 		return nil
 	}
@@ -158,14 +161,22 @@ func (c *Config) validateDatabase() error {
 // PublicURL returns where clients reach the server: scheme and host, no path.
 func (c *Config) PublicURL() (*url.URL, error) {
 	if c.URL == "" {
-		return &url.URL{Scheme: c.scheme(), Host: c.Listen}, nil
+		return withoutDefaultPort(&url.URL{Scheme: c.scheme(), Host: c.Listen}), nil
 	}
 	u, err := url.Parse(c.URL)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" ||
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" ||
 		strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil {
 		return nil, fmt.Errorf("url: %q is not http(s)://HOST[:PORT]", c.URL)
 	}
-	return &url.URL{Scheme: u.Scheme, Host: u.Host}, nil
+	return withoutDefaultPort(&url.URL{Scheme: u.Scheme, Host: u.Host}), nil
+}
+
+// withoutDefaultPort takes away a port that the scheme implies: clients leave it
+// out of the names that they sign and show.
+func withoutDefaultPort(u *url.URL) *url.URL {
+	standard := map[string]string{"http": ":80", "https": ":443"}[u.Scheme]
+	u.Host = strings.TrimSuffix(u.Host, standard)
+	return u
 }
 
 func (c *Config) scheme() string {

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"berth/internal/blob"
@@ -198,7 +200,8 @@ func (c *check) leftovers(ctx context.Context) error {
 // Print writes the report for people.
 func (r *Report) Print(w io.Writer) error {
 	for _, p := range r.Problems {
-		if _, err := fmt.Fprintf(w, "%-9s %s %s: %s\n", p.Kind, p.Key, p.Digest, p.Detail); err != nil {
+		what := strings.Join(slices.DeleteFunc([]string{p.Kind, p.Key, p.Digest}, func(s string) bool { return s == "" }), " ")
+		if _, err := fmt.Fprintf(w, "%s: %s\n", what, p.Detail); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"sync"
@@ -21,7 +23,16 @@ import (
 // Readers see the last commit and never wait. There is one writer: concurrent
 // updates share its commits.
 func OpenSQLite(ctx context.Context, path string) (*DB, error) {
-	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: path, RawQuery: url.Values{
+	// SQLite would let others read a new file; its -wal and -shm get its mode.
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		return nil, err
+	}
+	escaped := (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath() // a name may have a %, ? or #
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: escaped, RawQuery: url.Values{
 		"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "foreign_keys(ON)", "synchronous(FULL)", "cache_size(-8192)"},
 	}.Encode()}).String())
 	if err != nil {
@@ -130,13 +141,17 @@ func (e *sqlite) view(ctx context.Context, fn func(*Tx) error) error {
 		return err
 	}
 	for {
-		c := &viewConn{engine: e}
-		err := fn(&Tx{ctx: ctx, conn: c, memo: &e.memo, generation: e.memo.now()})
-		err = errors.Join(err, c.end())
-		if !errors.Is(err, errMoved) {
+		if err := e.viewOnce(ctx, fn); !errors.Is(err, errMoved) {
 			return err
 		}
 	}
+}
+
+// viewOnce runs fn. It gives the connection back even if fn panics.
+func (e *sqlite) viewOnce(ctx context.Context, fn func(*Tx) error) (err error) {
+	c := &viewConn{engine: e}
+	defer func() { err = errors.Join(err, c.end()) }()
+	return fn(&Tx{ctx: ctx, conn: c, memo: &e.memo, generation: e.memo.now()})
 }
 
 // errMoved ends a view that has recalled facts and then found that the database
@@ -156,6 +171,8 @@ func (v *viewConn) QueryContext(ctx context.Context, query string, args ...any) 
 	if v.conn == nil {
 		select {
 		case v.conn = <-v.engine.readers:
+		case <-v.engine.done:
+			return nil, errClosed
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}

@@ -21,13 +21,16 @@ type Address struct {
 	Registry string `json:"registry"` // of the default registry: what docker wants before a repository's name
 	Account  string `json:"account"`
 	Region   string `json:"region"`
+	// OwnKey is whether the root's access key is in the data directory, and not
+	// in the configuration that the server was started with.
+	OwnKey bool `json:"ownKey"`
 }
 
 // Address returns how clients reach the server.
 func (s *Server) Address() Address {
 	return Address{
 		Endpoint: s.hosts.URL.String(), Registry: s.hosts.Host(s.hosts.Default),
-		Account: s.config.Account, Region: s.config.Region,
+		Account: s.config.Account, Region: s.config.Region, OwnKey: s.config.RootAccessKeyID == "",
 	}
 }
 

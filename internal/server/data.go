@@ -97,11 +97,14 @@ func RootKey(c *config.Config) (identity.AccessKey, error) {
 	return parseRootKey(path, text)
 }
 
-// ReadRootKey returns the access key that a server has made in its data
-// directory, or that the configuration holds. It makes none.
-func ReadRootKey(c *config.Config) (identity.AccessKey, error) {
+// ReadRootKey returns the access key that the server at an address goes by, as far
+// as it is in the configuration or in the data directory. It makes none.
+func ReadRootKey(c *config.Config, a Address) (identity.AccessKey, error) {
 	if c.RootAccessKeyID != "" {
 		return identity.AccessKey{ID: c.RootAccessKeyID, Secret: c.RootSecretAccessKey}, nil
+	}
+	if !a.OwnKey {
+		return identity.AccessKey{}, errors.New("the server was given its root access key: give BERTH_ROOT_ACCESS_KEY_ID and BERTH_ROOT_SECRET_ACCESS_KEY here too")
 	}
 	path := filepath.Join(c.Data, rootFile)
 	text, err := os.ReadFile(path)

@@ -3,6 +3,9 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 
 	"berth/internal/config"
 	"berth/internal/fsck"
@@ -12,6 +15,12 @@ import (
 // Fsck compares facts with bytes. It refuses with [ErrInUse] while a server has
 // the data directory open. progress may be nil.
 func Fsck(ctx context.Context, c *config.Config, progress func(*fsck.Report)) (_ *fsck.Report, err error) {
+	if c.Database == "" {
+		// To make an empty one and find nothing wrong with it would be a lie.
+		if _, err := os.Stat(filepath.Join(c.Data, databaseFile)); err != nil {
+			return nil, fmt.Errorf("there is no database to check: %w", err)
+		}
+	}
 	s := &Server{config: c}
 	bucket, err := s.openData(ctx)
 	defer func() { err = errors.Join(err, s.Close(ctx)) }()
