@@ -82,15 +82,17 @@ func (l *Log) Run(ctx context.Context) {
 		case <-tick.C:
 		case <-l.full:
 		case <-ctx.Done():
-			l.flush(context.WithoutCancel(ctx))
+			l.flush(ctx)
 			return
 		}
 		l.flush(ctx)
 	}
 }
 
+// flush stores all that is held, also if ctx has ended or ends meanwhile: nobody
+// would try again.
 func (l *Log) flush(ctx context.Context) {
-	if err := l.Flush(ctx); err != nil {
+	if err := l.Flush(context.WithoutCancel(ctx)); err != nil {
 		l.log.Error("audit records lost", "error", err)
 	}
 }

@@ -1,7 +1,6 @@
 package authn
 
 import (
-	"encoding/base64"
 	"net/http"
 	"strconv"
 	"strings"
@@ -9,6 +8,7 @@ import (
 
 	"berth/internal/access"
 	"berth/internal/fault"
+	"berth/internal/seal"
 )
 
 // passwordLife is how long a registry password works: ECR's twelve hours.
@@ -44,7 +44,7 @@ func parsePassword(text []byte) (password, bool) {
 // made with is no longer the caller's.
 func (a *Authenticator) Mint(c access.Caller, now time.Time) (string, time.Time) {
 	p := password{c.AccessKeyID, c.ID, now.Add(passwordLife).Truncate(time.Second)}
-	return base64.RawURLEncoding.EncodeToString(a.o.Passwords.Seal(p.text(), user)), p.expires
+	return seal.EncodeText(a.o.Passwords.Seal(p.text(), user)), p.expires
 }
 
 // maxPassword bounds what is taken for a password, in bytes.
@@ -61,7 +61,7 @@ func (a *Authenticator) Registry(r *http.Request) (access.Caller, time.Duration,
 	if !ok || name != user || len(text) > maxPassword || len(r.Header.Values("Authorization")) != 1 {
 		return access.Caller{}, 0, errNotAuthorized()
 	}
-	sealed, err := base64.RawURLEncoding.DecodeString(text)
+	sealed, err := seal.DecodeText(text)
 	if err != nil {
 		return access.Caller{}, 0, errNotAuthorized()
 	}

@@ -36,7 +36,7 @@ func (h *Handler[C]) serveJSON(w http.ResponseWriter, r *http.Request, x *exchan
 		return nil, err
 	}
 	defer release()
-	out, err := perform(r.Context(), sig, op, body, func(in any) error {
+	out, err := h.perform(r.Context(), x, sig, op, body, func(in any) error {
 		doc, err := decodeJSON(body, in.(smithy.Serializable))
 		if err != nil {
 			return err
@@ -72,7 +72,7 @@ func (h *Handler[C]) serveQuery(w http.ResponseWriter, r *http.Request, x *excha
 	if err := x.scope(sig, op); err != nil {
 		return nil, err
 	}
-	out, err := perform(r.Context(), sig, op, body, func(in any) error { return decodeQuery(form, in) })
+	out, err := h.perform(r.Context(), x, sig, op, body, func(in any) error { return decodeQuery(form, in) })
 	if err != nil {
 		return nil, err
 	}
@@ -81,13 +81,14 @@ func (h *Handler[C]) serveQuery(w http.ResponseWriter, r *http.Request, x *excha
 
 // perform verifies the signature of a request, decodes its input and calls the
 // operation.
-func perform[C any](ctx context.Context, sig Signature[C], op *Operation[C], body []byte, decode func(any) error) (any, error) {
+func (h *Handler[C]) perform(ctx context.Context, x *exchange[C], sig Signature[C], op *Operation[C], body []byte, decode func(any) error) (any, error) {
 	caller, err := sig.Verify(sha256.Sum256(body))
 	if err != nil {
 		return nil, err
 	}
 	in := op.input()
 	if err := decode(in); err != nil {
+		h.refused(caller, x.service.Name, op.Name, err)
 		return nil, err
 	}
 	return op.call(ctx, caller, in)

@@ -37,6 +37,9 @@ type Options[C any] struct {
 	RequestID func(*http.Request) string
 	// Log gets the errors that clients do not see. Nil means none.
 	Log *slog.Logger
+	// Refused is told of calls of known callers that never reached their
+	// operation, because their input breaks a constraint. Nil means nobody.
+	Refused func(caller C, service, operation string, err error)
 	// Memory bounds the bytes that request bodies above 1 MiB hold at any time,
 	// 256 MiB if it is 0. Requests wait for their share.
 	Memory int64
@@ -46,6 +49,7 @@ type Options[C any] struct {
 type Handler[C any] struct {
 	begin     func(*http.Request) (Signature[C], error)
 	requestID func(*http.Request) string
+	refused   func(caller C, service, operation string, err error)
 	log       *slog.Logger
 	bodies    *bodies
 	targets   map[string]*Service[C] // JSON services by target prefix
@@ -61,12 +65,16 @@ func New[C any](o Options[C]) (*Handler[C], error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Refused == nil {
+		o.Refused = func(C, string, string, error) {}
+	}
 	if o.Memory == 0 {
 		o.Memory = defaultMemory
 	}
 	h := &Handler[C]{
 		begin:     o.Begin,
 		requestID: o.RequestID,
+		refused:   o.Refused,
 		log:       o.Log,
 		bodies:    newBodies(o.Memory),
 		targets:   make(map[string]*Service[C]),

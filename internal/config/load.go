@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
 	"github.com/spf13/pflag"
 )
 
@@ -100,7 +101,7 @@ func loadFile(options map[string]option, file string) error {
 	if err != nil {
 		return fmt.Errorf("read the configuration: %w", err)
 	}
-	var values map[string]any
+	var values map[string]value
 	if err := yaml.Unmarshal(text, &values); err != nil {
 		return fmt.Errorf("%s is not YAML: %w", file, err)
 	}
@@ -109,9 +110,12 @@ func loadFile(options map[string]option, file string) error {
 		if !ok {
 			return fmt.Errorf("%s: unknown key %q", file, key)
 		}
-		text, err := scalar(v)
+		err := v.err
+		if err == nil && v.list && o.value.Kind() != reflect.Slice {
+			err = errors.New("is not a list")
+		}
 		if err == nil {
-			err = o.set(text)
+			err = o.set(v.text)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %s: %w", file, key, err)
@@ -120,20 +124,44 @@ func loadFile(options map[string]option, file string) error {
 	return nil
 }
 
-// scalar returns a value of the file as text.
-func scalar(v any) (string, error) {
-	list, ok := v.([]any)
+// value is a value of the file as it is written there: a secret such as 0x10 is
+// text, not 16.
+type value struct {
+	text string // a list's elements are joined by commas
+	list bool
+	err  error // it is neither text nor a list of texts
+}
+
+// UnmarshalYAML implements [yaml.NodeUnmarshaler].
+func (v *value) UnmarshalYAML(n ast.Node) error {
+	list, ok := n.(*ast.SequenceNode)
 	if !ok {
-		if _, ok := v.(map[string]any); ok {
-			return "", errors.New("is not a value")
-		}
-		return fmt.Sprint(v), nil
+		v.text, v.err = scalar(n)
+		return nil
 	}
+	v.list = true
 	var texts []string
-	for _, item := range list {
-		texts = append(texts, fmt.Sprint(item))
+	for _, item := range list.Values {
+		text, err := scalar(item)
+		v.err = errors.Join(v.err, err)
+		texts = append(texts, text)
 	}
-	return strings.Join(texts, ","), nil
+	v.text = strings.Join(texts, ",")
+	return nil
+}
+
+func scalar(n ast.Node) (string, error) {
+	switch n := n.(type) {
+	case *ast.NullNode:
+		return "", nil
+	case *ast.StringNode:
+		return n.Value, nil
+	case *ast.LiteralNode:
+		return n.Value.Value, nil
+	case ast.ScalarNode:
+		return n.GetToken().Value, nil
+	}
+	return "", errors.New("is not a value")
 }
 
 func loadFlags(options map[string]option, fs *pflag.FlagSet) error {

@@ -6,6 +6,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io/fs"
 	"strings"
 	"testing/fstest"
@@ -57,17 +58,23 @@ func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB) error {
 // lockSchema waits until no other process migrates the schema. Goose's own lock
 // asks again every few seconds only, and is one for all schemas of a server.
 func lockSchema(ctx context.Context, db *sql.DB) (unlock func(), err error) {
-	const key = `hashtextextended('berth migrations of ' || current_schema(), 0)`
 	c, err := db.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := c.ExecContext(ctx, `SELECT pg_advisory_lock(`+key+`)`); err != nil {
+	var schema string
+	if err := c.QueryRowContext(ctx, `SELECT COALESCE(current_schema(), '')`).Scan(&schema); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	h := fnv.New64a()
+	h.Write([]byte("berth migrations of " + schema))
+	key := int64(h.Sum64())
+	if _, err := c.ExecContext(ctx, `SELECT pg_advisory_lock($1)`, key); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	return func() {
 		// A connection that fails is not used again, and its lock ends with it.
-		_, _ = c.ExecContext(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock(`+key+`)`)
+		_, _ = c.ExecContext(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, key)
 		_ = c.Close()
 	}, nil
 }

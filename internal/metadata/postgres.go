@@ -57,7 +57,8 @@ func (e *postgres) update(ctx context.Context, relaxed bool, fn func(*Tx) error)
 		first = "SET LOCAL synchronous_commit = off"
 	}
 	return e.retry(ctx, func() error {
-		return e.transact(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted}, first, &Tx{locks: locks}, fn)
+		return e.transact(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted}, first, &Tx{locks: locks},
+			func(tx *Tx) error { return call(fn, tx) })
 	})
 }
 

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
+	"unicode/utf8"
 
 	"berth/internal/registry"
 
@@ -41,8 +43,8 @@ func (c *call) list(fetch func(last string, limit int) ([]string, error)) ([]str
 		return nil, err
 	}
 	last := q.Get("last")
-	if len(last) > 512 {
-		return nil, invalid("PAGINATION_NUMBER_INVALID", "last is too long to be a name")
+	if len(last) > 512 || !isText(last) {
+		return nil, invalid("PAGINATION_NUMBER_INVALID", "last is not a name: "+quote(last))
 	}
 	names, err := fetch(last, n+1)
 	if err != nil {
@@ -59,6 +61,10 @@ func (c *call) list(fetch func(last string, limit int) ([]string, error)) ([]str
 	}
 	return names, nil
 }
+
+// isText reports whether a parameter can be looked for at all: not every database
+// takes what is not UTF-8, or has a NUL.
+func isText(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
 
 func (c *call) linkNext(q url.Values) {
 	c.w.Header().Set("Link", "<"+c.r.URL.EscapedPath()+"?"+q.Encode()+`>; rel="next"`)
@@ -103,6 +109,9 @@ func (f *Front) listReferrers(c *call) error {
 	}
 	if in.After != "" && !registry.ValidDigest(string(in.After)) {
 		return errDigest(string(in.After))
+	}
+	if !isText(in.ArtifactType) {
+		return invalid("UNSUPPORTED", "artifactType is not a media type: "+quote(in.ArtifactType))
 	}
 	found, err := f.registry.Referrers(c.r.Context(), c.caller, in)
 	if err != nil {

@@ -30,7 +30,7 @@ func (c *call) imageID() registry.ImageID {
 // getManifest answers GET and HEAD of a manifest.
 func (f *Front) getManifest(c *call) error {
 	images, failures, err := f.registry.BatchGetImage(c.r.Context(), c.caller, registry.BatchGetImageInput{
-		Ref: c.ref, IDs: []registry.ImageID{c.imageID()}, Accept: accepted(c.r),
+		Ref: c.ref, IDs: []registry.ImageID{c.imageID()}, Accept: accepted(c.r), Probe: c.r.Method == http.MethodHead,
 	})
 	if err != nil {
 		return err

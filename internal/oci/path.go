@@ -37,14 +37,14 @@ func parsePath(u *url.URL) (route, error) {
 	}
 	p, ok := strings.CutPrefix(u.Path, "/v2")
 	switch {
-	case !ok:
+	case !ok || p != "" && p[0] != '/':
 		return route{}, errPath
 	case p == "" || p == "/":
 		return route{kind: kindBase}, nil
 	case p == "/_catalog":
 		return route{kind: kindCatalog}, nil
 	}
-	name, rt := splitPath(strings.TrimPrefix(p, "/"))
+	name, rt := splitPath(p[1:])
 	if rt.kind == 0 {
 		return route{}, errPath
 	}

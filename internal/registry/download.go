@@ -2,11 +2,11 @@ package registry
 
 import (
 	"context"
-	"encoding/base64"
 	"strconv"
 	"time"
 
 	"berth/internal/access"
+	"berth/internal/seal"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -57,7 +57,7 @@ func (r *Registry) GetDownloadUrlForLayer(ctx context.Context, c access.Caller, 
 	if err != nil {
 		return Link{}, err
 	}
-	link.Signature = base64.RawURLEncoding.EncodeToString(r.links.MAC(link.fields()...))
+	link.Signature = seal.EncodeText(r.links.MAC(link.fields()...))
 	return link, r.lease(ctx, []*Layer{layer})
 }
 
@@ -65,7 +65,7 @@ func (r *Registry) GetDownloadUrlForLayer(ctx context.Context, c access.Caller, 
 // it: no caller is asked for. Errors: AccessDeniedException for a link that is
 // forged or has expired, LayersNotFoundException if the layer is gone since.
 func (r *Registry) OpenLink(ctx context.Context, link Link) (*Content, error) {
-	mac, err := base64.RawURLEncoding.DecodeString(link.Signature)
+	mac, err := seal.DecodeText(link.Signature)
 	if err != nil || !r.links.Verify(mac, link.fields()...) || !r.now().Before(link.Expires) {
 		return nil, errLinkRefused()
 	}

@@ -14,6 +14,7 @@ type BatchGetImageInput struct {
 	Ref
 	IDs    []ImageID `json:"imageIds"`
 	Accept []string  `json:"acceptedMediaTypes,omitempty"`
+	Probe  bool      `json:"-"` // the caller only wants to know what is there: this is no pull
 }
 
 // StoredImage is an image with its manifest and the id that it was asked by.
@@ -25,7 +26,7 @@ type StoredImage struct {
 
 // BatchGetImage returns the images that the ids name, in the order of the ids,
 // and a failure for each id that names none. An image asked for by tag has that
-// tag in its id. It counts as a pull. Errors: RepositoryNotFoundException.
+// tag in its id. It counts as a pull of each. Errors: RepositoryNotFoundException.
 func (r *Registry) BatchGetImage(ctx context.Context, c access.Caller, in BatchGetImageInput) ([]StoredImage, []ImageFailure, error) {
 	var images []StoredImage
 	var failures []ImageFailure
@@ -47,6 +48,9 @@ func (r *Registry) BatchGetImage(ctx context.Context, c access.Caller, in BatchG
 		return nil
 	})
 	for i := range images {
+		if in.Probe {
+			break
+		}
 		r.meter.add(Usage{Ref: in.Ref, RepositoryUID: uid, Principal: c.ARN, Pulls: 1, BytesOut: images[i].ManifestSize})
 	}
 	return images, failures, err

@@ -166,8 +166,12 @@ func (doc *manifestDocument) checkShape(s shape) error {
 	return nil
 }
 
+// maxMediaType is the most characters that a media type may have: RFC 6838 gives
+// each of its two names 127.
+const maxMediaType = 255
+
 // checkDescriptors returns an error unless everything referred to is named by a
-// digest that can be looked up.
+// digest that can be looked up, and every media type can be kept.
 func (m *Manifest) checkDescriptors() error {
 	all := slices.Concat(m.Blobs, m.Manifests)
 	for _, d := range []*Descriptor{m.Config, m.Subject} {
@@ -175,12 +179,19 @@ func (m *Manifest) checkDescriptors() error {
 			all = append(all, *d)
 		}
 	}
+	mediaTypes := []string{m.Artifact}
 	for _, d := range all {
 		if !ValidDigest(string(d.Digest)) {
 			return errManifest("'%.150s' is not a digest", d.Digest)
 		}
 		if d.Size < 0 {
 			return errManifest("the size of '%s' is negative", d.Digest)
+		}
+		mediaTypes = append(mediaTypes, d.MediaType)
+	}
+	for _, t := range mediaTypes {
+		if len(t) > maxMediaType || hasControl(t) {
+			return errManifest("a media type has control characters or more than %d characters", maxMediaType)
 		}
 	}
 	return nil

@@ -2,6 +2,8 @@ package registry
 
 import (
 	"regexp"
+	"strings"
+	"unicode"
 
 	"berth/internal/access"
 	"berth/internal/fault"
@@ -83,6 +85,10 @@ func checkDigest(field, s string) error {
 	}
 	return nil
 }
+
+// hasControl reports whether s has control characters, which no text that is
+// kept may have: not every database takes a NUL.
+func hasControl(s string) bool { return strings.ContainsFunc(s, unicode.IsControl) }
 
 // invalidParameter is ECR's own validation error. The closing quote is doubled
 // after a regular expression, as ECR writes it.

@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"encoding/base64"
 	"strings"
 
 	"berth/internal/seal"
@@ -29,7 +28,7 @@ func (p Page) size(standard, most int) int {
 type pager struct{ key *seal.Key }
 
 func (p pager) seal(after, operation string, of any) NextToken {
-	return NextToken(base64.RawURLEncoding.EncodeToString(p.key.Seal([]byte(after), pageContext(operation, of))))
+	return NextToken(seal.EncodeText(p.key.Seal([]byte(after), pageContext(operation, of))))
 }
 
 // open returns the key sealed in a token: "" for the empty token,
@@ -38,7 +37,7 @@ func (p pager) open(t NextToken, operation string, of any) (string, error) {
 	if t == "" {
 		return "", nil
 	}
-	b, err := base64.RawURLEncoding.DecodeString(string(t))
+	b, err := seal.DecodeText(string(t))
 	if err == nil {
 		b, err = p.key.Open(b, pageContext(operation, of))
 	}

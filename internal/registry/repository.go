@@ -103,6 +103,9 @@ func (e *Encryption) complete(id ID) error {
 		}
 		return nil
 	}
+	if hasControl(e.Key) {
+		return invalidParameter("encryptionConfiguration.kmsKey", "a key is named without control characters")
+	}
 	if e.Key == "" {
 		// The key that AWS manages for ECR, by its alias.
 		e.Key = "arn:aws:kms:" + id.Region + ":" + id.Account + ":alias/aws/ecr"
@@ -184,6 +187,7 @@ func (r *Registry) describeNamed(ctx context.Context, c access.Caller, in Descri
 	var out []Repository
 	q := request{caller: c, event: "DescribeRepositories", ref: Ref{ID: in.ID, Name: "*"}, params: in, readOnly: true}
 	err := r.viewTx(ctx, q, func(tx ReadTx) error {
+		out = out[:0]
 		for _, name := range in.Names {
 			q.ref.Name = name
 			repo, err := r.open(ctx, tx, q)

@@ -25,6 +25,9 @@ func checkResourceTags(tags map[string]string) error {
 		if utf8.RuneCountInString(tags[k]) > 256 {
 			return errInvalidTag("The value of tag '%s' has more than 256 characters.", k)
 		}
+		if hasControl(k) || hasControl(tags[k]) {
+			return errInvalidTag("The tag %q has control characters.", k)
+		}
 		if strings.HasPrefix(strings.ToLower(k), "aws:") {
 			return errInvalidTag("The tag key '%s' is invalid: keys that begin with 'aws:' are reserved.", k)
 		}

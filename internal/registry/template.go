@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"berth/internal/access"
+	"berth/internal/fault"
 )
 
 // CreateOnPush is what a template is applied for when it makes repositories that
@@ -50,11 +51,16 @@ func (r *Registry) createOnPush(ctx context.Context, tx Tx, q request) (*Reposit
 	if t == nil {
 		return nil, errRepositoryNotFound(q.ref)
 	}
-	q.action, q.also = "CreateRepository", nil
-	if err := r.decide(ctx, q, nil); err != nil {
+	create := q
+	create.action, create.also = "CreateRepository", nil
+	if err := r.decide(ctx, create, nil); err != nil {
 		return nil, err
 	}
-	return r.insertRepository(tx, CreateRepositoryInput{Ref: q.ref, Mutability: t.Mutability})
+	repo, err := r.insertRepository(tx, CreateRepositoryInput{Ref: q.ref, Mutability: t.Mutability})
+	if fault.CodeOf(err) == "RepositoryAlreadyExistsException" {
+		return r.open(ctx, tx, q) // another push has been quicker
+	}
+	return repo, err
 }
 
 // template returns the template with the longest prefix of the repository's name

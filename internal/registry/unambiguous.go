@@ -13,20 +13,49 @@ import (
 // platform's list of features, has five levels.
 const maxDepth = 32
 
-// manifestMembers and descriptorMembers are the members that some client
-// understands, by their lower-case form.
+// members are the members of an object that some client understands, and those
+// of the objects beneath them.
+type members struct {
+	names []string
+	below map[string]*members
+}
+
 var (
-	manifestMembers = memberSet("schemaVersion", "mediaType", "artifactType", "config", "layers", "blobs", "manifests",
-		"subject", "annotations", "fsLayers", "history", "signatures")
-	descriptorMembers = memberSet("mediaType", "digest", "size", "urls", "annotations", "data", "platform", "artifactType")
+	platformMembers   = &members{names: []string{"architecture", "os", "os.version", "os.features", "variant", "features"}}
+	descriptorMembers = &members{
+		names: []string{"mediaType", "digest", "size", "urls", "annotations", "data", "platform", "artifactType"},
+		below: map[string]*members{"platform": platformMembers},
+	}
+	manifestMembers = &members{
+		names: []string{"schemaVersion", "mediaType", "artifactType", "config", "layers", "blobs", "manifests",
+			"subject", "annotations", "fsLayers", "history", "signatures"},
+		below: map[string]*members{"config": descriptorMembers, "layers": descriptorMembers, "blobs": descriptorMembers,
+			"manifests": descriptorMembers, "subject": descriptorMembers},
+	}
 )
 
-func memberSet(names ...string) map[string]string {
-	m := make(map[string]string, len(names))
-	for _, n := range names {
-		m[strings.ToLower(n)] = n
+// misspelt returns the member that a name differs from in case only: there are
+// decoders, Go's among them, that take one for the other. A long s is an s in
+// another case. m may be nil.
+func (m *members) misspelt(name string) (string, bool) {
+	if m == nil {
+		return "", false
 	}
-	return m
+	for _, exact := range m.names {
+		if exact != name && strings.EqualFold(exact, name) {
+			return exact, true
+		}
+	}
+	return "", false
+}
+
+// under returns the members of the objects beneath a member, nil if they are
+// free. m may be nil.
+func (m *members) under(name string) *members {
+	if m == nil {
+		return nil
+	}
+	return m.below[name]
 }
 
 // checkUnambiguous returns an error unless data is one JSON object in UTF-8
@@ -56,7 +85,7 @@ type ambiguity struct{ dec *json.Decoder }
 
 // object checks an object whose opening brace has been read. known are the
 // members that have a meaning in it; nil if it is free.
-func (c ambiguity) object(known map[string]string, depth int) error {
+func (c ambiguity) object(known *members, depth int) error {
 	seen := map[string]bool{}
 	for c.dec.More() {
 		t, err := c.dec.Token()
@@ -68,29 +97,17 @@ func (c ambiguity) object(known map[string]string, depth int) error {
 			return errManifest("the member '%.100s' is there twice", name)
 		}
 		seen[name] = true
-		if exact, ok := known[strings.ToLower(name)]; ok && exact != name {
+		if exact, ok := known.misspelt(name); ok {
 			return errManifest("the member '%.100s' is spelled '%s'", name, exact)
 		}
-		if err := c.value(membersBelow(known, name), depth+1); err != nil {
+		if err := c.value(known.under(name), depth+1); err != nil {
 			return err
 		}
 	}
 	return c.end()
 }
 
-// membersBelow returns the members that have a meaning in the objects beneath a
-// member.
-func membersBelow(known map[string]string, name string) map[string]string {
-	if _, manifest := known["schemaversion"]; manifest {
-		switch name {
-		case "config", "layers", "blobs", "manifests", "subject":
-			return descriptorMembers
-		}
-	}
-	return nil
-}
-
-func (c ambiguity) value(known map[string]string, depth int) error {
+func (c ambiguity) value(known *members, depth int) error {
 	if depth > maxDepth {
 		return errManifest("the manifest is nested more than %d levels deep", maxDepth)
 	}

@@ -53,6 +53,9 @@ func (r *Registry) InitiateLayerUpload(ctx context.Context, c access.Caller, ref
 // findUpload returns the caller's upload. One that another principal started,
 // that was started in another repository or that is too old is not there.
 func (r *Registry) findUpload(tx ReadTx, repo *Repository, id string, c access.Caller) (*Upload, error) {
+	if uuid.Validate(id) != nil {
+		return nil, errUploadNotFound(repo.Ref, id)
+	}
 	u, err := tx.Upload(repo.UID, id)
 	if err != nil {
 		return nil, err
@@ -304,17 +307,18 @@ func (r *Registry) link(ctx context.Context, q request, in CompleteUploadInput, 
 		}
 		return tx.DeleteUpload(u.ID)
 	})
+	if _, refused := fault.As(err); refused {
+		// Certainly not recorded; after any other error it may be.
+		return r.dropUpload(ctx, u, err)
+	}
 	if err != nil {
 		return err
 	}
-	used := Usage{Ref: in.Ref, RepositoryUID: uid, Principal: q.caller.ARN}
-	if isNew {
-		used.BytesStored = o.Size
-		r.meter.add(used)
-		return nil
+	if !isNew {
+		return r.blobs.Remove(context.WithoutCancel(ctx), o)
 	}
-	r.meter.add(used)
-	return r.blobs.Remove(context.WithoutCancel(ctx), o)
+	r.meter.add(Usage{Ref: in.Ref, RepositoryUID: uid, Principal: q.caller.ARN, BytesStored: o.Size})
+	return nil
 }
 
 // UploadSize returns how many bytes of an upload have been received. The caller

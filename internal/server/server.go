@@ -24,6 +24,7 @@ import (
 	"berth/internal/blob"
 	"berth/internal/blob/dirbucket"
 	"berth/internal/config"
+	"berth/internal/fault"
 	"berth/internal/identity"
 	"berth/internal/metadata"
 	"berth/internal/oci"
@@ -174,7 +175,7 @@ func (s *Server) fronts(auth *authn.Authenticator) error {
 	}
 	api, err := aws.New(aws.Options[access.Call]{
 		Services: []aws.Service[access.Call]{ecrService, sts.New(s.directory).Service()},
-		Begin:    begin(auth), RequestID: requestID, Log: s.log,
+		Begin:    begin(auth), RequestID: requestID, Refused: s.refused, Log: s.log,
 	})
 	if err != nil {
 		return err
@@ -206,6 +207,9 @@ func session(auth *authn.Authenticator) func(*http.Request) (oci.Session, error)
 func begin(auth *authn.Authenticator) func(*http.Request) (aws.Signature[access.Call], error) {
 	return func(r *http.Request) (aws.Signature[access.Call], error) {
 		signed, err := auth.Begin(r)
+		if err == nil && !registry.ValidRegion(signed.Region()) {
+			err = fault.New(fault.Unauthenticated, "InvalidSignatureException", "Credential should be scoped to a valid region.")
+		}
 		if err != nil {
 			return aws.Signature[access.Call]{}, err
 		}
@@ -220,6 +224,18 @@ func begin(auth *authn.Authenticator) func(*http.Request) (aws.Signature[access.
 			},
 		}, nil
 	}
+}
+
+// refused records a call that no verb has seen.
+func (s *Server) refused(c access.Call, service, operation string, err error) {
+	rec := access.Record{
+		Time: s.options.Now(), Caller: c.Caller, Service: service, Event: operation, Account: c.Account, Region: c.Region,
+		Error: fault.CodeOf(err),
+	}
+	if e, ok := fault.As(err); ok {
+		rec.Message = e.Message
+	}
+	s.auditLog.Record(rec)
 }
 
 // failed logs an error that is no fault of the client.

@@ -1,0 +1,79 @@
+package audit
+
+import (
+	"encoding/json"
+	"net/netip"
+	"testing"
+	"time"
+
+	"berth/internal/access"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestARecordHasTheShapeOfCloudTrail(t *testing.T) {
+	t.Parallel()
+	root := access.Caller{
+		Account: "123456789012", ARN: "arn:aws:iam::123456789012:root", ID: "123456789012", AccessKeyID: "AKIAROOT", Type: access.Root,
+		SourceIP: netip.MustParseAddr("192.0.2.1"), UserAgent: "docker/28 \x00\xff<&>", RequestID: "request",
+	}
+	for name, tt := range map[string]struct {
+		record access.Record
+		want   map[string]any
+	}{
+		"a change": {
+			access.Record{
+				Time: time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC), Caller: root, Event: "PutImage", Service: "ecr", Account: "123456789012", Region: "us-east-1",
+				Resource: "arn:aws:ecr:us-east-1:123456789012:repository/app", Parameters: map[string]string{"repositoryName": "app"},
+			},
+			map[string]any{
+				"eventVersion": "1.08", "eventTime": "2026-05-04T03:02:01Z", "eventSource": "ecr.amazonaws.com", "eventName": "PutImage",
+				"awsRegion": "us-east-1", "sourceIPAddress": "192.0.2.1", "userAgent": "docker/28 \x00\ufffd<&>", "readOnly": false,
+				"requestParameters": map[string]any{"repositoryName": "app"}, "requestID": "request", "eventID": "id", "eventType": "AwsApiCall",
+				"recipientAccountId": "123456789012", "resources": []any{map[string]any{
+					"accountId": "123456789012", "ARN": "arn:aws:ecr:us-east-1:123456789012:repository/app",
+				}},
+				"userIdentity": map[string]any{
+					"type": "Root", "principalId": "123456789012", "arn": "arn:aws:iam::123456789012:root", "accountId": "123456789012", "accessKeyId": "AKIAROOT",
+				},
+			},
+		},
+		"a refusal of somebody unknown": {
+			access.Record{
+				Time: time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC), Caller: access.Caller{SourceIP: netip.MustParseAddr("::1")}, Event: "ListImages",
+				Service: "ecr", Account: "123456789012", Region: "us-east-1", ReadOnly: true, Error: "AccessDeniedException", Message: "no",
+			},
+			map[string]any{
+				"eventVersion": "1.08", "eventTime": "2026-05-04T03:02:01Z", "eventSource": "ecr.amazonaws.com", "eventName": "ListImages",
+				"awsRegion": "us-east-1", "sourceIPAddress": "::1", "userAgent": "", "readOnly": true, "requestParameters": nil, "requestID": "",
+				"eventID": "id", "eventType": "AwsApiCall", "recipientAccountId": "123456789012", "errorCode": "AccessDeniedException",
+				"errorMessage": "no", "userIdentity": map[string]any{"type": "Unknown"},
+			},
+		},
+	} {
+		text, err := Marshal("id", tt.record)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		var got map[string]any
+		if err := json.Unmarshal(text, &got); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestIDsOfRecordsSortByTime(t *testing.T) {
+	t.Parallel()
+	last := ""
+	for range 1000 {
+		id := NewID()
+		if id <= last {
+			t.Fatalf("NewID() = %s after %s, want a greater one", id, last)
+		}
+		last = id
+	}
+}
