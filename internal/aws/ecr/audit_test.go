@@ -88,6 +88,8 @@ func TestEveryCallLeavesOneAuditRecord(t *testing.T) {
 		call("CreateRepository", app, "", true)
 		call("CreateRepository", app, "RepositoryAlreadyExistsException", false)
 		call("CreateRepository", `{"repositoryName":"app","registryId":"999999999999"}`, "AccessDeniedException", false)
+		call("CreateRepository", `{"repositoryName":"No Name"}`, "InvalidParameterException", false)
+		call("CreateRepository", `{"repositoryName":7}`, "SerializationException", false)
 		call("DescribeRepositories", `{}`, "", false)
 		call("DescribeRepositories", `{"repositoryNames":["app"]}`, "", false)
 		call("DescribeRepositories", `{"repositoryNames":["app","absent"]}`, "RepositoryNotFoundException", false)
