@@ -42,7 +42,8 @@ func source(r *http.Request) (netip.Addr, bool) {
 }
 
 // instrument gives a request its id and its deadlines, and logs and counts it.
-// A panic of the handler is logged and answered with 500.
+// A panic of the handler is logged and answered with 500, or with the end of the
+// connection if an answer has begun.
 func (s *Server) instrument(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		start := time.Now()
@@ -54,8 +55,11 @@ func (s *Server) instrument(next http.Handler) http.Handler {
 			r.Body = &requestBody{ReadCloser: r.Body, control: w.control}
 		}
 		r = r.WithContext(context.WithValue(r.Context(), infoKey{}, i))
+		closeAfterChunks(w, r)
 		defer func() {
-			if p := recover(); p != nil && p != http.ErrAbortHandler {
+			p := recover()
+			abort := p == http.ErrAbortHandler || p != nil && w.status != 0
+			if p != nil && p != http.ErrAbortHandler {
 				s.metrics.panics.Inc()
 				s.log.Error("panic", "request", i.id, "panic", p, "stack", string(debug.Stack()))
 				if w.status == 0 {
@@ -63,9 +67,22 @@ func (s *Server) instrument(next http.Handler) http.Handler {
 				}
 			}
 			s.finished(r, w, i, time.Since(start))
+			if abort {
+				panic(http.ErrAbortHandler) // what has been sent must not look whole
+			}
 		}()
 		next.ServeHTTP(w, r)
 	})
+}
+
+// closeAfterChunks ends the connection after a request whose body came in
+// chunks. If such a request has a Content-Length as well, a proxy may have seen
+// another end of it than we do, and RFC 9112, section 6.1, asks for this; net/http
+// takes that header away before anybody can look for it.
+func closeAfterChunks(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 {
+		w.Header().Set("Connection", "close")
+	}
 }
 
 // finished logs and counts a request.
@@ -73,7 +90,7 @@ func (s *Server) finished(r *http.Request, w *response, i *info, took time.Durat
 	front := frontOf(r.URL.Path)
 	s.metrics.observe(front, r.Method, w.status, w.written, took)
 	level := slog.LevelInfo
-	if w.status >= 500 {
+	if w.status >= 500 && r.Context().Err() == nil { // else the client has left, and nobody has seen it
 		level = slog.LevelError
 	}
 	if !s.log.Enabled(r.Context(), level) {

@@ -1,0 +1,187 @@
+package server_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+
+	"berth/internal/access"
+	"berth/internal/aws/ecr"
+	"berth/internal/aws/sts"
+	"berth/internal/fault"
+	"berth/internal/registry"
+	"berth/internal/servertest"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// asks says what an operation asks the authorizer.
+type asks struct {
+	body     string   // a valid request; ACCOUNT, NAME, UPLOAD, LAYER, NEW and MANIFEST stand for what there is
+	resource string   // "repository/NAME" unless set
+	also     []string // further actions
+	own      bool     // about the caller's own registry only: there is no way to name another
+}
+
+// operations are those of ECR that Berth has. A new one must be added here.
+var operations = map[string]asks{
+	"BatchCheckLayerAvailability": {body: `{"registryId":"ACCOUNT","repositoryName":"NAME","layerDigests":["LAYER"]}`},
+	"BatchDeleteImage":            {body: `{"registryId":"ACCOUNT","repositoryName":"NAME","imageIds":[{"imageTag":"v1"}]}`},
+	"BatchGetImage":               {body: `{"registryId":"ACCOUNT","repositoryName":"NAME","imageIds":[{"imageTag":"v1"}]}`},
+	"CompleteLayerUpload":         {body: `{"registryId":"ACCOUNT","repositoryName":"NAME","uploadId":"UPLOAD","layerDigests":["NEW"]}`},
+	"CreateRepository": {body: `{"registryId":"ACCOUNT","repositoryName":"new/NAME","tags":[{"Key":"a","Value":"b"}]}`,
+		resource: "repository/new/NAME", also: []string{"ecr:TagResource"}},
+	"DeleteRepository":       {body: `{"registryId":"ACCOUNT","repositoryName":"NAME","force":true}`},
+	"DescribeImages":         {body: `{"registryId":"ACCOUNT","repositoryName":"NAME"}`},
+	"DescribeRepositories":   {body: `{"registryId":"ACCOUNT"}`, resource: "repository/*"},
+	"GetAccountSetting":      {body: `{"name":"BLOB_MOUNTING"}`, resource: "*", own: true},
+	"GetAuthorizationToken":  {body: `{}`, resource: "*", own: true},
+	"GetDownloadUrlForLayer": {body: `{"registryId":"ACCOUNT","repositoryName":"NAME","layerDigest":"LAYER"}`},
+	"InitiateLayerUpload":    {body: `{"registryId":"ACCOUNT","repositoryName":"NAME"}`},
+	"ListImages":             {body: `{"registryId":"ACCOUNT","repositoryName":"NAME"}`},
+	"ListTagsForResource":    {body: `{"resourceArn":"arn:aws:ecr:us-east-1:ACCOUNT:repository/NAME"}`},
+	"PutAccountSetting":      {body: `{"name":"BLOB_MOUNTING","value":"ENABLED"}`, resource: "*", own: true},
+	"PutImage":               {body: `{"registryId":"ACCOUNT","repositoryName":"NAME","imageManifest":MANIFEST,"imageTag":"v2"}`},
+	"PutImageTagMutability":  {body: `{"registryId":"ACCOUNT","repositoryName":"NAME","imageTagMutability":"IMMUTABLE"}`},
+	"TagResource":            {body: `{"resourceArn":"arn:aws:ecr:us-east-1:ACCOUNT:repository/NAME","tags":[{"Key":"a","Value":"b"}]}`},
+	"UntagResource":          {body: `{"resourceArn":"arn:aws:ecr:us-east-1:ACCOUNT:repository/NAME","tagKeys":["a"]}`},
+	"UploadLayerPart": {body: `{"registryId":"ACCOUNT","repositoryName":"NAME","uploadId":"UPLOAD","partFirstByte":3,"partLastByte":5,"layerPartBlob":"` +
+		base64.StdEncoding.EncodeToString([]byte("def")) + `"}`},
+}
+
+// anybody may ask, if the request is signed.
+var anybody = []string{"GetCallerIdentity"}
+
+func TestEveryOperationAsksTheAuthorizer(t *testing.T) {
+	t.Parallel()
+	service, err := ecr.New(ecr.Options{}).Service()
+	if err != nil {
+		t.Fatal(err)
+	}
+	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
+		c := s.Login(t)
+		img := servertest.NewImage(1, 10)
+		manifest, err := json.Marshal(string(img.Manifest))
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := 0
+		for _, op := range service.Operations {
+			want, listed := operations[op.Name]
+			if listed != (op.Refused == "") {
+				t.Errorf("%s is refused (%q) or is not in this test's table", op.Name, op.Refused)
+			}
+			if !listed {
+				if status, text := call(t, s, op.Name, `{}`); status != 400 || !strings.Contains(text, "UnsupportedCommandException") || len(s.Decisions()) > 0 {
+					t.Errorf("%s = %d %s, want UnsupportedCommandException", op.Name, status, text)
+				}
+				continue
+			}
+			seen++
+			name := "team/" + strings.ToLower(op.Name)
+			s.CreateRepository(t, name)
+			c.Push(t, name, "v1", img)
+			upload := c.Do(t, "POST", "/v2/"+name+"/blobs/uploads/", nil).Want(t, 202).Header.Get("Location")
+			c.Do(t, "PATCH", upload, []byte("abc")).Want(t, 202)
+			fill := func(text, account string) string {
+				return strings.NewReplacer("ACCOUNT", account, "NAME", name, "UPLOAD", path.Base(upload), "MANIFEST", string(manifest),
+					"LAYER", digest.FromBytes(img.Layers[0]).String(), "NEW", digest.FromString("abc").String()).Replace(text)
+			}
+			action := "ecr:" + op.Name
+
+			// The root of one account is nobody in another.
+			s.Decisions()
+			if !want.own {
+				status, text := call(t, s, op.Name, fill(want.body, "210987654321"))
+				if status != 400 || !strings.Contains(text, "AccessDeniedException") || !strings.Contains(text, "is not authorized to perform: "+action) {
+					t.Errorf("%s in another account = %d %s, want AccessDeniedException", op.Name, status, text)
+				}
+				if d := s.Decisions(); len(d) != 1 || d[0].Action != action || d[0].Account != "210987654321" {
+					t.Errorf("%s in another account asked about %v, want %s only", op.Name, d, action)
+				}
+			}
+			if status, text := call(t, s, op.Name, fill(want.body, servertest.Account)); status != 200 {
+				t.Errorf("%s = %d %s", op.Name, status, text)
+			}
+			resource := want.resource
+			if resource == "" {
+				resource = "repository/NAME"
+			}
+			if resource != "*" {
+				resource = "arn:aws:ecr:us-east-1:" + servertest.Account + ":" + fill(resource, "")
+			}
+			var got []string
+			for _, d := range s.Decisions() {
+				got = append(got, d.Action)
+				if d.Resource != resource || d.Account != servertest.Account || d.Caller.ARN != "arn:aws:iam::123456789012:root" {
+					t.Errorf("%s asked about %s in %s for %s, want %s", op.Name, d.Resource, d.Account, d.Caller.ARN, resource)
+				}
+			}
+			if got = slices.Compact(got); !slices.Equal(got, append([]string{action}, want.also...)) {
+				t.Errorf("%s asked about %q, want %s", op.Name, got, action)
+			}
+		}
+		if seen != len(operations) {
+			t.Errorf("%d operations are in the service, %d in this test's table", seen, len(operations))
+		}
+	})
+}
+
+// What cannot be asked for another registry is asked by others than the root
+// here, through the domain.
+func TestOperationsOnTheOwnRegistryRefuseStrangers(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.Options{})
+	r, id := s.Server().Registry(), registry.ID{Account: servertest.Account, Region: servertest.Region}
+	for who, c := range map[string]access.Caller{
+		"nobody":                 {},
+		"nobody of the account":  {Account: servertest.Account, ARN: "arn:aws:iam::123456789012:root"},
+		"another account's root": {Account: "210987654321", ARN: "arn:aws:iam::210987654321:root", ID: "210987654321", Type: access.Root},
+		"a user":                 {Account: servertest.Account, ARN: "arn:aws:iam::123456789012:user/u", ID: "AIDA", Type: "IAMUser"},
+	} {
+		_, get := r.GetAccountSetting(t.Context(), c, id, "BLOB_MOUNTING")
+		put := r.PutAccountSetting(t.Context(), c, registry.Setting{ID: id, Name: "BLOB_MOUNTING", Value: "DISABLED"})
+		_, token := r.GetAuthorizationToken(t.Context(), c, servertest.Region, nil)
+		for operation, err := range map[string]error{"GetAccountSetting": get, "PutAccountSetting": put, "GetAuthorizationToken": token} {
+			if fault.CodeOf(err) != "AccessDeniedException" {
+				t.Errorf("%s by %s = %v, want AccessDeniedException", operation, who, err)
+			}
+		}
+	}
+	root := access.Caller{Account: servertest.Account, ID: servertest.Account, Type: access.Root}
+	if got, err := r.GetAccountSetting(t.Context(), root, id, "BLOB_MOUNTING"); err != nil || got.Value != "ENABLED" {
+		t.Errorf("GetAccountSetting = %v, %v, want what it was", got, err)
+	}
+}
+
+func TestEveryOperationOfSTSAsksOrIsForAnybody(t *testing.T) {
+	for _, op := range sts.New(nil).Service().Operations {
+		if !slices.Contains(anybody, op.Name) {
+			t.Errorf("%s is in no table of this test", op.Name)
+		}
+	}
+}
+
+// A page has as many items as ECR allows, whatever is asked for.
+func TestMaxResults(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
+		s.CreateRepository(t, "app")
+		for operation, body := range map[string]string{
+			"DescribeRepositories": `{"maxResults":%s}`,
+			"ListImages":           `{"repositoryName":"app","maxResults":%s}`,
+			"DescribeImages":       `{"repositoryName":"app","maxResults":%s}`,
+		} {
+			for n, want := range map[string]int{"1": 200, "1000": 200, "0": 400, "-1": 400, "1001": 400, "1000000000": 400, "1e9": 400,
+				"9223372036854775808": 400, "1.5": 400, `"x"`: 400, `"1"`: 400, "[1]": 400, "{}": 400, "true": 400} {
+				if status, text := call(t, s, operation, fmt.Sprintf(body, n)); status != want {
+					t.Errorf("%s with maxResults %s = %d %s, want %d", operation, n, status, text, want)
+				}
+			}
+		}
+	})
+}
