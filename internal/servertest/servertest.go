@@ -5,9 +5,13 @@ package servertest
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -55,7 +59,7 @@ func Start(t testing.TB, o Options) *Server {
 	t.Helper()
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
 	c, err := config.Load(flags, []string{
-		"BERTH_DATA=" + t.TempDir(), "BERTH_LISTEN=127.0.0.1:0",
+		"BERTH_DATA=" + t.TempDir(),
 		"BERTH_ROOT_ACCESS_KEY_ID=AKIAROOT", "BERTH_ROOT_SECRET_ACCESS_KEY=the secret of the root",
 		"BERTH_MASTER_KEY=" + strings.Repeat("2a", 32),
 	})
@@ -69,17 +73,30 @@ func Start(t testing.TB, o Options) *Server {
 		o.Configure(c)
 	}
 	s := &Server{Config: c, Clock: newClock(), options: o, log: slog.New(&failing{t: t, allowed: o.Errors})}
-	s.start(t)
+	s.start(t, listen(t, c))
 	t.Cleanup(func() { s.Stop(t) })
 	return s
 }
 
-func (s *Server) start(t testing.TB) {
+// listen listens on a port that no other socket of this machine gets by itself,
+// so that it is still free when the server starts again.
+func listen(t testing.TB, c *config.Config) *server.Listeners {
 	t.Helper()
-	listeners, err := server.Listen(s.Config)
-	if err != nil {
-		t.Fatal(err)
+	for {
+		c.Listen = fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))
+		l, err := server.Listen(c)
+		if err == nil {
+			return l
+		}
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			t.Fatal(err)
+		}
 	}
+}
+
+func (s *Server) start(t testing.TB, listeners *server.Listeners) {
+	t.Helper()
+	var err error
 	s.Host = s.Config.Listen
 	s.URL = "http://" + s.Host
 	s.server, err = server.Open(context.Background(), s.Config, server.Options{Log: s.log, Now: s.Clock.Now, Observe: s.observe})
@@ -114,7 +131,11 @@ func (s *Server) Stop(t testing.TB) {
 func (s *Server) Restart(t testing.TB) {
 	t.Helper()
 	s.Stop(t)
-	s.start(t)
+	listeners, err := server.Listen(s.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.start(t, listeners)
 }
 
 // Server is the server itself, for what cannot be seen from outside.
