@@ -79,12 +79,18 @@ func (s *Server) Serve(ctx context.Context, l *Listeners, reload <-chan os.Signa
 		servers = append(servers, s.httpServer(s.admin()))
 		go func() { ended <- servers[1].Serve(l.admin) }()
 	}
+	running := len(servers)
 	var err error
 	select {
 	case err = <-ended:
+		running--
 	case <-ctx.Done():
 	}
-	return errors.Join(err, s.shutdown(servers))
+	err = errors.Join(err, s.shutdown(servers))
+	for range running {
+		<-ended // the listener is closed by then, even if serving had not begun
+	}
+	return err
 }
 
 // admin serves what is for the operator: metrics, and profiles of the process.
