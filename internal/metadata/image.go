@@ -14,12 +14,12 @@ import (
 )
 
 const imageColumns = `i.uid, i.repository, i.digest, i.media_type, i.artifact_type, i.subject, i.manifest_size, i.size,
-	i.status, i.pushed_at`
+	i.status, i.pushed_at, i.pulled_at, i.archived_at, i.activated_at`
 
 // imageFields returns where the imageColumns of a row go.
-func imageFields(i *registry.Image, pushed *int64) []any {
+func imageFields(i *registry.Image) []any {
 	return []any{&i.UID, &i.Repository, &i.Digest, &i.MediaType, &i.ArtifactType, &i.Subject, &i.ManifestSize, &i.Size,
-		&i.Status, pushed}
+		&i.Status, (*instant)(&i.PushedAt), (*instant)(&i.PulledAt), (*instant)(&i.ArchivedAt), (*instant)(&i.ActivatedAt)}
 }
 
 // oneImage reads the row of a query for imageColumns, or nil. The query is about
@@ -28,12 +28,10 @@ func (tx *Tx) oneImage(name, query, repository, arg string) (*registry.Image, er
 	k := memoKey{name, repository, arg, ""}
 	i, err := remember(tx, k, func(*registry.Image) int { return 700 }, func() (*registry.Image, error) {
 		var i registry.Image
-		var pushed int64
-		found, err := tx.row(query, []any{repository, arg}, imageFields(&i, &pushed)...)
+		found, err := tx.row(query, []any{repository, arg}, imageFields(&i)...)
 		if err != nil || !found {
 			return nil, err
 		}
-		i.PushedAt = fromMicros(pushed)
 		return &i, nil
 	})
 	return copied(i), err
@@ -72,12 +70,10 @@ func (tx *Tx) Images(repository string, f registry.Filter, after digest.Digest, 
 		ORDER BY i.digest LIMIT $4`,
 		[]any{repository, string(after), string(f.Status), limit}, func(rows *sql.Rows) error {
 			var i registry.Image
-			var pushed int64
 			var tags string
-			if err := rows.Scan(append(imageFields(&i, &pushed), &tags)...); err != nil {
+			if err := rows.Scan(append(imageFields(&i), &tags)...); err != nil {
 				return err
 			}
-			i.PushedAt = fromMicros(pushed)
 			if tags != "" {
 				i.Tags = strings.Split(tags, ",")
 			}
@@ -178,6 +174,13 @@ func (tx *Tx) InsertImage(repo *registry.Repository, i *registry.Image, refs reg
 		}
 	}
 	return nil
+}
+
+// UpdateImage implements [registry.ImageWriter].
+func (tx *Tx) UpdateImage(i *registry.Image) error {
+	tx.changed = true
+	return tx.change(`UPDATE images SET status = $2, archived_at = $3, activated_at = $4 WHERE uid = $1`,
+		i.UID, string(i.Status), micros(i.ArchivedAt), micros(i.ActivatedAt))
 }
 
 // DeleteImage implements [registry.ImageWriter].

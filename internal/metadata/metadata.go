@@ -8,6 +8,7 @@ package metadata
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -76,6 +77,19 @@ func fromMicros(n int64) time.Time {
 		return time.Time{}
 	}
 	return time.UnixMicro(n).UTC()
+}
+
+// instant is a time that is read from a column of microseconds.
+type instant time.Time
+
+// Scan implements [sql.Scanner].
+func (t *instant) Scan(v any) error {
+	n, ok := v.(int64)
+	if !ok {
+		return fmt.Errorf("a time is stored as %T", v)
+	}
+	*t = instant(fromMicros(n))
+	return nil
 }
 
 // boolean is how booleans are stored.

@@ -28,7 +28,10 @@ type Image struct {
 	Size         int64 // of its layers and configuration; of an index, that of its greatest child
 	Status       Status
 	PushedAt     time.Time
-	Tags         []string // in byte order; filled in by ImageReader.Images only
+	PulledAt     time.Time // as far as it is recorded; zero if never
+	ArchivedAt   time.Time // last; zero if never
+	ActivatedAt  time.Time // when it was last brought back from the archive; zero if never
+	Tags         []string  // in byte order; filled in by ImageReader.Images only
 }
 
 // ImageID names an image by digest, by tag or, where both are given, by a tag

@@ -116,6 +116,8 @@ type ImageWriter interface {
 	// InsertImage adds an image with what it holds on to. The object holds the
 	// manifest's bytes.
 	InsertImage(repo *Repository, img *Image, refs References, o blob.Object) error
+	// UpdateImage replaces the image's status and the times of its changes.
+	UpdateImage(*Image) error
 	// DeleteImage removes an image and its tags.
 	DeleteImage(img *Image, at time.Time) error
 	// PutTag puts a tag on an image, taking it from any other.
