@@ -44,6 +44,7 @@ func run(ctx context.Context, rounds int, only string, markdown bool) (bool, err
 	defer b.close()
 	fmt.Printf("%d cores, %s, %d rounds\n\n", runtime.NumCPU(), runtime.Version(), rounds)
 	t := &table{markdown: markdown}
+	defer t.print(os.Stdout) // what there is, even after an error
 	for _, g := range groups {
 		if only != "" && !g.has(only) {
 			continue
@@ -57,6 +58,5 @@ func run(ctx context.Context, rounds int, only string, markdown bool) (bool, err
 			return false, err
 		}
 	}
-	t.print(os.Stdout)
 	return t.met, nil
 }

@@ -64,7 +64,7 @@ func (b *bench) alternate(ctx context.Context, g group, w workload, servers map[
 				seed = 1000*(round+1) + len(w.name)*100_000
 			}
 			fmt.Fprintf(os.Stderr, "%s: round %d of %d: %s\n", w.name, round+1, b.rounds, name)
-			r, err := b.load(ctx, servers[name], seed, w.args...)
+			r, err := b.measure(ctx, name, servers[name], seed, w)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %s: %w", name, w.name, err)
 			}
@@ -77,6 +77,23 @@ func (b *bench) alternate(ctx context.Context, g group, w workload, servers map[
 		out[name] = figures{median(rates[name]), median(cpus[name])}
 	}
 	return out, nil
+}
+
+// measure runs a workload on a server once. What stores something gets a server
+// of its own, so that the disk does not fill up.
+func (b *bench) measure(ctx context.Context, name string, p *process, seed int, w workload) (result, error) {
+	if !w.varies {
+		return b.load(ctx, p, seed, w.args...)
+	}
+	p, err := b.start(ctx, name, filepath.Join(b.dir, "data", "fresh"))
+	if err != nil {
+		return result{}, err
+	}
+	defer func() {
+		p.stop()
+		_ = os.RemoveAll(p.dir)
+	}()
+	return b.load(ctx, p, seed, w.args...)
 }
 
 func median(v []float64) float64 {

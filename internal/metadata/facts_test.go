@@ -178,7 +178,7 @@ func TestADeletedImageFreesItsDigestAndItsTags(t *testing.T) {
 			used, err3 := tx.LayerInUse(aa.UID, layer.Digest)
 			l, err4 := tx.Layer(aa.UID, layer.Digest)
 			parents, err5 := tx.Parents(aa.UID, first.Digest, 10)
-			referrers, err6 := tx.Referrers(aa.UID, first.Digest, "", "", 10)
+			referrers, err6 := tx.Referrers(aa.UID, first.Digest, registry.ReferrerFilter{}, "", 10)
 			for _, err := range []error{err1, err2, err3, err4, err5, err6} {
 				if err != nil {
 					t.Fatal(err)

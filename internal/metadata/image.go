@@ -99,23 +99,55 @@ func (tx *Tx) Parents(repository string, child digest.Digest, limit int) ([]dige
 	names, err := tx.strings(`SELECT i.digest FROM image_children c JOIN images i ON i.uid = c.image
 		WHERE c.repository = $1 AND c.digest = $2 AND i.deleted_at = 0 ORDER BY i.digest LIMIT $3`,
 		repository, string(child), limit)
+	return digests(names), err
+}
+
+// Children implements [registry.ImageReader].
+func (tx *Tx) Children(index *registry.Image) ([]digest.Digest, error) {
+	names, err := tx.strings(`SELECT digest FROM image_children WHERE image = $1 ORDER BY digest`, index.UID)
+	return digests(names), err
+}
+
+func digests(names []string) []digest.Digest {
 	out := make([]digest.Digest, len(names))
 	for i, n := range names {
 		out[i] = digest.Digest(n)
 	}
+	return out
+}
+
+// ActivatingImages implements [registry.ImageReader].
+func (tx *Tx) ActivatingImages(limit int) ([]registry.Image, error) {
+	var out []registry.Image
+	err := tx.rows(`SELECT `+imageColumns+` FROM images i WHERE i.status = 'ACTIVATING' AND i.deleted_at = 0 LIMIT $1`, []any{limit},
+		func(rows *sql.Rows) error {
+			var i registry.Image
+			err := rows.Scan(imageFields(&i)...)
+			out = append(out, i)
+			return err
+		})
 	return out, err
 }
 
 // Referrers implements [registry.ImageReader].
-func (tx *Tx) Referrers(repository string, subject digest.Digest, artifactType string, after digest.Digest, limit int) ([]registry.Referrer, error) {
-	k := memoKey{"referrers " + strconv.Itoa(limit), repository, string(subject) + " " + string(after), artifactType}
+func (tx *Tx) Referrers(repository string, subject digest.Digest, f registry.ReferrerFilter, after digest.Digest, limit int) ([]registry.Referrer, error) {
+	k := memoKey{"referrers " + strconv.Itoa(limit), repository, string(subject) + " " + string(after), string(f.Status) + " " + strings.Join(f.ArtifactTypes, "\x00")}
+	args := []any{repository, string(subject), string(after), string(f.Status), limit}
+	types := "" // a condition on them
+	for i, t := range f.ArtifactTypes {
+		types += []string{" AND i.artifact_type IN (", ", "}[min(i, 1)] + "$" + strconv.Itoa(len(args)+1)
+		args = append(args, t)
+	}
+	if types != "" {
+		types += ")"
+	}
 	return remember(tx, k, func(r []registry.Referrer) int { return 500 * len(r) }, func() ([]registry.Referrer, error) {
 		var out []registry.Referrer
-		err := tx.rows(`SELECT i.digest, i.media_type, i.artifact_type, i.manifest_size, i.annotations FROM images i
+		err := tx.rows(`SELECT i.digest, i.media_type, i.artifact_type, i.manifest_size, i.annotations, i.status FROM images i
 			WHERE i.repository = $1 AND i.subject = $2 AND i.digest > $3 AND i.subject <> '' AND i.deleted_at = 0
-				AND ($4 = '' OR i.artifact_type = $4)
+				AND ($4 = '' OR i.status = $4)`+types+`
 			ORDER BY i.digest LIMIT $5`,
-			[]any{repository, string(subject), string(after), artifactType, limit}, func(rows *sql.Rows) error {
+			args, func(rows *sql.Rows) error {
 				r, err := scanReferrer(rows)
 				out = append(out, r)
 				return err
@@ -127,7 +159,7 @@ func (tx *Tx) Referrers(repository string, subject digest.Digest, artifactType s
 func scanReferrer(rows *sql.Rows) (registry.Referrer, error) {
 	var r registry.Referrer
 	var annotations string
-	if err := rows.Scan(&r.Digest, &r.MediaType, &r.ArtifactType, &r.Size, &annotations); err != nil || annotations == "" {
+	if err := rows.Scan(&r.Digest, &r.MediaType, &r.ArtifactType, &r.Size, &annotations, &r.Status); err != nil || annotations == "" {
 		return r, err
 	}
 	return r, json.Unmarshal([]byte(annotations), &r.Annotations)
@@ -181,6 +213,12 @@ func (tx *Tx) UpdateImage(i *registry.Image) error {
 	tx.changed = true
 	return tx.change(`UPDATE images SET status = $2, archived_at = $3, activated_at = $4 WHERE uid = $1`,
 		i.UID, string(i.Status), micros(i.ArchivedAt), micros(i.ActivatedAt))
+}
+
+// RecordPull implements [registry.ImageWriter].
+func (tx *Tx) RecordPull(image string, at time.Time) error {
+	tx.changed = true
+	return tx.change(`UPDATE images SET pulled_at = $2 WHERE uid = $1 AND pulled_at < $2`, image, micros(at))
 }
 
 // DeleteImage implements [registry.ImageWriter].

@@ -2,6 +2,7 @@ package metadata
 
 import (
 	"database/sql"
+	"strings"
 	"time"
 
 	"berth/internal/blob"
@@ -16,16 +17,21 @@ func (tx *Tx) Layer(repository string, d digest.Digest) (*registry.Layer, error)
 	l := registry.Layer{Repository: repository, Digest: d}
 	l.Object.Digest = d
 	var lease int64
+	var use string
 	found, err := tx.row(`SELECT l.object, l.lease_until, o.size, o.format, o.key, o.content,
-			COALESCE((SELECT x.media_type FROM image_layers x JOIN images i ON i.uid = x.image
-				WHERE x.repository = l.repository AND x.digest = l.digest AND i.deleted_at = 0 LIMIT 1), '')
+			COALESCE((SELECT 'ACTIVE ' || x.media_type FROM image_layers x JOIN images i ON i.uid = x.image
+					WHERE x.repository = l.repository AND x.digest = l.digest AND i.status = 'ACTIVE' AND i.deleted_at = 0 LIMIT 1),
+				(SELECT 'ARCHIVED ' || x.media_type FROM image_layers x JOIN images i ON i.uid = x.image
+					WHERE x.repository = l.repository AND x.digest = l.digest AND i.deleted_at = 0 LIMIT 1), '')
 		FROM layers l JOIN objects o ON o.uid = l.object WHERE l.repository = $1 AND l.digest = $2`,
 		[]any{repository, string(d)}, &l.ObjectUID, &lease, &l.Object.Size, &l.Object.Format, &l.Object.Key, &l.Object.Content,
-		&l.MediaType)
+		&use)
 	if err != nil || !found {
 		return nil, err
 	}
 	l.LeaseUntil = fromMicros(lease)
+	l.Archived = strings.HasPrefix(use, "ARCHIVED ")
+	_, l.MediaType, _ = strings.Cut(use, " ")
 	return &l, nil
 }
 

@@ -19,7 +19,9 @@ func (tx *Tx) Tags(image string) ([]string, error) {
 func (tx *Tx) TagNames(repository, after string, limit int) ([]string, error) {
 	k := memoKey{"tags " + strconv.Itoa(limit), repository, after, ""}
 	return tx.joined(k, `SELECT COALESCE(string_agg(name, ','), '') FROM (SELECT name FROM tags
-		WHERE repository = $1 AND name > $2 ORDER BY name LIMIT $3) AS page`, repository, after, limit)
+		WHERE repository = $1 AND name > $2 AND image NOT IN (
+			SELECT uid FROM images WHERE repository = $1 AND status <> 'ACTIVE' AND deleted_at = 0)
+		ORDER BY name LIMIT $3) AS page`, repository, after, limit)
 }
 
 // ImageIDs implements [registry.TagReader].

@@ -104,14 +104,18 @@ const referrersPage = 1000
 func (f *Front) listReferrers(c *call) error {
 	q := c.r.URL.Query()
 	in := registry.ReferrersInput{
-		Ref: c.ref, Subject: digest.Digest(c.route.ref), ArtifactType: q.Get("artifactType"),
+		Ref: c.ref, Subject: digest.Digest(c.route.ref), Filter: registry.ReferrerFilter{Status: registry.Active},
 		After: digest.Digest(q.Get("last")), Limit: referrersPage + 1,
+	}
+	artifactType := q.Get("artifactType")
+	if artifactType != "" {
+		in.Filter.ArtifactTypes = []string{artifactType}
 	}
 	if in.After != "" && !registry.ValidDigest(string(in.After)) {
 		return errDigest(string(in.After))
 	}
-	if !isText(in.ArtifactType) {
-		return invalid("UNSUPPORTED", "artifactType is not a media type: "+quote(in.ArtifactType))
+	if !isText(artifactType) {
+		return invalid("UNSUPPORTED", "artifactType is not a media type: "+quote(artifactType))
 	}
 	found, err := f.registry.Referrers(c.r.Context(), c.caller, in)
 	if err != nil {
@@ -120,12 +124,12 @@ func (f *Front) listReferrers(c *call) error {
 	if len(found) > referrersPage {
 		found = found[:referrersPage]
 		next := url.Values{"last": {string(found[referrersPage-1].Digest)}}
-		if in.ArtifactType != "" {
-			next.Set("artifactType", in.ArtifactType)
+		if artifactType != "" {
+			next.Set("artifactType", artifactType)
 		}
 		c.linkNext(next)
 	}
-	if in.ArtifactType != "" {
+	if artifactType != "" {
 		c.w.Header().Set("OCI-Filters-Applied", "artifactType")
 	}
 	index := ocispec.Index{

@@ -54,14 +54,10 @@ func (f *Front) getManifest(c *call) error {
 	h.Set("Content-Length", strconv.FormatInt(img.ManifestSize, 10))
 	c.w.WriteHeader(http.StatusOK)
 	if c.r.Method == http.MethodGet {
-		_, err = c.w.Write(img.Manifest)
+		_, _ = c.w.Write(img.Manifest) // if the client has gone away, nobody is left to tell
 	}
-	return ignoreGone(err)
+	return nil
 }
-
-// ignoreGone drops the error of a write: the client has gone away, and nobody is
-// left to tell.
-func ignoreGone(error) error { return nil }
 
 // matches reports whether an If-None-Match header names the digest.
 func matches(header string, d digest.Digest) bool {
@@ -98,7 +94,7 @@ func accepted(r *http.Request) []string {
 // imageFailure turns a failure of a batch of one into an error.
 func imageFailure(f registry.ImageFailure) error {
 	switch f.Code {
-	case registry.ImageNotFound:
+	case registry.ImageNotFound, registry.ImageInaccessible:
 		return fault.New(fault.NotFound, "ImageNotFoundException", "%s", f.Reason)
 	case registry.InvalidImageTag:
 		return fault.New(fault.NotFound, "ImageNotFoundException", "Requested image not found")

@@ -1,13 +1,17 @@
 package oci_test
 
 import (
+	"encoding/json"
+	"errors"
 	"net/http"
+	"reflect"
 	"strconv"
 	"testing"
 
 	"berth/internal/servertest"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 func TestGetManifest(t *testing.T) {
@@ -100,23 +104,59 @@ func TestManifestIfNoneMatch(t *testing.T) {
 	})
 }
 
-// The type that a manifest was pushed as is the one that it is served as, by
-// whatever name it is asked for and whatever the client says it accepts: the
-// bytes are never converted.
-func TestAcceptChangesNothing(t *testing.T) {
+// A manifest is served as what it was pushed as, by whatever name it is asked for
+// and whatever the client says it accepts; but one who accepts Docker's types and
+// not OCI's, or the other way, gets what it can read if it asks by tag.
+func TestAcceptConvertsTagsOnly(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
 		c := begin(t, s, "app")
 		img := servertest.NewImage(1, 100)
 		c.Push(t, "app", "v1", img)
 		for _, accept := range []string{
-			"", "*/*", typeManifest, typeDocker, typeIndex + ", " + typeDockerList, "text/plain;q=0.5", ";;,,", typeManifest + ";q=0",
+			"", "*/*", "application/*", typeManifest, typeDocker, typeManifest + ", " + typeDocker, typeIndex + ", " + typeDockerList,
+			"text/plain;q=0.5", ";;,,", typeManifest + ";q=0",
 		} {
 			for _, reference := range []string{"v1", img.Digest.String()} {
+				what := "GET " + reference + " with Accept: " + accept
 				r := c.Do(t, "GET", manifestPath("app", reference), nil, "Accept", accept)
-				check(t, "GET with Accept: "+accept, r, 200)
-				checkHeaders(t, "GET with Accept: "+accept, r, "Content-Type", typeManifest, "Docker-Content-Digest", img.Digest.String())
+				check(t, what, r, 200)
+				if reference == "v1" && accept == typeDocker {
+					checkHeaders(t, what, r, "Content-Type", typeDocker, "Docker-Content-Digest", digestOf(r.Body))
+					continue
+				}
+				checkHeaders(t, what, r, "Content-Type", typeManifest, "Docker-Content-Digest", img.Digest.String())
 			}
+		}
+
+		// What is converted and pushed again converts back to what it was made of.
+		docker := c.Do(t, "GET", manifestPath("app", "v1"), nil, "Accept", typeDocker).Body
+		c.PushManifest(t, "app", "v2", typeDocker, docker).Want(t, 201)
+		r := c.Do(t, "GET", manifestPath("app", "v2"), nil, "Accept", typeManifest).Want(t, 200)
+		checkHeaders(t, "GET of Docker's as OCI's", r, "Content-Type", typeManifest)
+		var got, want ocispec.Manifest
+		if err := errors.Join(json.Unmarshal(r.Body, &got), json.Unmarshal(img.Manifest, &want)); err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("converted there and back = %+v, want %+v", got, want)
+		}
+	})
+}
+
+// What the other family has no words for is served as it is.
+func TestAcceptConvertsNoArtifacts(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
+		c := begin(t, s, "app")
+		img := servertest.NewImage(1, 100)
+		c.Push(t, "app", "v1", img)
+		c.PushBlob(t, "app", []byte("{}"))
+		c.PushManifest(t, "app", "sbom", typeManifest, servertest.Referrer(img, "application/vnd.example.sbom", "1")).Want(t, 201)
+		c.PushManifest(t, "app", "index", typeIndex, servertest.Index(img)).Want(t, 201)
+		for tag, want := range map[string]string{"sbom": typeManifest, "index": typeIndex} {
+			r := c.Do(t, "GET", manifestPath("app", tag), nil, "Accept", typeDocker)
+			checkHeaders(t, "GET "+tag, r, "Content-Type", want)
 		}
 	})
 }

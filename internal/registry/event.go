@@ -10,6 +10,8 @@ import (
 const (
 	ImagePushed       = "image.pushed"
 	ImageDeleted      = "image.deleted"
+	ImageArchived     = "image.archived"
+	ImageRestored     = "image.restored"
 	RepositoryCreated = "repository.created"
 	RepositoryChanged = "repository.changed"
 	RepositoryDeleted = "repository.deleted"

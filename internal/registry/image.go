@@ -3,6 +3,8 @@ package registry
 import (
 	"time"
 
+	"berth/internal/fault"
+
 	"github.com/opencontainers/go-digest"
 )
 
@@ -77,6 +79,7 @@ const (
 	ImageNotFound                = "ImageNotFound"
 	MissingDigestAndTag          = "MissingDigestAndTag"
 	ImageReferencedByManifestSet = "ImageReferencedByManifestList"
+	ImageInaccessible            = "ImageInaccessible"
 	InvalidLayerDigest           = "InvalidLayerDigest"
 	MissingLayerDigest           = "MissingLayerDigest"
 )
@@ -123,4 +126,17 @@ func find(tx ReadTx, repo *Repository, id ImageID) (*Image, *ImageFailure, error
 		return nil, &ImageFailure{id, ImageTagDoesNotMatchDigest, "Invalid request parameters: the tag and the digest refer to different images"}, nil
 	}
 	return img, nil, nil
+}
+
+// findOne returns the image that an id names. Errors: ImageNotFoundException,
+// InvalidParameterException.
+func findOne(tx ReadTx, repo *Repository, id ImageID) (*Image, error) {
+	img, failure, err := find(tx, repo, id)
+	if err != nil || failure == nil {
+		return img, err
+	}
+	if failure.Code == ImageNotFound || failure.Code == ImageTagDoesNotMatchDigest {
+		return nil, errImageNotFound(repo.Ref, id)
+	}
+	return nil, fault.New(fault.Invalid, "InvalidParameterException", "%s", failure.Reason)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"berth/internal/access"
-	"berth/internal/fault"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -17,16 +16,19 @@ type BatchGetImageInput struct {
 	Probe  bool      `json:"-"` // the caller only wants to know what is there: this is no pull
 }
 
-// StoredImage is an image with its manifest and the id that it was asked by.
+// StoredImage is an image with its manifest and the id that it was asked by. Its
+// Digest, MediaType and ManifestSize are the manifest's.
 type StoredImage struct {
 	Image
-	ID       ImageID
+	ID       ImageID // with the digest that the image is stored under
 	Manifest []byte
 }
 
 // BatchGetImage returns the images that the ids name, in the order of the ids,
-// and a failure for each id that names none. An image asked for by tag has that
-// tag in its id. It counts as a pull of each. Errors: RepositoryNotFoundException.
+// and a failure for each id that names none, or one in the archive. An image
+// asked for by tag has that tag in its id, and is converted between Docker's and
+// OCI's media types if the caller accepts only the other one. It counts as a pull
+// of each. Errors: RepositoryNotFoundException.
 func (r *Registry) BatchGetImage(ctx context.Context, c access.Caller, in BatchGetImageInput) ([]StoredImage, []ImageFailure, error) {
 	var images []StoredImage
 	var failures []ImageFailure
@@ -35,7 +37,7 @@ func (r *Registry) BatchGetImage(ctx context.Context, c access.Caller, in BatchG
 	err := r.view(ctx, q, func(tx ReadTx, repo *Repository) error {
 		uid, images, failures = repo.UID, images[:0], failures[:0]
 		for _, id := range in.IDs {
-			img, failure, err := r.getImage(tx, repo, id)
+			img, failure, err := getImage(tx, repo, id, in.Accept)
 			if err != nil {
 				return err
 			}
@@ -51,21 +53,32 @@ func (r *Registry) BatchGetImage(ctx context.Context, c access.Caller, in BatchG
 		if in.Probe {
 			break
 		}
+		r.pulls.note(in.ID, &images[i].Image, c, r.now())
 		r.meter.add(Usage{Ref: in.Ref, RepositoryUID: uid, Principal: c.ARN, Pulls: 1, BytesOut: images[i].ManifestSize})
 	}
 	return images, failures, err
 }
 
-func (r *Registry) getImage(tx ReadTx, repo *Repository, id ImageID) (*StoredImage, *ImageFailure, error) {
+func getImage(tx ReadTx, repo *Repository, id ImageID, accept []string) (*StoredImage, *ImageFailure, error) {
 	img, failure, err := find(tx, repo, id)
 	if err != nil || failure != nil {
 		return nil, failure, err
+	}
+	if img.Status != Active {
+		return nil, &ImageFailure{
+			ImageID{img.Digest, id.Tag}, ImageInaccessible,
+			"Requested image not found: its status is " + string(img.Status) + ". Restore it with update-image-storage-class to pull it.",
+		}, nil
 	}
 	o, err := tx.Manifest(img)
 	if err != nil {
 		return nil, nil, err
 	}
-	return &StoredImage{*img, ImageID{img.Digest, id.Tag}, o.Content}, nil, nil
+	out := &StoredImage{*img, ImageID{img.Digest, id.Tag}, o.Content}
+	if id.Digest == "" {
+		out.convert(accept)
+	}
+	return out, nil, nil
 }
 
 // ListImagesInput is what ListImages is asked for.
@@ -156,15 +169,9 @@ func describeNamed(tx ReadTx, repo *Repository, in DescribeImagesInput) ([]Image
 	}
 	var out []Image
 	for _, id := range in.IDs {
-		img, failure, err := find(tx, repo, id)
+		img, err := findOne(tx, repo, id)
 		if err != nil {
 			return nil, err
-		}
-		if failure != nil {
-			if failure.Code == ImageNotFound || failure.Code == ImageTagDoesNotMatchDigest {
-				return nil, errImageNotFound(in.Ref, id)
-			}
-			return nil, fault.New(fault.Invalid, "InvalidParameterException", "%s", failure.Reason)
 		}
 		if img.Tags, err = tx.Tags(img.UID); err != nil {
 			return nil, err
@@ -195,15 +202,22 @@ type Referrer struct {
 	ArtifactType string
 	Size         int64             // of the manifest
 	Annotations  map[string]string // of the manifest
+	Status       Status
+}
+
+// ReferrerFilter says which referrers a listing contains.
+type ReferrerFilter struct {
+	ArtifactTypes []string `json:"artifactTypes,omitempty"`  // at most five; none for all
+	Status        Status   `json:"artifactStatus,omitempty"` // "" for any
 }
 
 // ReferrersInput is what Referrers is asked for.
 type ReferrersInput struct {
 	Ref
-	Subject      digest.Digest `json:"subjectId"`
-	ArtifactType string        `json:"artifactType,omitempty"` // "" for all
-	After        digest.Digest `json:"-"`                      // where to go on; "" for the start
-	Limit        int           `json:"-"`
+	Subject digest.Digest  `json:"subjectId"`
+	Filter  ReferrerFilter `json:"filter"`
+	After   digest.Digest  `json:"-"` // where to go on; "" for the start
+	Limit   int            `json:"-"`
 }
 
 // Referrers returns at most in.Limit images whose subject is in.Subject, in the
@@ -218,8 +232,43 @@ func (r *Registry) Referrers(ctx context.Context, c access.Caller, in ReferrersI
 			return err
 		}
 		var err error
-		out, err = tx.Referrers(repo.UID, in.Subject, in.ArtifactType, in.After, in.Limit)
+		out, err = tx.Referrers(repo.UID, in.Subject, in.Filter, in.After, in.Limit)
 		return err
 	})
 	return out, err
+}
+
+// ListImageReferrersInput is what ListImageReferrers is asked for.
+type ListImageReferrersInput struct {
+	Ref
+	Subject digest.Digest  `json:"subjectId"`
+	Filter  ReferrerFilter `json:"filter"`
+	Page    Page           `json:"-"`
+}
+
+// ListImageReferrers is Referrers in pages, 20 to a page unless asked otherwise
+// and 50 at most. Errors: those of Referrers.
+func (r *Registry) ListImageReferrers(ctx context.Context, c access.Caller, in ListImageReferrersInput) ([]Referrer, NextToken, error) {
+	var out []Referrer
+	var next NextToken
+	q := request{caller: c, event: "ListImageReferrers", action: "BatchGetImage", ref: in.Ref, params: in, readOnly: true}
+	err := r.view(ctx, q, func(tx ReadTx, repo *Repository) error {
+		if err := checkDigest("subjectId.imageDigest", string(in.Subject)); err != nil {
+			return err
+		}
+		operation := "ListImageReferrers " + string(in.Subject)
+		after, err := r.pages.open(in.Page.Token, operation, repo)
+		if err != nil {
+			return err
+		}
+		limit := in.Page.size(20, 50)
+		out, err = tx.Referrers(repo.UID, in.Subject, in.Filter, digest.Digest(after), limit+1)
+		if err != nil || len(out) <= limit {
+			return err
+		}
+		out = out[:limit]
+		next = r.pages.seal(string(out[limit-1].Digest), operation, repo)
+		return nil
+	})
+	return out, next, err
 }

@@ -85,11 +85,18 @@ func (r *Registry) putImage(tx Tx, repo *Repository, in PutImageInput, m *Manife
 	if err != nil {
 		return nil, err
 	}
+	restored := img.Status != Active
+	if restored {
+		err = r.activate(tx, repo, img, c.ARN)
+	}
+	if err != nil {
+		return nil, err
+	}
 	moved, err := r.putTags(tx, repo, in, img)
 	if err != nil {
 		return nil, err
 	}
-	if added || len(moved) > 0 {
+	if added || restored || len(moved) > 0 {
 		return img, r.emitPush(tx, repo, img, moved, c)
 	}
 	if !in.Again {
@@ -170,8 +177,8 @@ type References struct {
 }
 
 // resolve returns what the manifest refers to, and the image's size, if all of
-// it is in the repository. An index's entry that is no manifest is a layer, as
-// in BuildKit's caches.
+// it is in the repository; images in the archive are not. An index's entry that is
+// no manifest is a layer, as in BuildKit's caches.
 func resolve(tx ReadTx, repo *Repository, m *Manifest) (References, int64, error) {
 	var refs References
 	var size int64
@@ -182,7 +189,7 @@ func resolve(tx ReadTx, repo *Repository, m *Manifest) (References, int64, error
 		switch {
 		case err != nil:
 			return refs, 0, err
-		case img != nil:
+		case img != nil && img.Status == Active:
 			refs.Children = append(refs.Children, d.Digest)
 			size = max(size, img.Size)
 		case manifestShapes[d.MediaType] != 0:

@@ -26,6 +26,7 @@ type Layer struct {
 	ObjectUID  string
 	Object     blob.Object // where the bytes are; without Content unless asked for by Layer
 	MediaType  string      // as an image of the repository names it; "" if none does
+	Archived   bool        // images refer to it, and all of them are in the archive
 	LeaseUntil time.Time
 }
 
@@ -33,6 +34,7 @@ type Layer struct {
 type LayerAvailability struct {
 	Digest    digest.Digest
 	Available bool
+	Archived  bool // the images that refer to it are, and it with them
 	Size      int64
 	MediaType string
 }
@@ -73,7 +75,7 @@ func (r *Registry) BatchCheckLayerAvailability(ctx context.Context, c access.Cal
 				return err
 			}
 			if l != nil {
-				a.Available, a.Size, a.MediaType = true, l.Object.Size, l.MediaType
+				a.Available, a.Archived, a.Size, a.MediaType = !l.Archived, l.Archived, l.Object.Size, l.MediaType
 				due = append(due, l)
 			}
 			out = append(out, a)
@@ -158,7 +160,7 @@ func layerOf(tx ReadTx, repo *Repository, d digest.Digest) (*Layer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if l == nil {
+	if l == nil || l.Archived {
 		return nil, errLayerNotFound(repo.Ref, d)
 	}
 	return l, nil
@@ -256,7 +258,7 @@ func (r *Registry) mountSource(ctx context.Context, tx ReadTx, repo *Repository,
 		if source.KeyDomain() != repo.KeyDomain() {
 			continue
 		}
-		if l, err := tx.Layer(source.UID, in.Digest); err != nil || l != nil {
+		if l, err := tx.Layer(source.UID, in.Digest); err != nil || l != nil && !l.Archived {
 			return l, err
 		}
 	}

@@ -52,6 +52,7 @@ type Registry struct {
 
 	uploads keyedMutex
 	meter   meter
+	pulls   pulls
 }
 
 // New returns a Registry.

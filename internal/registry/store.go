@@ -91,10 +91,14 @@ type ImageReader interface {
 	Images(repository string, f Filter, after digest.Digest, limit int) ([]Image, error)
 	// Parents returns at most limit indexes that list the image as a child.
 	Parents(repository string, child digest.Digest, limit int) ([]digest.Digest, error)
+	// Children returns the images that an index lists.
+	Children(index *Image) ([]digest.Digest, error)
 	// Referrers returns at most limit images whose subject is the given one
-	// and whose digests come after a digest, in byte order. artifactType
-	// filters unless it is "".
-	Referrers(repository string, subject digest.Digest, artifactType string, after digest.Digest, limit int) ([]Referrer, error)
+	// and whose digests come after a digest, in byte order.
+	Referrers(repository string, subject digest.Digest, f ReferrerFilter, after digest.Digest, limit int) ([]Referrer, error)
+	// ActivatingImages returns at most limit images of all repositories whose
+	// status is Activating.
+	ActivatingImages(limit int) ([]Image, error)
 	// HasImages reports whether the repository holds any image.
 	HasImages(repository string) (bool, error)
 }
@@ -118,6 +122,8 @@ type ImageWriter interface {
 	InsertImage(repo *Repository, img *Image, refs References, o blob.Object) error
 	// UpdateImage replaces the image's status and the times of its changes.
 	UpdateImage(*Image) error
+	// RecordPull puts forward the time of an image's last pull.
+	RecordPull(image string, at time.Time) error
 	// DeleteImage removes an image and its tags.
 	DeleteImage(img *Image, at time.Time) error
 	// PutTag puts a tag on an image, taking it from any other.

@@ -288,7 +288,7 @@ func (r *Registry) beginComplete(ctx context.Context, tx ReadTx, q request, in C
 		return nil, errPartTooSmall()
 	}
 	l, err := tx.Layer(repo.UID, in.Digest)
-	if err == nil && l != nil {
+	if err == nil && l != nil && !l.Archived {
 		err = errLayerExists(in.Ref, in.Digest)
 	}
 	return u, err

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -56,10 +57,14 @@ func (m *meter) take() map[usageKey]Usage {
 	return counts
 }
 
-// FlushUsage stores what has been counted since the last call. It is called
-// every few seconds and at shutdown; counts that it cannot store are kept for
-// the next call.
+// FlushUsage stores what has been counted, and which images were pulled, since
+// the last call. It is called every few seconds and at shutdown; what it cannot
+// store is kept for the next call.
 func (r *Registry) FlushUsage(ctx context.Context) error {
+	return errors.Join(r.flushPulls(ctx), r.flushCounts(ctx))
+}
+
+func (r *Registry) flushCounts(ctx context.Context) error {
 	counts := r.meter.take()
 	if len(counts) == 0 {
 		return nil

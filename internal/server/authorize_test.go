@@ -23,6 +23,7 @@ import (
 type asks struct {
 	body     string   // a valid request; ACCOUNT, NAME, UPLOAD, LAYER, NEW and MANIFEST stand for what there is
 	resource string   // "repository/NAME" unless set
+	action   string   // that of the operation's name unless set
 	also     []string // further actions
 	own      bool     // about the caller's own registry only: there is no way to name another
 }
@@ -35,20 +36,22 @@ var operations = map[string]asks{
 	"CompleteLayerUpload":         {body: `{"registryId":"ACCOUNT","repositoryName":"NAME","uploadId":"UPLOAD","layerDigests":["NEW"]}`},
 	"CreateRepository": {body: `{"registryId":"ACCOUNT","repositoryName":"new/NAME","tags":[{"Key":"a","Value":"b"}]}`,
 		resource: "repository/new/NAME", also: []string{"ecr:TagResource"}},
-	"DeleteRepository":       {body: `{"registryId":"ACCOUNT","repositoryName":"NAME","force":true}`},
-	"DescribeImages":         {body: `{"registryId":"ACCOUNT","repositoryName":"NAME"}`},
-	"DescribeRepositories":   {body: `{"registryId":"ACCOUNT"}`, resource: "repository/*"},
-	"GetAccountSetting":      {body: `{"name":"BLOB_MOUNTING"}`, resource: "*", own: true},
-	"GetAuthorizationToken":  {body: `{}`, resource: "*", own: true},
-	"GetDownloadUrlForLayer": {body: `{"registryId":"ACCOUNT","repositoryName":"NAME","layerDigest":"LAYER"}`},
-	"InitiateLayerUpload":    {body: `{"registryId":"ACCOUNT","repositoryName":"NAME"}`},
-	"ListImages":             {body: `{"registryId":"ACCOUNT","repositoryName":"NAME"}`},
-	"ListTagsForResource":    {body: `{"resourceArn":"arn:aws:ecr:us-east-1:ACCOUNT:repository/NAME"}`},
-	"PutAccountSetting":      {body: `{"name":"BLOB_MOUNTING","value":"ENABLED"}`, resource: "*", own: true},
-	"PutImage":               {body: `{"registryId":"ACCOUNT","repositoryName":"NAME","imageManifest":MANIFEST,"imageTag":"v2"}`},
-	"PutImageTagMutability":  {body: `{"registryId":"ACCOUNT","repositoryName":"NAME","imageTagMutability":"IMMUTABLE"}`},
-	"TagResource":            {body: `{"resourceArn":"arn:aws:ecr:us-east-1:ACCOUNT:repository/NAME","tags":[{"Key":"a","Value":"b"}]}`},
-	"UntagResource":          {body: `{"resourceArn":"arn:aws:ecr:us-east-1:ACCOUNT:repository/NAME","tagKeys":["a"]}`},
+	"DeleteRepository":        {body: `{"registryId":"ACCOUNT","repositoryName":"NAME","force":true}`},
+	"DescribeImages":          {body: `{"registryId":"ACCOUNT","repositoryName":"NAME"}`},
+	"DescribeRepositories":    {body: `{"registryId":"ACCOUNT"}`, resource: "repository/*"},
+	"GetAccountSetting":       {body: `{"name":"BLOB_MOUNTING"}`, resource: "*", own: true},
+	"GetAuthorizationToken":   {body: `{}`, resource: "*", own: true},
+	"GetDownloadUrlForLayer":  {body: `{"registryId":"ACCOUNT","repositoryName":"NAME","layerDigest":"LAYER"}`},
+	"InitiateLayerUpload":     {body: `{"registryId":"ACCOUNT","repositoryName":"NAME"}`},
+	"ListImages":              {body: `{"registryId":"ACCOUNT","repositoryName":"NAME"}`},
+	"ListImageReferrers":      {body: `{"registryId":"ACCOUNT","repositoryName":"NAME","subjectId":{"imageDigest":"LAYER"}}`, action: "ecr:BatchGetImage"},
+	"ListTagsForResource":     {body: `{"resourceArn":"arn:aws:ecr:us-east-1:ACCOUNT:repository/NAME"}`},
+	"PutAccountSetting":       {body: `{"name":"BLOB_MOUNTING","value":"ENABLED"}`, resource: "*", own: true},
+	"PutImage":                {body: `{"registryId":"ACCOUNT","repositoryName":"NAME","imageManifest":MANIFEST,"imageTag":"v2"}`},
+	"PutImageTagMutability":   {body: `{"registryId":"ACCOUNT","repositoryName":"NAME","imageTagMutability":"IMMUTABLE"}`},
+	"TagResource":             {body: `{"resourceArn":"arn:aws:ecr:us-east-1:ACCOUNT:repository/NAME","tags":[{"Key":"a","Value":"b"}]}`},
+	"UntagResource":           {body: `{"resourceArn":"arn:aws:ecr:us-east-1:ACCOUNT:repository/NAME","tagKeys":["a"]}`},
+	"UpdateImageStorageClass": {body: `{"registryId":"ACCOUNT","repositoryName":"NAME","imageId":{"imageTag":"v1"},"targetStorageClass":"ARCHIVE"}`},
 	"UploadLayerPart": {body: `{"registryId":"ACCOUNT","repositoryName":"NAME","uploadId":"UPLOAD","partFirstByte":3,"partLastByte":5,"layerPartBlob":"` +
 		base64.StdEncoding.EncodeToString([]byte("def")) + `"}`},
 }
@@ -92,6 +95,9 @@ func TestEveryOperationAsksTheAuthorizer(t *testing.T) {
 					"LAYER", digest.FromBytes(img.Layers[0]).String(), "NEW", digest.FromString("abc").String()).Replace(text)
 			}
 			action := "ecr:" + op.Name
+			if want.action != "" {
+				action = want.action
+			}
 
 			// The root of one account is nobody in another.
 			s.Decisions()

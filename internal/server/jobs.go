@@ -5,25 +5,33 @@ import (
 	"time"
 )
 
-// usageInterval is how often counters are stored.
-const usageInterval = 5 * time.Second
+const (
+	usageInterval    = 5 * time.Second // how often counters are stored
+	activateInterval = time.Second     // how soon a restored image can be pulled
+)
 
 // startJobs starts what goes on beside the requests. Close ends it.
 func (s *Server) startJobs() {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stopJobs = cancel
 	s.jobs.Go(func() { s.auditLog.Run(ctx) })
-	s.jobs.Go(func() { s.flushUsage(ctx) })
+	s.every(ctx, usageInterval, "store usage", s.registry.FlushUsage)
+	s.every(ctx, activateInterval, "activate images", s.registry.ActivateImages)
 }
 
-func (s *Server) flushUsage(ctx context.Context) {
-	tick := time.NewTicker(usageInterval)
+// every does something again and again until ctx ends. What fails is done again.
+func (s *Server) every(ctx context.Context, interval time.Duration, what string, do func(context.Context) error) {
+	s.jobs.Go(func() { s.repeat(ctx, interval, what, do) })
+}
+
+func (s *Server) repeat(ctx context.Context, interval time.Duration, what string, do func(context.Context) error) {
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			if err := s.registry.FlushUsage(ctx); err != nil {
-				s.log.Warn("usage not stored; will be tried again", "error", err)
+			if err := do(ctx); err != nil && ctx.Err() == nil {
+				s.log.Warn("a task failed and will be tried again", "task", what, "error", err)
 			}
 		case <-ctx.Done():
 			return

@@ -59,6 +59,18 @@ func Index(children ...Image) []byte {
 	return JSON(m)
 }
 
+// Referrer returns an artifact without layers that names an image as its subject.
+// Another n makes it another artifact. Its configuration is the empty document.
+func Referrer(subject Image, artifactType, n string) []byte {
+	config := ocispec.DescriptorEmptyJSON
+	config.Data = nil
+	of := Descriptor(ocispec.MediaTypeImageManifest, subject.Manifest)
+	return JSON(ocispec.Manifest{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, ArtifactType: artifactType,
+		Config: config, Layers: []ocispec.Descriptor{}, Subject: &of, Annotations: map[string]string{"n": n},
+	})
+}
+
 // JSON encodes a document that can be encoded.
 func JSON(v any) []byte {
 	b, err := json.Marshal(v)

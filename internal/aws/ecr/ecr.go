@@ -4,6 +4,7 @@ package ecr
 
 import (
 	_ "embed"
+	"time"
 
 	"berth/internal/access"
 	"berth/internal/aws"
@@ -56,6 +57,7 @@ func (a *API) Service() (aws.Service[access.Call], error) {
 			aws.Op("GetAuthorizationToken", a.GetAuthorizationToken),
 			aws.Op("GetDownloadUrlForLayer", a.GetDownloadUrlForLayer),
 			aws.Op("InitiateLayerUpload", a.InitiateLayerUpload),
+			aws.Op("ListImageReferrers", a.ListImageReferrers),
 			aws.Op("ListImages", a.ListImages),
 			aws.Op("ListTagsForResource", a.ListTagsForResource),
 			aws.Op("PutAccountSetting", a.PutAccountSetting),
@@ -63,6 +65,7 @@ func (a *API) Service() (aws.Service[access.Call], error) {
 			aws.Op("PutImageTagMutability", a.PutImageTagMutability),
 			aws.Op("TagResource", a.TagResource),
 			aws.Op("UntagResource", a.UntagResource),
+			aws.Op("UpdateImageStorageClass", a.UpdateImageStorageClass),
 			aws.Op("UploadLayerPart", a.UploadLayerPart).WithMaxBody(maxUploadPart),
 		}, refused()...),
 	}, err
@@ -98,9 +101,7 @@ func refused() []aws.Operation[access.Call] {
 			"CreateRepositoryCreationTemplate", "DeleteRepositoryCreationTemplate", "DescribeRepositoryCreationTemplates",
 			"UpdateRepositoryCreationTemplate",
 		},
-		"pull times are not recorded yet":                                                          {"DeregisterPullTimeUpdateExclusion", "ListPullTimeUpdateExclusions", "RegisterPullTimeUpdateExclusion"},
-		"storage classes are not implemented yet":                                                  {"UpdateImageStorageClass"},
-		"use the referrers endpoint of the distribution API: the operation is not implemented yet": {"ListImageReferrers"},
+		"pull times are not recorded yet": {"DeregisterPullTimeUpdateExclusion", "ListPullTimeUpdateExclusions", "RegisterPullTimeUpdateExclusion"},
 	} {
 		for _, name := range names {
 			out = append(out, aws.Operation[access.Call]{Name: name, Refused: reason})
@@ -138,6 +139,14 @@ func optional[T comparable](v T) *T {
 		return nil
 	}
 	return &v
+}
+
+// optionalTime returns a member that is absent if the time is zero.
+func optionalTime(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
 }
 
 // page returns the paging members of an input.

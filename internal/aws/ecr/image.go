@@ -133,15 +133,69 @@ func detail(ref registry.Ref, i *registry.Image) types.ImageDetail {
 		RegistryId: &ref.Account, RepositoryName: &name, ImageDigest: &d, ImageTags: i.Tags, ImageSizeInBytes: &i.Size,
 		ImagePushedAt: &i.PushedAt, ImageManifestMediaType: &i.MediaType, ArtifactMediaType: optional(i.ArtifactType),
 		SubjectManifestDigest: optional(string(i.Subject)), ImageStatus: types.ImageStatus(i.Status),
+		LastRecordedPullTime: optionalTime(i.PulledAt), LastArchivedAt: optionalTime(i.ArchivedAt), LastActivatedAt: optionalTime(i.ActivatedAt),
 	}
+}
+
+// UpdateImageStorageClass archives an image or brings it back.
+func (a *API) UpdateImageStorageClass(ctx context.Context, c access.Call, in *ecr.UpdateImageStorageClassInput) (*ecr.UpdateImageStorageClassOutput, error) {
+	ref, err := refOf(c, in.RegistryId, in.RepositoryName)
+	if err != nil {
+		return nil, err
+	}
+	id := imageID(*in.ImageId)
+	img, err := a.registry.UpdateImageStorageClass(ctx, c.Caller, registry.UpdateImageStorageClassInput{
+		Ref: ref, Image: id, Target: registry.StorageClass(in.TargetStorageClass),
+	})
+	if err != nil {
+		return nil, err
+	}
+	name := string(ref.Name)
+	return &ecr.UpdateImageStorageClassOutput{
+		RegistryId: &ref.Account, RepositoryName: &name, ImageStatus: types.ImageStatus(img.Status),
+		ImageId: identifier(registry.ImageID{Digest: img.Digest, Tag: id.Tag}),
+	}, nil
+}
+
+// ListImageReferrers lists the artifacts that name an image as their subject.
+func (a *API) ListImageReferrers(ctx context.Context, c access.Call, in *ecr.ListImageReferrersInput) (*ecr.ListImageReferrersOutput, error) {
+	ref, err := refOf(c, in.RegistryId, in.RepositoryName)
+	if err != nil {
+		return nil, err
+	}
+	ask := registry.ListImageReferrersInput{
+		Ref: ref, Subject: digest.Digest(value(in.SubjectId.ImageDigest)), Page: page(in.NextToken, in.MaxResults),
+		Filter: registry.ReferrerFilter{Status: registry.Active},
+	}
+	if in.Filter != nil {
+		ask.Filter.ArtifactTypes = in.Filter.ArtifactTypes
+		ask.Filter.Status = filter("", types.ImageStatusFilter(in.Filter.ArtifactStatus)).Status
+	}
+	found, next, err := a.registry.ListImageReferrers(ctx, c.Caller, ask)
+	if err != nil {
+		return nil, err
+	}
+	out := &ecr.ListImageReferrersOutput{Referrers: []types.ImageReferrer{}, NextToken: nextToken(next)}
+	for _, r := range found {
+		d := string(r.Digest)
+		out.Referrers = append(out.Referrers, types.ImageReferrer{
+			Digest: &d, MediaType: &r.MediaType, ArtifactType: optional(r.ArtifactType), Size: &r.Size, Annotations: r.Annotations,
+			ArtifactStatus: types.ArtifactStatus(r.Status),
+		})
+	}
+	return out, nil
 }
 
 func imageIDs(in []types.ImageIdentifier) []registry.ImageID {
 	var out []registry.ImageID
 	for _, id := range in {
-		out = append(out, registry.ImageID{Digest: digest.Digest(value(id.ImageDigest)), Tag: value(id.ImageTag)})
+		out = append(out, imageID(id))
 	}
 	return out
+}
+
+func imageID(id types.ImageIdentifier) registry.ImageID {
+	return registry.ImageID{Digest: digest.Digest(value(id.ImageDigest)), Tag: value(id.ImageTag)}
 }
 
 func identifier(id registry.ImageID) *types.ImageIdentifier {

@@ -31,6 +31,9 @@ func (a *API) BatchCheckLayerAvailability(ctx context.Context, c access.Call, in
 		if l.Available {
 			layer.LayerAvailability, layer.LayerSize, layer.MediaType = types.LayerAvailabilityAvailable, &l.Size, optional(l.MediaType)
 		}
+		if l.Archived {
+			layer.LayerAvailability, layer.LayerSize, layer.MediaType = types.LayerAvailabilityArchived, &l.Size, optional(l.MediaType)
+		}
 		out.Layers = append(out.Layers, layer)
 	}
 	for _, f := range failures {

@@ -15,8 +15,8 @@ import (
 var implemented = []string{
 	"BatchCheckLayerAvailability", "BatchDeleteImage", "BatchGetImage", "CompleteLayerUpload", "CreateRepository", "DeleteRepository",
 	"DescribeImages", "DescribeRepositories", "GetAccountSetting", "GetAuthorizationToken", "GetDownloadUrlForLayer", "InitiateLayerUpload",
-	"ListImages", "ListTagsForResource", "PutAccountSetting", "PutImage", "PutImageTagMutability", "TagResource", "UntagResource",
-	"UploadLayerPart",
+	"ListImageReferrers", "ListImages", "ListTagsForResource", "PutAccountSetting", "PutImage", "PutImageTagMutability", "TagResource", "UntagResource",
+	"UpdateImageStorageClass", "UploadLayerPart",
 }
 
 // unsupported are all others, with why.
@@ -44,7 +44,6 @@ var unsupported = map[string]string{
 	"GetRegistryScanningConfiguration":        "scanning is not implemented yet",
 	"GetRepositoryPolicy":                     "only the root of an account has access so far; policies are not implemented yet",
 	"GetSigningConfiguration":                 "managed signing is not implemented yet",
-	"ListImageReferrers":                      "use the referrers endpoint of the distribution API: the operation is not implemented yet",
 	"ListPullTimeUpdateExclusions":            "pull times are not recorded yet",
 	"ListReplicationBackfills":                "replication is not implemented yet",
 	"PutImageScanningConfiguration":           "scanning is not implemented yet",
@@ -59,7 +58,6 @@ var unsupported = map[string]string{
 	"StartLifecyclePolicyPreview":             "lifecycle policies are not implemented yet",
 	"StartReplicationBackfill":                "replication is not implemented yet",
 	"StopReplicationBackfill":                 "replication is not implemented yet",
-	"UpdateImageStorageClass":                 "storage classes are not implemented yet",
 	"UpdatePullThroughCacheRule":              "the pull-through cache is not implemented yet",
 	"UpdateRepositoryCreationTemplate":        "repository creation templates cannot be managed yet",
 	"ValidatePullThroughCacheRule":            "the pull-through cache is not implemented yet",
