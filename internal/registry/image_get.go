@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"berth/internal/access"
-	"berth/internal/fault"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -156,15 +155,9 @@ func describeNamed(tx ReadTx, repo *Repository, in DescribeImagesInput) ([]Image
 	}
 	var out []Image
 	for _, id := range in.IDs {
-		img, failure, err := find(tx, repo, id)
+		img, err := mustFind(tx, repo, id)
 		if err != nil {
 			return nil, err
-		}
-		if failure != nil {
-			if failure.Code == ImageNotFound || failure.Code == ImageTagDoesNotMatchDigest {
-				return nil, errImageNotFound(in.Ref, id)
-			}
-			return nil, fault.New(fault.Invalid, "InvalidParameterException", "%s", failure.Reason)
 		}
 		if img.Tags, err = tx.Tags(img.UID); err != nil {
 			return nil, err

@@ -115,6 +115,13 @@ func TestEveryCallLeavesOneAuditRecord(t *testing.T) {
 		call("GetAccountSetting", `{"name":"BLOB_MOUNTING"}`, "", false)
 		call("GetAccountSetting", `{"name":"OTHER"}`, "InvalidParameterException", false)
 		call("GetAuthorizationToken", `{}`, "", false)
+		for _, c := range configurations {
+			call(c.operation, c.body, c.code, c.code == "")
+		}
+		for _, q := range questions {
+			call(q.operation, q.body, q.code, false)
+		}
+		call("PutImageScanningConfiguration", `{"repositoryName":"app","imageScanningConfiguration":{}}`, "", true)
 		call("BatchDeleteImage", `{"repositoryName":"app","imageIds":[{"imageTag":"v1"}]}`, "", true)
 		call("DeleteRepository", app, "", true)
 		call("DeleteRepository", app, "RepositoryNotFoundException", false)
