@@ -59,7 +59,7 @@ func dev(ctx context.Context, c *config.Config, io stdio) error {
 	o := server.Options{Now: clock.now, Dev: map[string]http.Handler{clockPath: &clock}}
 	return serve(ctx, c, o, io, func(s *server.Server) error {
 		root := access.Caller{Account: c.Account, ARN: "arn:aws:iam::" + c.Account + ":root", ID: c.Account, Type: access.Root}
-		err := s.Registry().CreateRepositoryCreationTemplate(ctx, root, registry.ID{Account: c.Account, Region: c.Region}, registry.Template{
+		_, err := s.Registry().CreateRepositoryCreationTemplate(ctx, root, registry.ID{Account: c.Account, Region: c.Region}, registry.Template{
 			Prefix: "ROOT", AppliedFor: []string{registry.CreateOnPush}, Mutability: registry.Mutability{Mode: registry.Mutable},
 		})
 		if err != nil && !strings.HasPrefix(err.Error(), "TemplateAlreadyExistsException") {

@@ -121,7 +121,7 @@ func TestCheckWithoutConstraints(t *testing.T) {
 	if err := none.check("CreateRepository", &node{kind: kindObject}); err != nil {
 		t.Errorf("check without a model = %v", err)
 	}
-	if err := ecrModel(t).check("StartReplicationBackfill", &node{kind: kindObject}); err != nil {
+	if err := ecrModel(t).check("NoSuchOperation", &node{kind: kindObject}); err != nil {
 		t.Errorf("check of an operation that is not in the model = %v", err)
 	}
 }

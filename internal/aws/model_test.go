@@ -25,8 +25,8 @@ func TestParseModelRefusesWhatItDoesNotUnderstand(t *testing.T) {
 }
 
 func TestModelsHaveEveryOperation(t *testing.T) {
-	if got := len(ecrModel(t).Operations()); got != 58 {
-		t.Errorf("ecr model has %d operations, want 58", got)
+	if got := len(ecrModel(t).Operations()); got != 62 {
+		t.Errorf("ecr model has %d operations, want 62", got)
 	}
 	if got := len(readModel(t, "ecrpublic/model.json").Operations()); got != 23 {
 		t.Errorf("ecrpublic model has %d operations, want 23", got)

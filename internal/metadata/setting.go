@@ -2,9 +2,16 @@ package metadata
 
 import (
 	"encoding/json"
+	"time"
 
 	"berth/internal/registry"
 )
+
+// LockRegistry implements [registry.SettingWriter].
+func (tx *Tx) LockRegistry(id registry.ID) error {
+	return tx.change(`INSERT INTO registries (account, region) VALUES ($1, $2)
+		ON CONFLICT (account, region) DO UPDATE SET account = excluded.account`, id.Account, id.Region)
+}
 
 // Setting implements [registry.SettingReader].
 func (tx *Tx) Setting(id registry.ID, name string) (string, error) {
@@ -20,35 +27,63 @@ func (tx *Tx) PutSetting(id registry.ID, name, value string) error {
 		ON CONFLICT (account, region, name) DO UPDATE SET value = excluded.value`, id.Account, id.Region, name, value)
 }
 
-// Templates implements [registry.SettingReader].
-func (tx *Tx) Templates(id registry.ID, prefixes []string) ([]registry.Template, error) {
-	var out []registry.Template
-	for _, p := range prefixes {
-		var document string
-		found, err := tx.row(`SELECT document FROM repository_creation_templates WHERE account = $1 AND region = $2 AND prefix = $3`,
-			[]any{id.Account, id.Region, p}, &document)
-		if err != nil {
-			return nil, err
-		}
-		if !found {
-			continue
-		}
-		var t registry.Template
-		if err := json.Unmarshal([]byte(document), &t); err != nil {
-			return nil, err
-		}
-		out = append(out, t)
-	}
-	return out, nil
-}
-
-// InsertTemplate implements [registry.SettingWriter].
-func (tx *Tx) InsertTemplate(id registry.ID, t registry.Template) (bool, error) {
-	document, err := json.Marshal(t)
-	if err != nil {
+// Configuration implements [registry.SettingReader].
+func (tx *Tx) Configuration(id registry.ID, name string, into any) (bool, error) {
+	var document string
+	found, err := tx.row(`SELECT document FROM registry_configurations WHERE account = $1 AND region = $2 AND name = $3`,
+		[]any{id.Account, id.Region, name}, &document)
+	if err != nil || !found {
 		return false, err
 	}
-	n, err := tx.exec(`INSERT INTO repository_creation_templates (account, region, prefix, document) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (account, region, prefix) DO NOTHING`, id.Account, id.Region, t.Prefix, string(document))
+	return true, json.Unmarshal([]byte(document), into)
+}
+
+// PutConfiguration implements [registry.SettingWriter].
+func (tx *Tx) PutConfiguration(id registry.ID, name string, document any) error {
+	text, err := json.Marshal(document)
+	if err != nil {
+		return err
+	}
+	return tx.change(`INSERT INTO registry_configurations (account, region, name, document) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (account, region, name) DO UPDATE SET document = excluded.document`, id.Account, id.Region, name, string(text))
+}
+
+// DeleteConfiguration implements [registry.SettingWriter].
+func (tx *Tx) DeleteConfiguration(id registry.ID, name string) error {
+	return tx.change(`DELETE FROM registry_configurations WHERE account = $1 AND region = $2 AND name = $3`,
+		id.Account, id.Region, name)
+}
+
+// PullTimeExcluded implements [registry.SettingReader].
+func (tx *Tx) PullTimeExcluded(id registry.ID, principalARN string) (bool, error) {
+	subject := registry.PullTimeSubject(principalARN)
+	k := memoKey{"excluded", id.Account, id.Region, subject}
+	return remember(tx, k, func(bool) int { return 100 }, func() (bool, error) {
+		var one int
+		return tx.row(`SELECT 1 FROM pull_time_exclusions WHERE account = $1 AND region = $2 AND subject = $3 LIMIT 1`,
+			[]any{id.Account, id.Region, subject}, &one)
+	})
+}
+
+// PullTimeExclusions implements [registry.SettingReader].
+func (tx *Tx) PullTimeExclusions(id registry.ID, after string, limit int) ([]string, error) {
+	return tx.strings(`SELECT principal FROM pull_time_exclusions
+		WHERE account = $1 AND region = $2 AND principal > $3 ORDER BY principal LIMIT $4`, id.Account, id.Region, after, limit)
+}
+
+// InsertExclusion implements [registry.SettingWriter].
+func (tx *Tx) InsertExclusion(id registry.ID, principalARN string, at time.Time) (bool, error) {
+	tx.changed = true
+	n, err := tx.exec(`INSERT INTO pull_time_exclusions (account, region, principal, subject, created_at)
+		VALUES ($1, $2, $3, $4, $5) ON CONFLICT (account, region, principal) DO NOTHING`,
+		id.Account, id.Region, principalARN, registry.PullTimeSubject(principalARN), micros(at))
+	return n == 1, err
+}
+
+// DeleteExclusion implements [registry.SettingWriter].
+func (tx *Tx) DeleteExclusion(id registry.ID, principalARN string) (bool, error) {
+	tx.changed = true
+	n, err := tx.exec(`DELETE FROM pull_time_exclusions WHERE account = $1 AND region = $2 AND principal = $3`,
+		id.Account, id.Region, principalARN)
 	return n == 1, err
 }

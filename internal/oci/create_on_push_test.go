@@ -15,7 +15,7 @@ import (
 func addTemplate(t testing.TB, s *servertest.Server, prefix string, mode registry.Mode, appliedFor ...string) {
 	t.Helper()
 	root := access.Caller{Account: servertest.Account, ID: servertest.Account, ARN: "arn:aws:iam::123456789012:root", Type: access.Root}
-	err := s.Server().Registry().CreateRepositoryCreationTemplate(t.Context(), root, registry.ID{Account: servertest.Account, Region: servertest.Region},
+	_, err := s.Server().Registry().CreateRepositoryCreationTemplate(t.Context(), root, registry.ID{Account: servertest.Account, Region: servertest.Region},
 		registry.Template{Prefix: prefix, AppliedFor: appliedFor, Mutability: registry.Mutability{Mode: mode}})
 	if err != nil {
 		t.Fatal(err)

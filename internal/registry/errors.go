@@ -151,3 +151,68 @@ func errTemplateExists(id ID, prefix string) error {
 	return fault.New(fault.Exists, "TemplateAlreadyExistsException",
 		"The repository creation template with prefix '%s' already exists in the registry with id '%s'", prefix, id.Account)
 }
+
+func errTemplateNotFound(id ID, prefix string) error {
+	return fault.New(fault.NotFound, "TemplateNotFoundException",
+		"The repository creation template with prefix '%s' does not exist in the registry with id '%s'", prefix, id.Account)
+}
+
+func errCacheRuleExists(id ID, prefix string) error {
+	return fault.New(fault.Exists, "PullThroughCacheRuleAlreadyExistsException",
+		"The pull through cache rule with prefix '%s' already exists in the registry with id '%s'", prefix, id.Account)
+}
+
+func errCacheRuleNotFound(id ID, prefix string) error {
+	return fault.New(fault.NotFound, "PullThroughCacheRuleNotFoundException",
+		"The pull through cache rule with prefix '%s' does not exist in the registry with id '%s'", prefix, id.Account)
+}
+
+func errTooManyCacheRules() error {
+	return fault.New(fault.Exhausted, "LimitExceededException", "A registry can have at most %d pull through cache rules.", maxCacheRules)
+}
+
+func errUnsupportedUpstream(format string, args ...any) error {
+	return fault.New(fault.Invalid, "UnsupportedUpstreamRegistryException", format, args...)
+}
+
+func errSecretNotFound(arn string) error {
+	return fault.New(fault.NotFound, "SecretNotFoundException", "The secret with ARN '%s' does not exist", arn)
+}
+
+func errExclusionExists(id ID, arn string) error {
+	return fault.New(fault.Exists, "ExclusionAlreadyExistsException",
+		"The pull time update exclusion for '%s' already exists in the registry with id '%s'", arn, id.Account)
+}
+
+func errExclusionNotFound(id ID, arn string) error {
+	return fault.New(fault.NotFound, "ExclusionNotFoundException",
+		"The pull time update exclusion for '%s' does not exist in the registry with id '%s'", arn, id.Account)
+}
+
+func errTooManyExclusions() error {
+	return fault.New(fault.Exhausted, "LimitExceededException", "A registry can have at most %d pull time update exclusions.", maxExclusions)
+}
+
+func errBackfillNotFound(id ID, backfill string) error {
+	return fault.New(fault.NotFound, "ReplicationBackfillNotFoundException",
+		"The replication backfill with id '%s' does not exist in the registry with id '%s'", backfill, id.Account)
+}
+
+func errScanNotFound(r Ref, id ImageID) error {
+	return fault.New(fault.NotFound, "ScanNotFoundException",
+		"Image scan does not exist for the image with '%s' in the repository with name '%s' in the registry with id '%s'", id, r.Name, r.Account)
+}
+
+func errNoSigningConfiguration(id ID) error {
+	return fault.New(fault.NotFound, "SigningConfigurationNotFoundException",
+		"Signing configuration does not exist in the registry with id '%s'", id.Account)
+}
+
+func errNoRepositoryPolicy(r Ref) error {
+	return fault.New(fault.NotFound, "RepositoryPolicyNotFoundException",
+		"Repository policy does not exist for the repository with name '%s' in the registry with id '%s'", r.Name, r.Account)
+}
+
+func errNoRegistryPolicy(id ID) error {
+	return fault.New(fault.NotFound, "RegistryPolicyNotFoundException", "Registry policy does not exist in the registry with id '%s'", id.Account)
+}

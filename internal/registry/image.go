@@ -1,8 +1,10 @@
 package registry
 
 import (
+	"context"
 	"time"
 
+	"berth/internal/access"
 	"berth/internal/fault"
 
 	"github.com/opencontainers/go-digest"
@@ -128,9 +130,9 @@ func find(tx ReadTx, repo *Repository, id ImageID) (*Image, *ImageFailure, error
 	return img, nil, nil
 }
 
-// findOne returns the image that an id names. Errors: ImageNotFoundException,
+// mustFind is find for calls about one image. Errors: ImageNotFoundException,
 // InvalidParameterException.
-func findOne(tx ReadTx, repo *Repository, id ImageID) (*Image, error) {
+func mustFind(tx ReadTx, repo *Repository, id ImageID) (*Image, error) {
 	img, failure, err := find(tx, repo, id)
 	if err != nil || failure == nil {
 		return img, err
@@ -139,4 +141,26 @@ func findOne(tx ReadTx, repo *Repository, id ImageID) (*Image, error) {
 		return nil, errImageNotFound(repo.Ref, id)
 	}
 	return nil, fault.New(fault.Invalid, "InvalidParameterException", "%s", failure.Reason)
+}
+
+// ImageInput is what calls about one image are asked for.
+type ImageInput struct {
+	Ref
+	Image ImageID `json:"imageId"`
+}
+
+// describeImage returns the digest and the tag of the image that a reading call
+// is about. Errors: RepositoryNotFoundException, ImageNotFoundException,
+// InvalidParameterException.
+func (r *Registry) describeImage(ctx context.Context, c access.Caller, event string, in ImageInput) (ImageID, error) {
+	var out ImageID
+	q := request{caller: c, event: event, ref: in.Ref, params: in, readOnly: true}
+	err := r.view(ctx, q, func(tx ReadTx, repo *Repository) error {
+		img, err := mustFind(tx, repo, in.Image)
+		if err == nil {
+			out = ImageID{img.Digest, in.Image.Tag}
+		}
+		return err
+	})
+	return out, err
 }

@@ -169,7 +169,7 @@ func describeNamed(tx ReadTx, repo *Repository, in DescribeImagesInput) ([]Image
 	}
 	var out []Image
 	for _, id := range in.IDs {
-		img, err := findOne(tx, repo, id)
+		img, err := mustFind(tx, repo, id)
 		if err != nil {
 			return nil, err
 		}

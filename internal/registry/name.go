@@ -90,6 +90,14 @@ func checkDigest(field, s string) error {
 // kept may have: not every database takes a NUL.
 func hasControl(s string) bool { return strings.ContainsFunc(s, unicode.IsControl) }
 
+// checkText returns InvalidParameterException for text that cannot be kept.
+func checkText(field, text string) error {
+	if hasControl(text) {
+		return invalidParameter(field, "must have no control characters")
+	}
+	return nil
+}
+
 // invalidParameter is ECR's own validation error. The closing quote is doubled
 // after a regular expression, as ECR writes it.
 func invalidParameter(field, constraint string) *fault.Error {

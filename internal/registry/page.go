@@ -47,6 +47,16 @@ func (p pager) open(t NextToken, operation string, of any) (string, error) {
 	return string(b), nil
 }
 
+// cut returns the items of one page of a listing, of which one more than limit
+// was asked for, and where the next page begins. key is the place of an item.
+func cut[T any](p pager, items []T, limit int, key func(T) string, operation string, of any) ([]T, NextToken) {
+	if len(items) <= limit {
+		return items, ""
+	}
+	items = items[:limit]
+	return items, p.seal(key(items[limit-1]), operation, of)
+}
+
 func pageContext(operation string, of any) string {
 	switch of := of.(type) {
 	case ID:

@@ -212,6 +212,20 @@ func (r *Registry) updateAll(ctx context.Context, q request, fn func(Tx) error) 
 	})
 }
 
+// configure runs fn for a call that changes the configuration of a registry,
+// which it says in detail. Such calls take turns.
+func (r *Registry) configure(ctx context.Context, q request, detail string, fn func(Tx) error) error {
+	return r.updateAll(ctx, q, func(tx Tx) error {
+		if err := tx.LockRegistry(q.ref.ID); err != nil {
+			return err
+		}
+		if err := fn(tx); err != nil {
+			return err
+		}
+		return tx.Emit(Event{Kind: SettingChanged, Ref: q.ref, Time: r.now(), Detail: detail})
+	})
+}
+
 func (r *Registry) withRepository(ctx context.Context, q request, fn func(Tx, *Repository) error) func(Tx) error {
 	return func(tx Tx) error {
 		repo, err := r.open(ctx, tx, q)

@@ -23,8 +23,8 @@ type Repository struct {
 
 // Encryption says how a repository's bytes are to be sealed at rest.
 type Encryption struct {
-	Type string // AES256, KMS or KMS_DSSE
-	Key  string // the ARN of the KMS key; "" for AES256
+	Type string `json:"encryptionType,omitempty"` // AES256, KMS or KMS_DSSE
+	Key  string `json:"kmsKey,omitempty"`         // the ARN of the KMS key; "" for AES256
 }
 
 // KeyDomain names the set of repositories whose bytes are sealed under the same

@@ -2,19 +2,31 @@ package registry
 
 import (
 	"context"
+	"maps"
 	"slices"
+	"strings"
 
 	"berth/internal/access"
-	"berth/internal/fault"
 )
 
 // BlobMounting is the account setting that says whether layers may be mounted
 // from another repository of the registry.
 const BlobMounting = "BLOB_MOUNTING"
 
-// settings are the account settings that have an effect, with their values; the
+// settings are the account settings, with the values that Berth can act by; the
 // first is what holds until another one is put.
-var settings = map[string][]string{BlobMounting: {"ENABLED", "DISABLED"}}
+var settings = map[string][]string{
+	BlobMounting:              {"ENABLED", "DISABLED"},
+	"BASIC_SCAN_TYPE_VERSION": {"AWS_NATIVE"},
+	"REGISTRY_POLICY_SCOPE":   {"V2"},
+}
+
+// retired are settings with values that ECR has taken in earlier years, with what to know of
+// them.
+var retired = map[string]string{
+	"BASIC_SCAN_TYPE_VERSION=CLAIR": "CLAIR is not supported: basic scans are those of AWS_NATIVE",
+	"REGISTRY_POLICY_SCOPE=V1":      "V1 is not supported: a registry policy is about every action, as it is with V2",
+}
 
 // Setting is an account setting of a registry.
 type Setting struct {
@@ -23,8 +35,8 @@ type Setting struct {
 	Value string `json:"value,omitempty"`
 }
 
-// PutAccountSetting changes a setting of the registry. A setting that would have
-// no effect is refused. Errors: InvalidParameterException.
+// PutAccountSetting changes a setting of the registry. A value that Berth
+// could not act by is refused. Errors: InvalidParameterException.
 func (r *Registry) PutAccountSetting(ctx context.Context, c access.Caller, in Setting) error {
 	q := request{caller: c, event: "PutAccountSetting", ref: Ref{ID: in.ID}, params: in,
 		context: map[string][]string{"ecr:AccountSetting": {in.Name}}}
@@ -33,7 +45,7 @@ func (r *Registry) PutAccountSetting(ctx context.Context, c access.Caller, in Se
 			return err
 		}
 		if !slices.Contains(settings[in.Name], in.Value) {
-			return fault.New(fault.Invalid, "InvalidParameterException", "Invalid parameter at 'value' failed to satisfy constraint: 'Member must satisfy enum value set: [ENABLED, DISABLED]'")
+			return errSettingValue(in)
 		}
 		if err := tx.PutSetting(in.ID, in.Name, in.Value); err != nil {
 			return err
@@ -63,7 +75,14 @@ func (r *Registry) GetAccountSetting(ctx context.Context, c access.Caller, id ID
 
 func checkSetting(name string) error {
 	if settings[name] == nil {
-		return invalidParameter("name", "the account setting is not supported; only BLOB_MOUNTING is")
+		return invalidParameter("name", "Member must satisfy enum value set: ["+strings.Join(slices.Sorted(maps.Keys(settings)), ", ")+"]")
 	}
 	return nil
+}
+
+func errSettingValue(s Setting) error {
+	if why, ok := retired[s.Name+"="+s.Value]; ok {
+		return invalidParameter("value", why)
+	}
+	return invalidParameter("value", "Member must satisfy enum value set: ["+strings.Join(settings[s.Name], ", ")+"]")
 }

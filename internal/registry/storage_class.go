@@ -35,7 +35,7 @@ func (r *Registry) UpdateImageStorageClass(ctx context.Context, c access.Caller,
 	q := request{caller: c, event: "UpdateImageStorageClass", ref: in.Ref, params: in, lock: LockChange}
 	err := r.update(ctx, q, func(tx Tx, repo *Repository) error {
 		var err error
-		if img, err = findOne(tx, repo, in.Image); err != nil {
+		if img, err = mustFind(tx, repo, in.Image); err != nil {
 			return err
 		}
 		switch in.Target {

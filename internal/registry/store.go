@@ -48,6 +48,8 @@ type ReadTx interface {
 	LayerReader
 	UploadReader
 	SettingReader
+	TemplateReader
+	CacheRuleReader
 }
 
 // Tx is a transaction that changes.
@@ -58,6 +60,8 @@ type Tx interface {
 	LayerWriter
 	UploadWriter
 	SettingWriter
+	TemplateWriter
+	CacheRuleWriter
 	Journal
 }
 
@@ -173,20 +177,75 @@ type UploadWriter interface {
 	DeleteUpload(id string) error
 }
 
-// SettingReader reads what is configured for a registry.
+// SettingReader reads what is configured for a registry as a whole.
 type SettingReader interface {
 	// Setting returns an account setting, "" if it was never put.
 	Setting(id ID, name string) (string, error)
-	// Templates returns the registry's repository creation templates whose
-	// prefix is one of those given.
-	Templates(id ID, prefixes []string) ([]Template, error)
+	// Configuration reads the configuration of that name into what a pointer
+	// points to. It reports whether there is one.
+	Configuration(id ID, name string, into any) (bool, error)
+	// PullTimeExcluded reports whether pulls by the principal leave no trace in
+	// the pull times of images. A session counts as the role that it is of.
+	PullTimeExcluded(id ID, principalARN string) (bool, error)
+	// PullTimeExclusions returns at most limit of the principals that are
+	// excluded, those that come after a principal, in byte order of their ARNs.
+	PullTimeExclusions(id ID, after string, limit int) ([]string, error)
 }
 
-// SettingWriter writes what is configured for a registry.
+// SettingWriter writes what is configured for a registry as a whole.
 type SettingWriter interface {
+	// LockRegistry makes transactions that change the configuration of the
+	// registry take turns, until they end. What it reads later is up to date.
+	LockRegistry(id ID) error
 	PutSetting(id ID, name, value string) error
-	// InsertTemplate reports whether the prefix was free.
+	// PutConfiguration replaces the configuration of that name.
+	PutConfiguration(id ID, name string, document any) error
+	// DeleteConfiguration removes the configuration of that name, if it is there.
+	DeleteConfiguration(id ID, name string) error
+	// InsertExclusion reports whether the principal was not excluded yet.
+	InsertExclusion(id ID, principalARN string, at time.Time) (bool, error)
+	// DeleteExclusion reports whether the principal was excluded.
+	DeleteExclusion(id ID, principalARN string) (bool, error)
+}
+
+// TemplateReader reads repository creation templates. Their keys are their
+// prefixes without a slash at the end.
+type TemplateReader interface {
+	// Templates returns the registry's templates that have the keys given, in
+	// their order.
+	Templates(id ID, keys []string) ([]Template, error)
+	// TemplatesAfter returns at most limit of the registry's templates that come
+	// after a key, in byte order.
+	TemplatesAfter(id ID, key string, limit int) ([]Template, error)
+}
+
+// TemplateWriter writes repository creation templates.
+type TemplateWriter interface {
+	// InsertTemplate reports whether the key was free.
 	InsertTemplate(id ID, t Template) (bool, error)
+	// UpdateTemplate replaces the template of the same key.
+	UpdateTemplate(id ID, t Template) error
+	DeleteTemplate(id ID, t Template) error
+}
+
+// CacheRuleReader reads pull-through cache rules. Their keys are their prefixes
+// without a slash at the end.
+type CacheRuleReader interface {
+	// CacheRules returns the registry's rules that have the keys given, in their
+	// order.
+	CacheRules(id ID, keys []string) ([]CacheRule, error)
+	// CacheRulesAfter returns at most limit of the registry's rules that come
+	// after a key, in byte order.
+	CacheRulesAfter(id ID, key string, limit int) ([]CacheRule, error)
+}
+
+// CacheRuleWriter writes pull-through cache rules.
+type CacheRuleWriter interface {
+	// InsertCacheRule reports whether the key was free.
+	InsertCacheRule(id ID, c CacheRule) (bool, error)
+	// UpdateCacheRule replaces the rule of the same key.
+	UpdateCacheRule(id ID, c CacheRule) error
+	DeleteCacheRule(id ID, c CacheRule) error
 }
 
 // Journal takes what goes with a change in the same transaction.

@@ -26,6 +26,7 @@ type asks struct {
 	action   string   // that of the operation's name unless set
 	also     []string // further actions
 	own      bool     // about the caller's own registry only: there is no way to name another
+	fails    string   // the exception that it ends with here, once it is allowed
 }
 
 // operations are those of ECR that Berth has. A new one must be added here.
@@ -54,6 +55,38 @@ var operations = map[string]asks{
 	"UpdateImageStorageClass": {body: `{"registryId":"ACCOUNT","repositoryName":"NAME","imageId":{"imageTag":"v1"},"targetStorageClass":"ARCHIVE"}`},
 	"UploadLayerPart": {body: `{"registryId":"ACCOUNT","repositoryName":"NAME","uploadId":"UPLOAD","partFirstByte":3,"partLastByte":5,"layerPartBlob":"` +
 		base64.StdEncoding.EncodeToString([]byte("def")) + `"}`},
+
+	// What is configured for a registry.
+	"CreatePullThroughCacheRule":              {body: `{"registryId":"ACCOUNT","ecrRepositoryPrefix":"quay","upstreamRegistryUrl":"quay.io"}`, resource: "*"},
+	"CreateRepositoryCreationTemplate":        {body: `{"prefix":"a","appliedFor":["REPLICATION"]}`, resource: "*", own: true, also: []string{"ecr:CreateRepository"}},
+	"DeletePullThroughCacheRule":              {body: `{"registryId":"ACCOUNT","ecrRepositoryPrefix":"quay"}`, resource: "*"},
+	"DeleteRegistryPolicy":                    {body: `{}`, resource: "*", own: true, fails: "RegistryPolicyNotFoundException"},
+	"DeleteRepositoryCreationTemplate":        {body: `{"prefix":"a"}`, resource: "*", own: true},
+	"DeleteRepositoryPolicy":                  {body: `{"registryId":"ACCOUNT","repositoryName":"NAME"}`, fails: "RepositoryPolicyNotFoundException"},
+	"DeleteSigningConfiguration":              {body: `{}`, resource: "*", own: true, fails: "SigningConfigurationNotFoundException"},
+	"DeregisterPullTimeUpdateExclusion":       {body: `{"principalArn":"arn:aws:iam::123456789012:role/r"}`, resource: "*", own: true, fails: "ExclusionNotFoundException"},
+	"DescribeImageReplicationStatus":          {body: `{"registryId":"ACCOUNT","repositoryName":"NAME","imageId":{"imageTag":"v1"}}`},
+	"DescribeImageScanFindings":               {body: `{"registryId":"ACCOUNT","repositoryName":"NAME","imageId":{"imageTag":"v1"}}`, fails: "ScanNotFoundException"},
+	"DescribeImageSigningStatus":              {body: `{"registryId":"ACCOUNT","repositoryName":"NAME","imageId":{"imageTag":"v1"}}`},
+	"DescribePullThroughCacheRules":           {body: `{"registryId":"ACCOUNT"}`, resource: "*"},
+	"DescribeRegistry":                        {body: `{}`, resource: "*", own: true},
+	"DescribeReplicationBackfillResults":      {body: `{"registryId":"ACCOUNT","replicationBackfillId":"b"}`, resource: "*", fails: "ReplicationBackfillNotFoundException"},
+	"DescribeRepositoryCreationTemplates":     {body: `{}`, resource: "*", own: true},
+	"GetRegistryPolicy":                       {body: `{}`, resource: "*", own: true, fails: "RegistryPolicyNotFoundException"},
+	"GetRegistryScanningConfiguration":        {body: `{}`, resource: "*", own: true},
+	"GetRepositoryPolicy":                     {body: `{"registryId":"ACCOUNT","repositoryName":"NAME"}`, fails: "RepositoryPolicyNotFoundException"},
+	"GetSigningConfiguration":                 {body: `{}`, resource: "*", own: true, fails: "SigningConfigurationNotFoundException"},
+	"ListPullTimeUpdateExclusions":            {body: `{}`, resource: "*", own: true},
+	"ListReplicationBackfills":                {body: `{"registryId":"ACCOUNT"}`, resource: "*"},
+	"PutImageScanningConfiguration":           {body: `{"registryId":"ACCOUNT","repositoryName":"NAME","imageScanningConfiguration":{}}`},
+	"PutRegistryScanningConfiguration":        {body: `{"scanType":"BASIC","rules":[]}`, resource: "*", own: true},
+	"PutReplicationConfiguration":             {body: `{"replicationConfiguration":{"rules":[]}}`, resource: "*", own: true},
+	"PutSigningConfiguration":                 {body: `{"signingConfiguration":{"rules":[]}}`, resource: "*", own: true},
+	"RegisterPullTimeUpdateExclusion":         {body: `{"principalArn":"arn:aws:iam::123456789012:role/r"}`, resource: "*", own: true},
+	"StopReplicationBackfill":                 {body: `{"registryId":"ACCOUNT","replicationBackfillId":"b"}`, resource: "*", fails: "ReplicationBackfillNotFoundException"},
+	"UpdatePullThroughCacheRule":              {body: `{"registryId":"ACCOUNT","ecrRepositoryPrefix":"quay"}`, resource: "*", fails: "PullThroughCacheRuleNotFoundException"},
+	"UpdateRepositoryCreationTemplate":        {body: `{"prefix":"a"}`, resource: "*", own: true, fails: "TemplateNotFoundException", also: []string{"ecr:CreateRepository"}},
+	"BatchGetRepositoryScanningConfiguration": {body: `{"repositoryNames":["NAME"]}`, own: true},
 }
 
 // anybody may ask, if the request is signed.
@@ -110,8 +143,9 @@ func TestEveryOperationAsksTheAuthorizer(t *testing.T) {
 					t.Errorf("%s in another account asked about %v, want %s only", op.Name, d, action)
 				}
 			}
-			if status, text := call(t, s, op.Name, fill(want.body, servertest.Account)); status != 200 {
-				t.Errorf("%s = %d %s", op.Name, status, text)
+			status, text := call(t, s, op.Name, fill(want.body, servertest.Account))
+			if status != 200 && want.fails == "" || want.fails != "" && !strings.Contains(text, want.fails) {
+				t.Errorf("%s = %d %s, want %q", op.Name, status, text, want.fails)
 			}
 			resource := want.resource
 			if resource == "" {
@@ -181,6 +215,10 @@ func TestMaxResults(t *testing.T) {
 			"DescribeRepositories": `{"maxResults":%s}`,
 			"ListImages":           `{"repositoryName":"app","maxResults":%s}`,
 			"DescribeImages":       `{"repositoryName":"app","maxResults":%s}`,
+
+			"DescribeRepositoryCreationTemplates": `{"maxResults":%s}`,
+			"DescribePullThroughCacheRules":       `{"maxResults":%s}`,
+			"ListPullTimeUpdateExclusions":        `{"maxResults":%s}`,
 		} {
 			for n, want := range map[string]int{"1": 200, "1000": 200, "0": 400, "-1": 400, "1001": 400, "1000000000": 400, "1e9": 400,
 				"9223372036854775808": 400, "1.5": 400, `"x"`: 400, `"1"`: 400, "[1]": 400, "{}": 400, "true": 400} {

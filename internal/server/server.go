@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -149,8 +150,13 @@ func (s *Server) assemble(bucket blob.Bucket) error {
 		return err
 	}
 	s.startJobs()
+	s.log.Info("configuration of these features is stored but not acted on yet", "features", strings.Join(withoutEngine, ", "))
 	return s.writeAddress()
 }
+
+// withoutEngine are the features whose configuration is checked and stored while
+// nothing acts on it yet. docs/compatibility.md has them too.
+var withoutEngine = []string{"pull-through cache", "replication", "scanning", "signing"}
 
 func (s *Server) newRegistry(master *seal.Master, auth *authn.Authenticator, bucket blob.Bucket) *registry.Registry {
 	return registry.New(registry.Options{

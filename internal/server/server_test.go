@@ -1,10 +1,14 @@
 package server_test
 
 import (
+	"bytes"
 	"io"
+	"log/slog"
 	"net/http"
+	"strings"
 	"testing"
 
+	"berth/internal/server"
 	"berth/internal/servertest"
 
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -50,4 +54,21 @@ func TestPushAndPull(t *testing.T) {
 			t.Errorf("GetCallerIdentity = %v, %v, want the root", out, err)
 		}
 	})
+}
+
+func TestTheLogSaysWhatIsStoredButNotActedOn(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.Options{})
+	s.Stop(t)
+	var log bytes.Buffer
+	again, err := server.Open(t.Context(), s.Config, server.Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if want := `level=INFO msg="configuration of these features is stored but not acted on yet" features="pull-through cache, replication, scanning, signing"`; !strings.Contains(log.String(), want) {
+		t.Errorf("log = %s, want %s", log.String(), want)
+	}
 }

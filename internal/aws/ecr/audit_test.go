@@ -117,6 +117,13 @@ func TestEveryCallLeavesOneAuditRecord(t *testing.T) {
 		call("GetAccountSetting", `{"name":"OTHER"}`, "InvalidParameterException", false)
 		call("GetAuthorizationToken", `{}`, "", false)
 		call("UpdateImageStorageClass", `{"repositoryName":"app","imageId":{"imageTag":"v1"},"targetStorageClass":"ARCHIVE"}`, "", true)
+		for _, c := range configurations {
+			call(c.operation, c.body, c.code, c.code == "")
+		}
+		for _, q := range questions {
+			call(q.operation, q.body, q.code, false)
+		}
+		call("PutImageScanningConfiguration", `{"repositoryName":"app","imageScanningConfiguration":{}}`, "", true)
 		call("BatchDeleteImage", `{"repositoryName":"app","imageIds":[{"imageTag":"v1"}]}`, "", true)
 		call("DeleteRepository", app, "", true)
 		call("DeleteRepository", app, "RepositoryNotFoundException", false)

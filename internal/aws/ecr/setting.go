@@ -82,12 +82,7 @@ func (a *API) ListTagsForResource(ctx context.Context, c access.Call, in *ecr.Li
 	if err != nil {
 		return nil, err
 	}
-	out := &ecr.ListTagsForResourceOutput{Tags: []types.Tag{}}
-	for _, k := range slices.Sorted(maps.Keys(tags)) {
-		v := tags[k]
-		out.Tags = append(out.Tags, types.Tag{Key: &k, Value: &v})
-	}
-	return out, nil
+	return &ecr.ListTagsForResourceOutput{Tags: tagList(tags)}, nil
 }
 
 // resource returns the repository that an ARN names. It must be in the region
@@ -99,6 +94,16 @@ func resource(c access.Call, arn *string) (registry.Ref, error) {
 			"Invalid parameter at 'resourceArn' failed to satisfy constraint: 'Invalid ARN'")
 	}
 	return ref, err
+}
+
+// tagList returns tags in the order of their keys.
+func tagList(tags map[string]string) []types.Tag {
+	out := []types.Tag{}
+	for _, k := range slices.Sorted(maps.Keys(tags)) {
+		v := tags[k]
+		out = append(out, types.Tag{Key: &k, Value: &v})
+	}
+	return out
 }
 
 // tagMap returns a list of tags as a map. A key must not be there twice.

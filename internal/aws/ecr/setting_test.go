@@ -140,34 +140,56 @@ func TestAccountSettings(t *testing.T) {
 	})
 }
 
-func TestAccountSettingsWithoutEffectAreRefused(t *testing.T) {
+func TestAccountSettingsHaveDefaults(t *testing.T) {
 	t.Parallel()
-	const unsupported = "Invalid parameter at 'name' failed to satisfy constraint: 'the account setting is not supported; only BLOB_MOUNTING is'"
 	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
 		c := s.ECR()
-		for _, tt := range []struct{ name, value, code, message string }{
-			{"BASIC_SCAN_TYPE_VERSION", "AWS_NATIVE", "InvalidParameterException", unsupported},
-			{"REGISTRY_POLICY_SCOPE", "V2", "InvalidParameterException", unsupported},
-			{"blob_mounting", "ENABLED", "InvalidParameterException", unsupported},
-			{"A\x00", "ENABLED", "InvalidParameterException", unsupported},
+		for name, want := range map[string]string{"BLOB_MOUNTING": "ENABLED", "BASIC_SCAN_TYPE_VERSION": "AWS_NATIVE", "REGISTRY_POLICY_SCOPE": "V2"} {
+			out := must(c.GetAccountSetting(t.Context(), &ecr.GetAccountSettingInput{Name: &name}))(t)
+			wantEqual(t, "default of "+name, *out.Name+"="+*out.Value, name+"="+want)
+			put := must(c.PutAccountSetting(t.Context(), &ecr.PutAccountSettingInput{Name: &name, Value: &want}))(t)
+			wantEqual(t, "put of "+name, *put.Name+"="+*put.Value, name+"="+want)
+			out = must(c.GetAccountSetting(t.Context(), &ecr.GetAccountSettingInput{Name: &name}))(t)
+			wantEqual(t, name+" after the put", *out.Value, want)
+		}
+	})
+}
+
+func TestAccountSettingsThatBerthCannotActByAreRefused(t *testing.T) {
+	t.Parallel()
+	const unknown = "Invalid parameter at 'name' failed to satisfy constraint: " +
+		"'Member must satisfy enum value set: [BASIC_SCAN_TYPE_VERSION, BLOB_MOUNTING, REGISTRY_POLICY_SCOPE]'"
+	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
+		c := s.ECR()
+		for _, tt := range []struct{ name, code, message string }{
+			{"blob_mounting", "InvalidParameterException", unknown},
+			{"A\x00", "InvalidParameterException", unknown},
 			{
-				"", "ENABLED", "ValidationException",
+				"", "ValidationException",
 				"1 validation error detected: Value '' at 'name' failed to satisfy constraint: Member must have length greater than or equal to 1",
 			},
 			{
-				strings.Repeat("A", 65), "ENABLED", "ValidationException", "1 validation error detected: Value '" + strings.Repeat("A", 65) +
+				strings.Repeat("A", 65), "ValidationException", "1 validation error detected: Value '" + strings.Repeat("A", 65) +
 					"' at 'name' failed to satisfy constraint: Member must have length less than or equal to 64",
 			},
 		} {
 			_, err := c.GetAccountSetting(t.Context(), &ecr.GetAccountSettingInput{Name: &tt.name})
 			wantError(t, err, tt.code, tt.message)
-			_, err = c.PutAccountSetting(t.Context(), &ecr.PutAccountSettingInput{Name: &tt.name, Value: &tt.value})
+			_, err = c.PutAccountSetting(t.Context(), &ecr.PutAccountSettingInput{Name: &tt.name, Value: new("ENABLED")})
 			wantError(t, err, tt.code, tt.message)
 		}
-		for _, value := range []string{"", "enabled", "ON", "ENABLED\x00"} {
-			_, err := c.PutAccountSetting(t.Context(), &ecr.PutAccountSettingInput{Name: new("BLOB_MOUNTING"), Value: &value})
-			wantError(t, err, "InvalidParameterException",
-				"Invalid parameter at 'value' failed to satisfy constraint: 'Member must satisfy enum value set: [ENABLED, DISABLED]'")
+		for _, tt := range []struct{ name, value, constraint string }{
+			{"BLOB_MOUNTING", "", "Member must satisfy enum value set: [ENABLED, DISABLED]"},
+			{"BLOB_MOUNTING", "enabled", "Member must satisfy enum value set: [ENABLED, DISABLED]"},
+			{"BLOB_MOUNTING", "V1", "Member must satisfy enum value set: [ENABLED, DISABLED]"},
+			{"BLOB_MOUNTING", "ENABLED\x00", "Member must satisfy enum value set: [ENABLED, DISABLED]"},
+			{"BASIC_SCAN_TYPE_VERSION", "CLAIR", "CLAIR is not supported: basic scans are those of AWS_NATIVE"},
+			{"BASIC_SCAN_TYPE_VERSION", "TRIVY", "Member must satisfy enum value set: [AWS_NATIVE]"},
+			{"REGISTRY_POLICY_SCOPE", "V1", "V1 is not supported: a registry policy is about every action, as it is with V2"},
+			{"REGISTRY_POLICY_SCOPE", "CLAIR", "Member must satisfy enum value set: [V2]"},
+		} {
+			_, err := c.PutAccountSetting(t.Context(), &ecr.PutAccountSettingInput{Name: &tt.name, Value: &tt.value})
+			wantError(t, err, "InvalidParameterException", "Invalid parameter at 'value' failed to satisfy constraint: '"+tt.constraint+"'")
 		}
 		wantEqual(t, "settings stored", rows(t, s, "SELECT name FROM account_settings"), []string{})
 	})

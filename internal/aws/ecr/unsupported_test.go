@@ -17,50 +17,29 @@ var implemented = []string{
 	"DescribeImages", "DescribeRepositories", "GetAccountSetting", "GetAuthorizationToken", "GetDownloadUrlForLayer", "InitiateLayerUpload",
 	"ListImageReferrers", "ListImages", "ListTagsForResource", "PutAccountSetting", "PutImage", "PutImageTagMutability", "TagResource", "UntagResource",
 	"UpdateImageStorageClass", "UploadLayerPart",
+
+	"BatchGetRepositoryScanningConfiguration", "CreatePullThroughCacheRule", "CreateRepositoryCreationTemplate",
+	"DeletePullThroughCacheRule", "DeleteRegistryPolicy", "DeleteRepositoryCreationTemplate", "DeleteRepositoryPolicy",
+	"DeleteSigningConfiguration", "DeregisterPullTimeUpdateExclusion", "DescribeImageReplicationStatus", "DescribeImageScanFindings",
+	"DescribeImageSigningStatus", "DescribePullThroughCacheRules", "DescribeRegistry", "DescribeReplicationBackfillResults",
+	"DescribeRepositoryCreationTemplates", "GetRegistryPolicy", "GetRegistryScanningConfiguration", "GetRepositoryPolicy",
+	"GetSigningConfiguration", "ListPullTimeUpdateExclusions", "ListReplicationBackfills", "PutImageScanningConfiguration",
+	"PutRegistryScanningConfiguration", "PutReplicationConfiguration", "PutSigningConfiguration", "RegisterPullTimeUpdateExclusion",
+	"StopReplicationBackfill", "UpdatePullThroughCacheRule", "UpdateRepositoryCreationTemplate",
 }
 
 // unsupported are all others, with why.
 var unsupported = map[string]string{
-	"BatchGetRepositoryScanningConfiguration": "scanning is not implemented yet",
-	"CreatePullThroughCacheRule":              "the pull-through cache is not implemented yet",
-	"CreateRepositoryCreationTemplate":        "repository creation templates cannot be managed yet",
-	"DeleteLifecyclePolicy":                   "lifecycle policies are not implemented yet",
-	"DeletePullThroughCacheRule":              "the pull-through cache is not implemented yet",
-	"DeleteRegistryPolicy":                    "only the root of an account has access so far; policies are not implemented yet",
-	"DeleteRepositoryCreationTemplate":        "repository creation templates cannot be managed yet",
-	"DeleteRepositoryPolicy":                  "only the root of an account has access so far; policies are not implemented yet",
-	"DeleteSigningConfiguration":              "managed signing is not implemented yet",
-	"DeregisterPullTimeUpdateExclusion":       "pull times are not recorded yet",
-	"DescribeImageReplicationStatus":          "replication is not implemented yet",
-	"DescribeImageScanFindings":               "scanning is not implemented yet",
-	"DescribeImageSigningStatus":              "managed signing is not implemented yet",
-	"DescribePullThroughCacheRules":           "the pull-through cache is not implemented yet",
-	"DescribeRegistry":                        "replication is not implemented yet",
-	"DescribeReplicationBackfillResults":      "replication is not implemented yet",
-	"DescribeRepositoryCreationTemplates":     "repository creation templates cannot be managed yet",
-	"GetLifecyclePolicy":                      "lifecycle policies are not implemented yet",
-	"GetLifecyclePolicyPreview":               "lifecycle policies are not implemented yet",
-	"GetRegistryPolicy":                       "only the root of an account has access so far; policies are not implemented yet",
-	"GetRegistryScanningConfiguration":        "scanning is not implemented yet",
-	"GetRepositoryPolicy":                     "only the root of an account has access so far; policies are not implemented yet",
-	"GetSigningConfiguration":                 "managed signing is not implemented yet",
-	"ListPullTimeUpdateExclusions":            "pull times are not recorded yet",
-	"ListReplicationBackfills":                "replication is not implemented yet",
-	"PutImageScanningConfiguration":           "scanning is not implemented yet",
-	"PutLifecyclePolicy":                      "lifecycle policies are not implemented yet",
-	"PutRegistryPolicy":                       "only the root of an account has access so far; policies are not implemented yet",
-	"PutRegistryScanningConfiguration":        "scanning is not implemented yet",
-	"PutReplicationConfiguration":             "replication is not implemented yet",
-	"PutSigningConfiguration":                 "managed signing is not implemented yet",
-	"RegisterPullTimeUpdateExclusion":         "pull times are not recorded yet",
-	"SetRepositoryPolicy":                     "only the root of an account has access so far; policies are not implemented yet",
-	"StartImageScan":                          "scanning is not implemented yet",
-	"StartLifecyclePolicyPreview":             "lifecycle policies are not implemented yet",
-	"StartReplicationBackfill":                "replication is not implemented yet",
-	"StopReplicationBackfill":                 "replication is not implemented yet",
-	"UpdatePullThroughCacheRule":              "the pull-through cache is not implemented yet",
-	"UpdateRepositoryCreationTemplate":        "repository creation templates cannot be managed yet",
-	"ValidatePullThroughCacheRule":            "the pull-through cache is not implemented yet",
+	"DeleteLifecyclePolicy":        "lifecycle policies are not implemented yet",
+	"GetLifecyclePolicy":           "lifecycle policies are not implemented yet",
+	"GetLifecyclePolicyPreview":    "lifecycle policies are not implemented yet",
+	"PutLifecyclePolicy":           "lifecycle policies are not implemented yet",
+	"PutRegistryPolicy":            "only the root of an account has access so far; policies are not evaluated yet",
+	"SetRepositoryPolicy":          "only the root of an account has access so far; policies are not evaluated yet",
+	"StartImageScan":               "scanning is not implemented yet",
+	"StartLifecyclePolicyPreview":  "lifecycle policies are not implemented yet",
+	"StartReplicationBackfill":     "replication is not implemented yet",
+	"ValidatePullThroughCacheRule": "the pull-through cache is not implemented yet",
 }
 
 // operations returns the names of the operations that the SDK has: the methods
@@ -100,9 +79,10 @@ func TestEveryOperationOfTheSDKIsImplementedOrRefused(t *testing.T) {
 func TestTheSDKSeesARefusalAsAnError(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
-		_, err := s.ECR().GetRegistryPolicy(t.Context(), &ecr.GetRegistryPolicyInput{})
-		wantError(t, err, "UnsupportedCommandException", "The operation GetRegistryPolicy is not supported by Berth: "+unsupported["GetRegistryPolicy"])
-		_, err = s.ECR().DescribeRegistry(t.Context(), &ecr.DescribeRegistryInput{})
-		wantError(t, err, "UnsupportedCommandException", "The operation DescribeRegistry is not supported by Berth: "+unsupported["DescribeRegistry"])
+		_, err := s.ECR().PutRegistryPolicy(t.Context(), &ecr.PutRegistryPolicyInput{PolicyText: new("{}")})
+		wantError(t, err, "UnsupportedCommandException", "The operation PutRegistryPolicy is not supported by Berth: "+unsupported["PutRegistryPolicy"])
+		_, err = s.ECR().ValidatePullThroughCacheRule(t.Context(), &ecr.ValidatePullThroughCacheRuleInput{EcrRepositoryPrefix: new("quay")})
+		wantError(t, err, "UnsupportedCommandException",
+			"The operation ValidatePullThroughCacheRule is not supported by Berth: "+unsupported["ValidatePullThroughCacheRule"])
 	})
 }
