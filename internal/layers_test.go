@@ -16,6 +16,7 @@ import (
 var layers = map[string][]string{
 	// Pure: no clock, no store, no network.
 	"fault": {}, "policy": {}, "sigv4": {}, "config": {}, "seal": {},
+	"lifecycle": {"fault"},
 
 	// Who asks, and where the bytes are.
 	"access":          {"policy", "fault"},
@@ -24,13 +25,13 @@ var layers = map[string][]string{
 	"blob/buckettest": {"blob"},
 
 	// The domains never import each other. None knows HTTP, SQL or wire formats.
-	"registry": {"access", "fault", "policy", "blob", "seal"},
+	"registry": {"access", "fault", "policy", "lifecycle", "blob", "seal"},
 	"identity": {"access", "fault", "policy"},
 	"audit":    {"access", "fault"},
 	"fsck":     {"blob", "fault"},
 
 	// SQL.
-	"metadata":        {"registry", "audit", "fsck", "access", "blob", "fault"},
+	"metadata":        {"registry", "audit", "fsck", "access", "blob", "fault", "lifecycle"},
 	"metadata/pgtest": {},
 
 	// Who is calling.
@@ -38,7 +39,7 @@ var layers = map[string][]string{
 
 	// The fronts never import each other, metadata or a bucket.
 	"aws":     {"fault"},
-	"aws/ecr": {"aws", "access", "fault", "registry"},
+	"aws/ecr": {"aws", "access", "fault", "lifecycle", "registry"},
 	"aws/sts": {"aws", "access", "fault", "identity"},
 	"oci":     {"access", "fault", "registry"},
 

@@ -49,7 +49,8 @@ func run(ctx context.Context, args, environ []string, io stdio) error {
 		SilenceErrors: true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(serveCommand(environ, io), devCommand(environ, io), envCommand(environ, io), fsckCommand(environ, io), versionCommand(io))
+	root.AddCommand(serveCommand(environ, io), devCommand(environ, io), envCommand(environ, io), fsckCommand(environ, io),
+		lifecycleCommand(environ, io), versionCommand(io))
 	root.SetArgs(args)
 	root.SetOut(io.out)
 	root.SetErr(io.err)

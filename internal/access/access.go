@@ -125,6 +125,9 @@ type Record struct {
 	Parameters any    // the request's parameters without secrets and payloads; encoded as JSON
 	Error      string // the exception's name, "" if the call succeeded
 	Message    string // the exception's message
+	// Details are what the service did by itself; the record is then that of an
+	// event and not of a call, and has no caller but the account.
+	Details any
 }
 
 // RepositoryARN returns arn:aws:ecr:region:account:repository/name.

@@ -32,20 +32,23 @@ type event struct {
 	ReadOnly           bool         `json:"readOnly"`
 	Resources          []resource   `json:"resources,omitempty"`
 	EventType          string       `json:"eventType"`
+	Details            any          `json:"serviceEventDetails,omitempty"`
 	RecipientAccountID string       `json:"recipientAccountId"`
 }
 
 type userIdentity struct {
-	Type        string `json:"type"`
+	Type        string `json:"type,omitempty"`
 	PrincipalID string `json:"principalId,omitempty"`
 	ARN         string `json:"arn,omitempty"`
 	AccountID   string `json:"accountId,omitempty"`
 	AccessKeyID string `json:"accessKeyId,omitempty"`
+	InvokedBy   string `json:"invokedBy,omitempty"`
 }
 
 type resource struct {
 	AccountID string `json:"accountId"`
 	ARN       string `json:"ARN"`
+	Type      string `json:"type,omitempty"`
 }
 
 // Marshal returns the record as JSON with the id given.
@@ -60,7 +63,7 @@ func newEvent(id string, r access.Record) event {
 	}
 	e := event{
 		EventVersion: "1.08",
-		UserIdentity: userIdentity{who, r.Caller.ID, r.Caller.ARN, r.Caller.Account, r.Caller.AccessKeyID},
+		UserIdentity: userIdentity{who, r.Caller.ID, r.Caller.ARN, r.Caller.Account, r.Caller.AccessKeyID, ""},
 		EventTime:    r.Time, EventSource: r.Service + ".amazonaws.com", EventName: r.Event, AWSRegion: r.Region,
 		SourceIPAddress: r.Caller.SourceIP.String(), UserAgent: r.Caller.UserAgent,
 		ErrorCode: r.Error, ErrorMessage: r.Message, RequestParameters: r.Parameters,
@@ -68,9 +71,25 @@ func newEvent(id string, r access.Record) event {
 		EventType: "AwsApiCall", RecipientAccountID: r.Account,
 	}
 	if r.Resource != "" {
-		e.Resources = []resource{{r.Account, r.Resource}}
+		e.Resources = []resource{{r.Account, r.Resource, ""}}
+	}
+	if r.Details != nil {
+		e.ofService(r)
 	}
 	return e
+}
+
+// itself is what CloudTrail calls a service that acts by itself.
+const itself = "AWS Internal"
+
+// ofService makes the event that of a service and not of a call.
+func (e *event) ofService(r access.Record) {
+	e.EventType, e.Details = "AwsServiceEvent", r.Details
+	e.UserIdentity = userIdentity{AccountID: r.Caller.Account, InvokedBy: itself}
+	e.SourceIPAddress, e.UserAgent = itself, itself
+	for i := range e.Resources {
+		e.Resources[i].Type = "AWS::ECR::Repository"
+	}
 }
 
 // NewID returns an id for a record; ids sort by the time they were made.

@@ -38,6 +38,23 @@ func TestARecordHasTheShapeOfCloudTrail(t *testing.T) {
 				},
 			},
 		},
+		"an event of the service itself": {
+			access.Record{
+				Time: time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC), Caller: access.Caller{Account: "123456789012"}, Event: "PolicyExecutionEvent",
+				Service: "ecr", Account: "123456789012", Region: "us-east-1", ReadOnly: true, Details: map[string]string{"repositoryName": "app"},
+				Resource: "arn:aws:ecr:us-east-1:123456789012:repository/app",
+			},
+			map[string]any{
+				"eventVersion": "1.08", "eventTime": "2026-05-04T03:02:01Z", "eventSource": "ecr.amazonaws.com", "eventName": "PolicyExecutionEvent",
+				"awsRegion": "us-east-1", "sourceIPAddress": "AWS Internal", "userAgent": "AWS Internal", "readOnly": true, "requestParameters": nil,
+				"requestID": "", "eventID": "id", "eventType": "AwsServiceEvent", "recipientAccountId": "123456789012",
+				"serviceEventDetails": map[string]any{"repositoryName": "app"},
+				"resources": []any{map[string]any{
+					"accountId": "123456789012", "ARN": "arn:aws:ecr:us-east-1:123456789012:repository/app", "type": "AWS::ECR::Repository",
+				}},
+				"userIdentity": map[string]any{"accountId": "123456789012", "invokedBy": "AWS Internal"},
+			},
+		},
 		"a refusal of somebody unknown": {
 			access.Record{
 				Time: time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC), Caller: access.Caller{SourceIP: netip.MustParseAddr("::1")}, Event: "ListImages",

@@ -27,10 +27,10 @@ func (r *Registry) createOnPush(ctx context.Context, tx Tx, q request) (*Reposit
 	if fault.CodeOf(err) == "RepositoryAlreadyExistsException" {
 		return r.open(ctx, tx, q) // another push has been quicker
 	}
-	if err != nil {
-		return nil, err
+	if err != nil || t.LifecyclePolicy == "" {
+		return repo, err
 	}
-	return repo, templateLifecycle(tx, repo, t.LifecyclePolicy)
+	return repo, r.putLifecycle(tx, repo, t.LifecyclePolicy)
 }
 
 // template returns the template with the longest prefix of the repository's name

@@ -216,3 +216,17 @@ func errNoRepositoryPolicy(r Ref) error {
 func errNoRegistryPolicy(id ID) error {
 	return fault.New(fault.NotFound, "RegistryPolicyNotFoundException", "Registry policy does not exist in the registry with id '%s'", id.Account)
 }
+
+func errLifecyclePolicyNotFound(r Ref) error {
+	return fault.New(fault.NotFound, "LifecyclePolicyNotFoundException",
+		"Lifecycle policy does not exist for the repository with name '%s' in the registry with id '%s'", r.Name, r.Account)
+}
+
+func errPreviewNotFound() error {
+	return fault.New(fault.NotFound, "LifecyclePolicyPreviewNotFoundException", "There is no dry run for this repository")
+}
+
+func errPreviewInProgress() error {
+	return fault.New(fault.Conflict, "LifecyclePolicyPreviewInProgressException",
+		"The previous lifecycle policy preview request has not completed. Wait and try again.")
+}

@@ -6,6 +6,7 @@ import (
 
 	"berth/internal/access"
 	"berth/internal/fault"
+	"berth/internal/lifecycle"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -19,6 +20,17 @@ const (
 	Archived   Status = "ARCHIVED"
 	Activating Status = "ACTIVATING"
 )
+
+// Lifecycle returns the state in the words of lifecycle policies.
+func (s Status) Lifecycle() lifecycle.State {
+	switch s {
+	case Archived:
+		return lifecycle.Archived
+	case Activating:
+		return lifecycle.Restoring
+	}
+	return lifecycle.Active
+}
 
 // Image is a manifest in a repository.
 type Image struct {

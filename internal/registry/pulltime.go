@@ -58,7 +58,8 @@ func (p *pulls) take() map[pull]time.Time {
 	return at
 }
 
-// flushPulls stores the pull times that were remembered. Those that cannot be
+// flushPulls stores the pull times that were remembered, but for those of
+// principals that the registry excludes. Those that cannot be
 // stored are kept for the next call.
 func (r *Registry) flushPulls(ctx context.Context) error {
 	at := r.pulls.take()
@@ -66,12 +67,7 @@ func (r *Registry) flushPulls(ctx context.Context) error {
 		return nil
 	}
 	err := r.store.Relaxed(ctx, func(tx Tx) error {
-		for p, t := range at {
-			if err := tx.RecordPull(p.image, t); err != nil {
-				return err
-			}
-		}
-		return nil
+		return recordPulls(tx, at)
 	})
 	if err != nil {
 		for p, t := range at {
@@ -79,4 +75,30 @@ func (r *Registry) flushPulls(ctx context.Context) error {
 		}
 	}
 	return err
+}
+
+func recordPulls(tx Tx, at map[pull]time.Time) error {
+	type puller struct {
+		registry  ID
+		principal string
+	}
+	excluded := map[puller]bool{}
+	for p, t := range at {
+		who := puller{p.registry, p.principal}
+		out, known := excluded[who]
+		if !known {
+			var err error
+			if out, err = tx.PullTimeExcluded(who.registry, who.principal); err != nil {
+				return err
+			}
+			excluded[who] = out
+		}
+		if out {
+			continue
+		}
+		if err := tx.RecordPull(p.image, t); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -53,6 +53,8 @@ type Registry struct {
 	uploads keyedMutex
 	meter   meter
 	pulls   pulls
+
+	lifecycleWork chan struct{} // something has become due
 }
 
 // New returns a Registry.
@@ -63,6 +65,7 @@ func New(o Options) *Registry {
 	return &Registry{
 		store: o.Store, blobs: o.Blobs, auth: o.Authorizer, auditor: o.Auditor, tokens: o.Tokens,
 		pages: pager{o.Pages}, links: o.Links, clock: o.Now, strict: o.RefuseSameDigest,
+		lifecycleWork: make(chan struct{}, 1),
 	}
 }
 

@@ -152,6 +152,25 @@ func tour(t *testing.T, r *registry.Registry) []string {
 	say("PutAccountSetting %v", r.PutAccountSetting(ctx, caller, setting))
 	mounted, err = r.MountLayer(ctx, caller, registry.MountLayerInput{Ref: other, Digest: digest.FromBytes(layers[0])})
 	say("MountLayer %t %v", mounted, err)
+	text := `{"rules":[{"rulePriority":1,"selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":1},"action":{"type":"expire"}}]}`
+	say("PutLifecyclePolicy %v", r.PutLifecyclePolicy(ctx, caller, registry.PutLifecyclePolicyInput{Ref: app, Text: text}))
+	second := bytes.Replace(manifest, []byte(`"schemaVersion"`), []byte(`"annotations":{},"schemaVersion"`), 1)
+	_, err = r.PutImage(ctx, caller, registry.PutImageInput{Ref: app, Manifest: second, Tags: []string{"v3"}})
+	say("PutImage %v", err)
+	runs, err := r.RunLifecyclePolicies(ctx, caller, registry.RunLifecyclePoliciesInput{Ref: registry.Ref{ID: home}})
+	say("RunLifecyclePolicies %v %v", runs, err)
+	for range 2 {
+		preview, err := r.StartLifecyclePolicyPreview(ctx, caller, registry.StartLifecyclePolicyPreviewInput{Ref: app})
+		say("StartLifecyclePolicyPreview %t %v", preview != nil, err)
+	}
+	_, results, next2, err := r.GetLifecyclePolicyPreview(ctx, caller, registry.GetLifecyclePolicyPreviewInput{Ref: app})
+	say("GetLifecyclePolicyPreview %v %q %v", results, next2, err)
+	for range 2 {
+		p, err := r.DeleteLifecyclePolicy(ctx, caller, app)
+		say("DeleteLifecyclePolicy %t %v", p != nil, err)
+	}
+	_, err = r.GetLifecyclePolicy(ctx, caller, app)
+	say("GetLifecyclePolicy %v", err)
 	deleted, failures, err := r.BatchDeleteImage(ctx, caller, registry.BatchDeleteImageInput{Ref: app, IDs: ids})
 	say("BatchDeleteImage %v %v %v", deleted, failures, err)
 	say("DeleteLayer %v", r.DeleteLayer(ctx, caller, other, big))

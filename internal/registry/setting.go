@@ -17,12 +17,12 @@ const BlobMounting = "BLOB_MOUNTING"
 // first is what holds until another one is put.
 var settings = map[string][]string{
 	BlobMounting:              {"ENABLED", "DISABLED"},
+	LifecycleExtensions:       {"DISABLED", "ENABLED"},
 	"BASIC_SCAN_TYPE_VERSION": {"AWS_NATIVE"},
 	"REGISTRY_POLICY_SCOPE":   {"V2"},
 }
 
-// retired are settings with values that ECR has taken in earlier years, with what to know of
-// them.
+// retired says why values that ECR took in earlier years are refused.
 var retired = map[string]string{
 	"BASIC_SCAN_TYPE_VERSION=CLAIR": "CLAIR is not supported: basic scans are those of AWS_NATIVE",
 	"REGISTRY_POLICY_SCOPE=V1":      "V1 is not supported: a registry policy is about every action, as it is with V2",

@@ -78,7 +78,7 @@ func listedByActive(tx ReadTx, repo *Repository, img *Image) (bool, error) {
 	}
 	for _, d := range parents {
 		parent, err := tx.Image(repo.UID, d)
-		if err != nil || parent != nil && parent.Status == Active {
+		if err != nil || parent != nil && parent.Status != Archived {
 			return true, err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 
 	"berth/internal/access"
 	"berth/internal/blob"
+	"berth/internal/lifecycle"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -50,6 +51,7 @@ type ReadTx interface {
 	SettingReader
 	TemplateReader
 	CacheRuleReader
+	LifecycleReader
 }
 
 // Tx is a transaction that changes.
@@ -62,6 +64,8 @@ type Tx interface {
 	SettingWriter
 	TemplateWriter
 	CacheRuleWriter
+	LifecycleWriter
+	Leases
 	Journal
 }
 
@@ -246,6 +250,45 @@ type CacheRuleWriter interface {
 	// UpdateCacheRule replaces the rule of the same key.
 	UpdateCacheRule(id ID, c CacheRule) error
 	DeleteCacheRule(id ID, c CacheRule) error
+}
+
+// LifecycleReader reads lifecycle policies and their previews. Repositories are
+// given by their UIDs.
+type LifecycleReader interface {
+	LifecyclePolicy(repository string) (*LifecyclePolicy, error)
+	// LifecycleRepositories returns at most limit repositories of the registry
+	// that have a policy and whose names come after a name, in byte order.
+	LifecycleRepositories(id ID, after RepositoryName, limit int) ([]Repository, error)
+	// LifecycleDue returns at most about limit repositories, deleted ones
+	// too, whose policy or preview was due at the time given or before.
+	LifecycleDue(at time.Time, limit int) ([]string, error)
+	// LifecycleImages returns all images of the repository.
+	LifecycleImages(repository string) ([]lifecycle.Image, error)
+	LifecyclePreview(repository string) (*LifecyclePreview, error)
+	// LifecycleResults returns at most limit results of the preview whose
+	// digests come after a digest, in byte order.
+	LifecycleResults(repository string, t TagStatus, after digest.Digest, limit int) ([]LifecycleResult, error)
+	LifecycleResult(repository string, t TagStatus, d digest.Digest) (*LifecycleResult, error)
+}
+
+// LifecycleWriter writes lifecycle policies and their previews. A repository has
+// at most one of each.
+type LifecycleWriter interface {
+	PutLifecyclePolicy(*LifecyclePolicy) error
+	DeleteLifecyclePolicy(repository string) error
+	PutLifecyclePreview(*LifecyclePreview) error
+	DeleteLifecyclePreview(repository string) error
+	PutLifecycleResults(repository string, results []LifecycleResult) error
+	// DeleteLifecycleResults removes at most limit results and returns how
+	// many it has removed.
+	DeleteLifecycleResults(repository string, limit int) (int64, error)
+}
+
+// Leases make one of several processes do something.
+type Leases interface {
+	// Lease gives the named lease to the owner until a time, and reports
+	// whether it did: it does not while another one holds it.
+	Lease(name, owner string, now, until time.Time) (bool, error)
 }
 
 // Journal takes what goes with a change in the same transaction.

@@ -51,7 +51,7 @@ func (t Template) Key() string { return prefixKey(t.Prefix) }
 func prefixKey(prefix string) string { return strings.TrimSuffix(prefix, "/") }
 
 // complete checks a template and fills in what is left to ECR.
-func (t *Template) complete(id ID) error {
+func (t *Template) complete(tx ReadTx, id ID) error {
 	if len(t.AppliedFor) == 0 {
 		return invalidParameter("appliedFor", "Member must have length greater than or equal to 1")
 	}
@@ -86,17 +86,11 @@ func (t *Template) complete(id ID) error {
 	if t.RepositoryPolicy != "" {
 		return invalidParameter("repositoryPolicy", "repository policies are not evaluated yet")
 	}
-	return templateLifecycle(nil, nil, t.LifecyclePolicy)
-}
-
-// templateLifecycle checks the text of a template's lifecycle policy and, unless
-// repo is nil, gives it to the repository that is made from the template. An
-// empty text is no policy.
-func templateLifecycle(_ Tx, _ *Repository, text string) error {
-	if text != "" {
-		return invalidParameter("lifecyclePolicy", "lifecycle policies of templates are not applied yet")
+	if t.LifecyclePolicy == "" {
+		return nil
 	}
-	return nil
+	_, err := parseLifecycle(t.LifecyclePolicy).in(tx, id)
+	return err
 }
 
 // actions returns what the caller must be allowed besides writing the template:
@@ -122,7 +116,7 @@ func (r *Registry) CreateRepositoryCreationTemplate(ctx context.Context, c acces
 		made = t
 		made.CreatedAt = r.now()
 		made.UpdatedAt = made.CreatedAt
-		if err := made.complete(id); err != nil {
+		if err := made.complete(tx, id); err != nil {
 			return err
 		}
 		inserted, err := tx.InsertTemplate(id, made)
@@ -195,7 +189,7 @@ func (r *Registry) UpdateRepositoryCreationTemplate(ctx context.Context, c acces
 		out = *found
 		in.apply(&out)
 		out.UpdatedAt = r.now()
-		if err := out.complete(id); err != nil {
+		if err := out.complete(tx, id); err != nil {
 			return err
 		}
 		return tx.UpdateTemplate(id, out)

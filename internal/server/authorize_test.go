@@ -27,7 +27,11 @@ type asks struct {
 	also     []string // further actions
 	own      bool     // about the caller's own registry only: there is no way to name another
 	fails    string   // the exception that it ends with here, once it is allowed
+	before   string   // the operation without which there is nothing to answer with
 }
+
+const lifecyclePolicy = `"lifecyclePolicyText":"{\"rules\":[{\"rulePriority\":1,\"selection\":{\"tagStatus\":\"untagged\",` +
+	`\"countType\":\"imageCountMoreThan\",\"countNumber\":1},\"action\":{\"type\":\"expire\"}}]}"`
 
 // operations are those of ECR that Berth has. A new one must be added here.
 var operations = map[string]asks{
@@ -87,6 +91,11 @@ var operations = map[string]asks{
 	"UpdatePullThroughCacheRule":              {body: `{"registryId":"ACCOUNT","ecrRepositoryPrefix":"quay"}`, resource: "*", fails: "PullThroughCacheRuleNotFoundException"},
 	"UpdateRepositoryCreationTemplate":        {body: `{"prefix":"a"}`, resource: "*", own: true, fails: "TemplateNotFoundException", also: []string{"ecr:CreateRepository"}},
 	"BatchGetRepositoryScanningConfiguration": {body: `{"repositoryNames":["NAME"]}`, own: true},
+	"DeleteLifecyclePolicy":                   {body: `{"registryId":"ACCOUNT","repositoryName":"NAME"}`, before: "PutLifecyclePolicy"},
+	"GetLifecyclePolicy":                      {body: `{"registryId":"ACCOUNT","repositoryName":"NAME"}`, before: "PutLifecyclePolicy"},
+	"GetLifecyclePolicyPreview":               {body: `{"registryId":"ACCOUNT","repositoryName":"NAME"}`, before: "StartLifecyclePolicyPreview"},
+	"PutLifecyclePolicy":                      {body: `{"registryId":"ACCOUNT","repositoryName":"NAME",` + lifecyclePolicy + `}`},
+	"StartLifecyclePolicyPreview":             {body: `{"registryId":"ACCOUNT","repositoryName":"NAME",` + lifecyclePolicy + `}`},
 }
 
 // anybody may ask, if the request is signed.
@@ -128,6 +137,11 @@ func TestEveryOperationAsksTheAuthorizer(t *testing.T) {
 					"LAYER", digest.FromBytes(img.Layers[0]).String(), "NEW", digest.FromString("abc").String()).Replace(text)
 			}
 			action := "ecr:" + op.Name
+			if want.before != "" {
+				if status, text := call(t, s, want.before, fill(operations[want.before].body, servertest.Account)); status != 200 {
+					t.Errorf("%s = %d %s", want.before, status, text)
+				}
+			}
 			if want.action != "" {
 				action = want.action
 			}

@@ -17,6 +17,7 @@ func (s *Server) startJobs() {
 	s.jobs.Go(func() { s.auditLog.Run(ctx) })
 	s.every(ctx, usageInterval, "store usage", s.registry.FlushUsage)
 	s.every(ctx, activateInterval, "activate images", s.registry.ActivateImages)
+	s.jobs.Go(func() { s.registry.RunLifecycle(ctx, s.lifecycleFailed) })
 }
 
 // every does something again and again until ctx ends. What fails is done again.

@@ -14,12 +14,13 @@ import (
 //	/v2/...                 the distribution API (package oci, where its table is)
 //	POST /                  the AWS APIs (package aws/ecr, where the operations are; aws/sts)
 //	/_berth/v1/layers/...   download links
+//	/_berth/v1/lifecycle/run  lifecycle policies on demand
 //	/livez /healthz         the process answers
 //	/readyz                 the process and its database answer, and it is not shutting down
 //
 // Paths are matched as they were sent: nothing is cleaned or redirected, so that
 // what is authorized is what is served. Metrics are on the admin listener.
-func (s *Server) routes(distribution *oci.Front, api http.Handler) http.Handler {
+func (s *Server) routes(distribution *oci.Front, api http.Handler, extensions map[string]http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p := r.URL.Path
 		switch {
@@ -29,6 +30,8 @@ func (s *Server) routes(distribution *oci.Front, api http.Handler) http.Handler 
 			api.ServeHTTP(w, r)
 		case strings.HasPrefix(p, oci.LinkPath):
 			distribution.ServeLink(w, r)
+		case extensions[p] != nil:
+			extensions[p].ServeHTTP(w, r)
 		case p == "/livez" || p == "/healthz":
 			answer(w, http.StatusOK, "ok")
 		case p == "/readyz":

@@ -186,7 +186,7 @@ func (s *Server) fronts(auth *authn.Authenticator) error {
 	if err != nil {
 		return err
 	}
-	s.handler = s.instrument(s.routes(distribution, api))
+	s.handler = s.instrument(s.routes(distribution, api, s.extensions(begin(auth))))
 	return nil
 }
 

@@ -116,6 +116,14 @@ func TestEveryCallLeavesOneAuditRecord(t *testing.T) {
 		call("GetAccountSetting", `{"name":"BLOB_MOUNTING"}`, "", false)
 		call("GetAccountSetting", `{"name":"OTHER"}`, "InvalidParameterException", false)
 		call("GetAuthorizationToken", `{}`, "", false)
+		policy := `{"repositoryName":"app","lifecyclePolicyText":` + string(servertest.JSON(keepOne)) + `}`
+		call("GetLifecyclePolicy", app, "LifecyclePolicyNotFoundException", false)
+		call("GetLifecyclePolicyPreview", app, "LifecyclePolicyPreviewNotFoundException", false)
+		call("PutLifecyclePolicy", policy, "", true)
+		call("GetLifecyclePolicy", app, "", false)
+		call("StartLifecyclePolicyPreview", policy, "", true)
+		call("GetLifecyclePolicyPreview", app, "", false)
+		call("DeleteLifecyclePolicy", app, "", true)
 		call("UpdateImageStorageClass", `{"repositoryName":"app","imageId":{"imageTag":"v1"},"targetStorageClass":"ARCHIVE"}`, "", true)
 		for _, c := range configurations {
 			call(c.operation, c.body, c.code, c.code == "")

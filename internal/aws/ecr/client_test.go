@@ -155,7 +155,7 @@ func failures(fs []types.ImageFailure) []string {
 // spaces.
 func rows(t *testing.T, s *servertest.Server, query string, args ...any) []string {
 	t.Helper()
-	driver, name := "sqlite", filepath.Join(s.Config.Data, "berth.db")
+	driver, name := "sqlite", filepath.Join(s.Config.Data, "berth.db")+"?_pragma=busy_timeout(10000)"
 	if s.Config.Database != "" {
 		driver, name = "pgx", s.Config.Database
 	}

@@ -87,3 +87,32 @@ func TestATemplateThatIsNotForPushesGivesWayToAShorterOne(t *testing.T) {
 		wantEqual(t, "without templates for pushes again", push("team/app/z"), 404)
 	})
 }
+
+func TestAPushMakesARepositoryWithTheLifecyclePolicyOfItsTemplate(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
+		c, client := s.ECR(), s.Login(t)
+		policy := `{"rules": [{"rulePriority": 1, "selection": {"tagStatus": "untagged",
+			"countType": "imageCountMoreThan", "countNumber": 1}, "action": {"type": "expire"}}]}`
+		_, err := c.CreateRepositoryCreationTemplate(t.Context(), &ecr.CreateRepositoryCreationTemplateInput{
+			Prefix: new("team"), AppliedFor: onPush, LifecyclePolicy: new("{}"),
+		})
+		wantEqual(t, "code", servertest.ErrorCode(err), "InvalidParameterException")
+		s.Decisions()
+		createTemplate(t, c, &ecr.CreateRepositoryCreationTemplateInput{Prefix: new("team"), LifecyclePolicy: &policy})
+		must(c.UpdateRepositoryCreationTemplate(t.Context(), &ecr.UpdateRepositoryCreationTemplateInput{Prefix: new("team"), LifecyclePolicy: &policy}))(t)
+		var asked []string
+		for _, d := range s.Decisions() {
+			asked = append(asked, d.Action)
+		}
+		wantEqual(t, "actions asked for", asked, []string{
+			"ecr:CreateRepositoryCreationTemplate", "ecr:CreateRepository", "ecr:PutLifecyclePolicy",
+			"ecr:UpdateRepositoryCreationTemplate", "ecr:CreateRepository", "ecr:PutLifecyclePolicy",
+		})
+		_, err = c.UpdateRepositoryCreationTemplate(t.Context(), &ecr.UpdateRepositoryCreationTemplateInput{Prefix: new("team"), LifecyclePolicy: new("{")})
+		wantEqual(t, "code", servertest.ErrorCode(err), "InvalidParameterException")
+		client.Push(t, "team/app", "v1", servertest.NewImage(1, 10))
+		got := must(c.GetLifecyclePolicy(t.Context(), &ecr.GetLifecyclePolicyInput{RepositoryName: new("team/app")}))(t)
+		wantEqual(t, "policy", *got.LifecyclePolicyText, policy)
+	})
+}

@@ -53,6 +53,7 @@ func (a *API) Service() (aws.Service[access.Call], error) {
 			aws.Op("CreatePullThroughCacheRule", a.CreatePullThroughCacheRule),
 			aws.Op("CreateRepository", a.CreateRepository),
 			aws.Op("CreateRepositoryCreationTemplate", a.CreateRepositoryCreationTemplate),
+			aws.Op("DeleteLifecyclePolicy", a.DeleteLifecyclePolicy),
 			aws.Op("DeletePullThroughCacheRule", a.DeletePullThroughCacheRule),
 			aws.Op("DeleteRegistryPolicy", a.DeleteRegistryPolicy),
 			aws.Op("DeleteRepository", a.DeleteRepository),
@@ -72,6 +73,8 @@ func (a *API) Service() (aws.Service[access.Call], error) {
 			aws.Op("GetAccountSetting", a.GetAccountSetting),
 			aws.Op("GetAuthorizationToken", a.GetAuthorizationToken),
 			aws.Op("GetDownloadUrlForLayer", a.GetDownloadUrlForLayer),
+			aws.Op("GetLifecyclePolicy", a.GetLifecyclePolicy),
+			aws.Op("GetLifecyclePolicyPreview", a.GetLifecyclePolicyPreview),
 			aws.Op("GetRegistryPolicy", a.GetRegistryPolicy),
 			aws.Op("GetRegistryScanningConfiguration", a.GetRegistryScanningConfiguration),
 			aws.Op("GetRepositoryPolicy", a.GetRepositoryPolicy),
@@ -86,10 +89,12 @@ func (a *API) Service() (aws.Service[access.Call], error) {
 			aws.Op("PutImage", a.PutImage).WithMaxBody(maxPutImage),
 			aws.Op("PutImageScanningConfiguration", a.PutImageScanningConfiguration),
 			aws.Op("PutImageTagMutability", a.PutImageTagMutability),
+			aws.Op("PutLifecyclePolicy", a.PutLifecyclePolicy),
 			aws.Op("PutRegistryScanningConfiguration", a.PutRegistryScanningConfiguration),
 			aws.Op("PutReplicationConfiguration", a.PutReplicationConfiguration),
 			aws.Op("PutSigningConfiguration", a.PutSigningConfiguration),
 			aws.Op("RegisterPullTimeUpdateExclusion", a.RegisterPullTimeUpdateExclusion),
+			aws.Op("StartLifecyclePolicyPreview", a.StartLifecyclePolicyPreview),
 			aws.Op("StopReplicationBackfill", a.StopReplicationBackfill),
 			aws.Op("TagResource", a.TagResource),
 			aws.Op("UntagResource", a.UntagResource),
@@ -106,9 +111,6 @@ func (a *API) Service() (aws.Service[access.Call], error) {
 func refused() []aws.Operation[access.Call] {
 	var out []aws.Operation[access.Call]
 	for reason, names := range map[string][]string{
-		"lifecycle policies are not implemented yet": {
-			"DeleteLifecyclePolicy", "GetLifecyclePolicy", "GetLifecyclePolicyPreview", "PutLifecyclePolicy", "StartLifecyclePolicyPreview",
-		},
 		"only the root of an account has access so far; policies are not evaluated yet": {
 			"PutRegistryPolicy", "SetRepositoryPolicy",
 		},

@@ -144,7 +144,7 @@ func TestAccountSettingsHaveDefaults(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
 		c := s.ECR()
-		for name, want := range map[string]string{"BLOB_MOUNTING": "ENABLED", "BASIC_SCAN_TYPE_VERSION": "AWS_NATIVE", "REGISTRY_POLICY_SCOPE": "V2"} {
+		for name, want := range map[string]string{"BLOB_MOUNTING": "ENABLED", "BERTH_LIFECYCLE_EXTENSIONS": "DISABLED", "BASIC_SCAN_TYPE_VERSION": "AWS_NATIVE", "REGISTRY_POLICY_SCOPE": "V2"} {
 			out := must(c.GetAccountSetting(t.Context(), &ecr.GetAccountSettingInput{Name: &name}))(t)
 			wantEqual(t, "default of "+name, *out.Name+"="+*out.Value, name+"="+want)
 			put := must(c.PutAccountSetting(t.Context(), &ecr.PutAccountSettingInput{Name: &name, Value: &want}))(t)
@@ -158,7 +158,7 @@ func TestAccountSettingsHaveDefaults(t *testing.T) {
 func TestAccountSettingsThatBerthCannotActByAreRefused(t *testing.T) {
 	t.Parallel()
 	const unknown = "Invalid parameter at 'name' failed to satisfy constraint: " +
-		"'Member must satisfy enum value set: [BASIC_SCAN_TYPE_VERSION, BLOB_MOUNTING, REGISTRY_POLICY_SCOPE]'"
+		"'Member must satisfy enum value set: [BASIC_SCAN_TYPE_VERSION, BERTH_LIFECYCLE_EXTENSIONS, BLOB_MOUNTING, REGISTRY_POLICY_SCOPE]'"
 	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
 		c := s.ECR()
 		for _, tt := range []struct{ name, code, message string }{

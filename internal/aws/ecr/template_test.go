@@ -298,16 +298,3 @@ func TestTemplatesThatAreRefused(t *testing.T) {
 		wantError(t, err, "InvalidParameterException", fmt.Sprintf(at, "prefixes", "Member must have length less than or equal to 100"))
 	})
 }
-
-func TestATemplateWithALifecyclePolicyIsRefused(t *testing.T) {
-	t.Parallel()
-	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
-		const refusal = "Invalid parameter at 'lifecyclePolicy' failed to satisfy constraint: 'lifecycle policies of templates are not applied yet'"
-		c := s.ECR()
-		_, err := c.CreateRepositoryCreationTemplate(t.Context(), &ecr.CreateRepositoryCreationTemplateInput{Prefix: new("a"), AppliedFor: onPush, LifecyclePolicy: new("{}")})
-		wantError(t, err, "InvalidParameterException", refusal)
-		createTemplate(t, c, &ecr.CreateRepositoryCreationTemplateInput{Prefix: new("a")})
-		_, err = c.UpdateRepositoryCreationTemplate(t.Context(), &ecr.UpdateRepositoryCreationTemplateInput{Prefix: new("a"), LifecyclePolicy: new("{}")})
-		wantError(t, err, "InvalidParameterException", refusal)
-	})
-}

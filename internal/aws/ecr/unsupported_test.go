@@ -14,6 +14,7 @@ import (
 // implemented are the operations that Berth has; these tests call them all.
 var implemented = []string{
 	"BatchCheckLayerAvailability", "BatchDeleteImage", "BatchGetImage", "CompleteLayerUpload", "CreateRepository", "DeleteRepository",
+	"DeleteLifecyclePolicy", "GetLifecyclePolicy", "GetLifecyclePolicyPreview", "PutLifecyclePolicy", "StartLifecyclePolicyPreview",
 	"DescribeImages", "DescribeRepositories", "GetAccountSetting", "GetAuthorizationToken", "GetDownloadUrlForLayer", "InitiateLayerUpload",
 	"ListImageReferrers", "ListImages", "ListTagsForResource", "PutAccountSetting", "PutImage", "PutImageTagMutability", "TagResource", "UntagResource",
 	"UpdateImageStorageClass", "UploadLayerPart",
@@ -30,14 +31,9 @@ var implemented = []string{
 
 // unsupported are all others, with why.
 var unsupported = map[string]string{
-	"DeleteLifecyclePolicy":        "lifecycle policies are not implemented yet",
-	"GetLifecyclePolicy":           "lifecycle policies are not implemented yet",
-	"GetLifecyclePolicyPreview":    "lifecycle policies are not implemented yet",
-	"PutLifecyclePolicy":           "lifecycle policies are not implemented yet",
 	"PutRegistryPolicy":            "only the root of an account has access so far; policies are not evaluated yet",
 	"SetRepositoryPolicy":          "only the root of an account has access so far; policies are not evaluated yet",
 	"StartImageScan":               "scanning is not implemented yet",
-	"StartLifecyclePolicyPreview":  "lifecycle policies are not implemented yet",
 	"StartReplicationBackfill":     "replication is not implemented yet",
 	"ValidatePullThroughCacheRule": "the pull-through cache is not implemented yet",
 }

@@ -1,0 +1,208 @@
+package metadata
+
+import (
+	"database/sql"
+	"strings"
+	"time"
+
+	"berth/internal/lifecycle"
+	"berth/internal/registry"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// LifecyclePolicy implements [registry.LifecycleReader].
+func (tx *Tx) LifecyclePolicy(repository string) (*registry.LifecyclePolicy, error) {
+	p := registry.LifecyclePolicy{Repository: repository}
+	found, err := tx.row(`SELECT version, text, evaluated_at, due_at FROM lifecycle_policies WHERE repository = $1`, []any{repository},
+		&p.Version, &p.Text, (*instant)(&p.EvaluatedAt), (*instant)(&p.DueAt))
+	if err != nil || !found {
+		return nil, err
+	}
+	return &p, nil
+}
+
+// LifecycleRepositories implements [registry.LifecycleReader].
+func (tx *Tx) LifecycleRepositories(id registry.ID, after registry.RepositoryName, limit int) ([]registry.Repository, error) {
+	var out []registry.Repository
+	err := tx.rows(`SELECT `+repositoryColumns+` FROM repositories r
+		WHERE account = $1 AND region = $2 AND name > $3 AND deleted_at = 0
+			AND EXISTS (SELECT 1 FROM lifecycle_policies p WHERE p.repository = r.uid)
+		ORDER BY name LIMIT $4`,
+		[]any{id.Account, id.Region, string(after), limit}, func(rows *sql.Rows) error {
+			r, err := scanRepository(rows.Scan)
+			if err == nil {
+				out = append(out, *r)
+			}
+			return err
+		})
+	return out, err
+}
+
+// LifecycleDue implements [registry.LifecycleReader].
+func (tx *Tx) LifecycleDue(at time.Time, limit int) ([]string, error) {
+	previews, err := tx.strings(`SELECT repository FROM lifecycle_previews WHERE due_at <> 0 AND due_at <= $1 ORDER BY due_at LIMIT $2`, micros(at), limit)
+	if err != nil {
+		return nil, err
+	}
+	policies, err := tx.strings(`SELECT repository FROM lifecycle_policies WHERE due_at <= $1 ORDER BY due_at LIMIT $2`, micros(at), limit)
+	if err != nil {
+		return nil, err
+	}
+	seen := make(map[string]bool, len(previews))
+	for _, p := range previews {
+		seen[p] = true
+	}
+	for _, p := range policies {
+		if !seen[p] {
+			previews = append(previews, p)
+		}
+	}
+	return previews, nil
+}
+
+// LifecycleImages implements [registry.LifecycleReader].
+func (tx *Tx) LifecycleImages(repository string) ([]lifecycle.Image, error) {
+	var out []lifecycle.Image
+	index := map[string]int{}
+	err := tx.rows(`SELECT i.uid, i.digest, i.subject, i.status, i.pushed_at, i.pulled_at, i.archived_at, i.activated_at,
+			(SELECT COALESCE(string_agg(name, ','), '') FROM (SELECT name FROM tags WHERE image = i.uid ORDER BY name) AS t),
+			CASE WHEN i.subject <> '' AND EXISTS (SELECT 1 FROM images s
+				WHERE s.repository = i.repository AND s.digest = i.subject AND s.deleted_at <> 0 AND s.deleted_at >= i.pushed_at)
+			THEN 1 ELSE 0 END
+		FROM images i WHERE i.repository = $1 AND i.deleted_at = 0 ORDER BY i.digest`,
+		[]any{repository}, func(rows *sql.Rows) error {
+			var i lifecycle.Image
+			var status registry.Status
+			var tags string
+			var orphan int64
+			err := rows.Scan(&i.ID, &i.Digest, &i.Subject, &status, (*instant)(&i.PushedAt), (*instant)(&i.PulledAt),
+				(*instant)(&i.ArchivedAt), (*instant)(&i.ActivatedAt), &tags, &orphan)
+			i.State, i.Tags, i.Orphan = status.Lifecycle(), split(tags), orphan != 0
+			index[i.Digest] = len(out)
+			out = append(out, i)
+			return err
+		})
+	if err != nil {
+		return nil, err
+	}
+	err = tx.rows(`SELECT i.digest, c.digest FROM image_children c JOIN images i ON i.uid = c.image
+		WHERE c.repository = $1 AND i.deleted_at = 0`, []any{repository}, func(rows *sql.Rows) error {
+		var parent, child string
+		err := rows.Scan(&parent, &child)
+		if n, there := index[parent]; there {
+			out[n].Children = append(out[n].Children, child)
+		}
+		return err
+	})
+	return out, err
+}
+
+// split returns the names that are joined by commas, nil if there are none.
+func split(names string) []string {
+	if names == "" {
+		return nil
+	}
+	return strings.Split(names, ",")
+}
+
+// LifecyclePreview implements [registry.LifecycleReader].
+func (tx *Tx) LifecyclePreview(repository string) (*registry.LifecyclePreview, error) {
+	p := registry.LifecyclePreview{Repository: repository}
+	found, err := tx.row(`SELECT id, text, status, ended_at, due_at, expiring, transitioning FROM lifecycle_previews WHERE repository = $1`,
+		[]any{repository}, &p.ID, &p.Text, &p.Status, (*instant)(&p.EndedAt), (*instant)(&p.DueAt), &p.Expiring, &p.Transitioning)
+	if err != nil || !found {
+		return nil, err
+	}
+	return &p, nil
+}
+
+const resultColumns = `digest, tags, pushed_at, action, priority, class`
+
+// results reads the resultColumns of a query. A tag status adds a condition to it.
+func (tx *Tx) results(query string, t registry.TagStatus, order string, args ...any) ([]registry.LifecycleResult, error) {
+	switch t {
+	case registry.Tagged:
+		query += ` AND tags <> ''`
+	case registry.Untagged:
+		query += ` AND tags = ''`
+	}
+	var out []registry.LifecycleResult
+	err := tx.rows(query+order, args, func(rows *sql.Rows) error {
+		var r registry.LifecycleResult
+		var tags string
+		err := rows.Scan(&r.Digest, &tags, (*instant)(&r.PushedAt), &r.Action, &r.Priority, &r.Class)
+		r.Tags = split(tags)
+		out = append(out, r)
+		return err
+	})
+	return out, err
+}
+
+// LifecycleResults implements [registry.LifecycleReader].
+func (tx *Tx) LifecycleResults(repository string, t registry.TagStatus, after digest.Digest, limit int) ([]registry.LifecycleResult, error) {
+	return tx.results(`SELECT `+resultColumns+` FROM lifecycle_preview_results WHERE repository = $1 AND digest > $2`, t,
+		` ORDER BY digest LIMIT $3`, repository, string(after), limit)
+}
+
+// LifecycleResult implements [registry.LifecycleReader].
+func (tx *Tx) LifecycleResult(repository string, t registry.TagStatus, d digest.Digest) (*registry.LifecycleResult, error) {
+	found, err := tx.results(`SELECT `+resultColumns+` FROM lifecycle_preview_results WHERE repository = $1 AND digest = $2`, t, "", repository, string(d))
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return &found[0], nil
+}
+
+// PutLifecyclePolicy implements [registry.LifecycleWriter].
+func (tx *Tx) PutLifecyclePolicy(p *registry.LifecyclePolicy) error {
+	return tx.change(`INSERT INTO lifecycle_policies (repository, version, text, evaluated_at, due_at) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (repository) DO UPDATE SET version = excluded.version, text = excluded.text,
+			evaluated_at = excluded.evaluated_at, due_at = excluded.due_at`,
+		p.Repository, p.Version, p.Text, micros(p.EvaluatedAt), micros(p.DueAt))
+}
+
+// DeleteLifecyclePolicy implements [registry.LifecycleWriter].
+func (tx *Tx) DeleteLifecyclePolicy(repository string) error {
+	return tx.change(`DELETE FROM lifecycle_policies WHERE repository = $1`, repository)
+}
+
+// PutLifecyclePreview implements [registry.LifecycleWriter].
+func (tx *Tx) PutLifecyclePreview(p *registry.LifecyclePreview) error {
+	return tx.change(`INSERT INTO lifecycle_previews (repository, id, text, status, ended_at, due_at, expiring, transitioning)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+		ON CONFLICT (repository) DO UPDATE SET id = excluded.id, text = excluded.text, status = excluded.status,
+			ended_at = excluded.ended_at, due_at = excluded.due_at, expiring = excluded.expiring, transitioning = excluded.transitioning`,
+		p.Repository, p.ID, p.Text, string(p.Status), micros(p.EndedAt), micros(p.DueAt), p.Expiring, p.Transitioning)
+}
+
+// DeleteLifecyclePreview implements [registry.LifecycleWriter].
+func (tx *Tx) DeleteLifecyclePreview(repository string) error {
+	return tx.change(`DELETE FROM lifecycle_previews WHERE repository = $1`, repository)
+}
+
+// PutLifecycleResults implements [registry.LifecycleWriter].
+func (tx *Tx) PutLifecycleResults(repository string, results []registry.LifecycleResult) error {
+	for _, r := range results {
+		if err := tx.change(`INSERT INTO lifecycle_preview_results (repository, digest, tags, pushed_at, action, priority, class)
+			VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (repository, digest) DO NOTHING`,
+			repository, string(r.Digest), strings.Join(r.Tags, ","), micros(r.PushedAt), string(r.Action), r.Priority, string(r.Class)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// DeleteLifecycleResults implements [registry.LifecycleWriter].
+func (tx *Tx) DeleteLifecycleResults(repository string, limit int) (int64, error) {
+	return tx.exec(`DELETE FROM lifecycle_preview_results WHERE repository = $1 AND digest IN
+		(SELECT digest FROM lifecycle_preview_results WHERE repository = $1 ORDER BY digest LIMIT $2)`, repository, limit)
+}
+
+// Lease implements [registry.Leases].
+func (tx *Tx) Lease(name, owner string, now, until time.Time) (bool, error) {
+	n, err := tx.exec(`INSERT INTO leases (name, owner, lease_until) VALUES ($1, $2, $3)
+		ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, lease_until = excluded.lease_until
+			WHERE leases.owner = excluded.owner OR leases.lease_until <= $4`, name, owner, micros(until), micros(now))
+	return n == 1, err
+}
