@@ -38,10 +38,11 @@ var layers = map[string][]string{
 	"authn": {"access", "fault", "seal", "sigv4"},
 
 	// The fronts never import each other, metadata or a bucket.
-	"aws":     {"fault"},
-	"aws/ecr": {"aws", "access", "fault", "lifecycle", "registry"},
-	"aws/sts": {"aws", "access", "fault", "identity"},
-	"oci":     {"access", "fault", "registry"},
+	"aws":               {"fault"},
+	"aws/ecr":           {"aws", "access", "fault", "lifecycle", "registry"},
+	"aws/sts":           {"aws", "access", "fault", "identity"},
+	"aws/servicequotas": {"aws", "access", "registry"},
+	"oci":               {"access", "fault", "registry"},
 
 	// Assembly. Only server imports everything, only cmd imports server.
 	"server":     {"..."},

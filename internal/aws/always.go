@@ -16,6 +16,10 @@ func ecrPublicShape(name string) smithy.ShapeID {
 	return smithy.ShapeID{Namespace: "com.amazonaws.ecrpublic", Name: name}
 }
 
+func quotaShape(name string) smithy.ShapeID {
+	return smithy.ShapeID{Namespace: "com.amazonaws.servicequotas", Name: name}
+}
+
 // alwaysSent has the members that the services send although they are false or
 // 0, by structure. The SDK holds these as plain bool and float64 and its
 // generated Serialize drops their zero values; every such member of an output
@@ -27,5 +31,7 @@ var alwaysSent = map[smithy.ShapeID][]zeroMember{
 	ecrShape("ImageScanningConfiguration"):           {{"scanOnPush", "false"}},
 	ecrShape("RepositoryScanningConfiguration"):      {{"scanOnPush", "false"}},
 	ecrShape("ValidatePullThroughCacheRuleResponse"): {{"isValid", "false"}},
+	quotaShape("RequestedServiceQuotaChange"):        {{"GlobalQuota", "false"}},
+	quotaShape("ServiceQuota"):                       {{"Adjustable", "false"}, {"GlobalQuota", "false"}},
 	ecrPublicShape("RegistryAlias"):                  {{"primaryRegistryAlias", "false"}, {"defaultRegistryAlias", "false"}},
 }

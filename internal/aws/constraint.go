@@ -116,6 +116,11 @@ func (v *validator) value(n *node, s *shape, at *path) {
 		if c := s.bound("value", i); err == nil && c != "" {
 			v.add(at, echo(n.text()), c)
 		}
+	case "double":
+		f, err := strconv.ParseFloat(n.text(), 64)
+		if c := s.floatBound(f); err == nil && c != "" {
+			v.add(at, echo(n.text()), c)
+		}
 	}
 }
 
@@ -165,6 +170,17 @@ func (s *shape) bound(what string, n int64) string {
 		return fmt.Sprintf("Member must have %s greater than or equal to %d", what, *s.Min)
 	case s.Max != nil && n > *s.Max:
 		return fmt.Sprintf("Member must have %s less than or equal to %d", what, *s.Max)
+	}
+	return ""
+}
+
+// floatBound is bound for a value that need not be whole.
+func (s *shape) floatBound(f float64) string {
+	switch {
+	case s.Min != nil && f < float64(*s.Min):
+		return s.bound("value", *s.Min-1)
+	case s.Max != nil && f > float64(*s.Max):
+		return s.bound("value", *s.Max+1)
 	}
 	return ""
 }

@@ -76,18 +76,18 @@ const (
 	xmlType  = "text/xml"
 )
 
-// jsonFailure renders an error as {"__type": code, "message": …} and the
-// members of the exception.
-func jsonFailure(f *fault.Error) response {
+// jsonFailure renders an error as {"__type": code, "message": …}, or another name
+// of the member that is the message, and the members of the exception.
+func jsonFailure(f *fault.Error, message string) response {
 	doc := make(map[string]any, len(f.Members)+2)
 	maps.Copy(doc, f.Members)
-	doc["__type"], doc["message"] = f.Code, f.Message
+	doc["__type"], doc[message] = f.Code, f.Message
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(doc); err != nil { // a member that is no JSON
 		buf.Reset()
-		_ = enc.Encode(map[string]string{"__type": f.Code, "message": f.Message})
+		_ = enc.Encode(map[string]string{"__type": f.Code, message: f.Message})
 	}
 	return response{status(f), jsonType, f.Code, bytes.TrimSuffix(buf.Bytes(), []byte("\n"))}
 }

@@ -187,7 +187,11 @@ func (h *Handler[C]) visible(ctx context.Context, x *exchange[C], err error) *fa
 // failure renders an error in the protocol of the request.
 func (x *exchange[C]) failure(f *fault.Error) response {
 	if x.protocol == JSON {
-		return jsonFailure(f)
+		member := "message"
+		if x.service != nil && x.service.ErrorMember != "" {
+			member = x.service.ErrorMember
+		}
+		return jsonFailure(f, member)
 	}
 	namespace := ""
 	if x.service != nil {

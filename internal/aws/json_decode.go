@@ -73,6 +73,8 @@ func fill(n *node, schema *smithy.Schema, v reflect.Value, at *path) error {
 		return nil
 	case reflect.Int32, reflect.Int64:
 		return fillInt(n, v, at)
+	case reflect.Float64:
+		return fillFloat(n, v, at)
 	}
 	return fmt.Errorf("decode %s: unsupported type %s", at, v.Type())
 }
@@ -164,6 +166,18 @@ func fillInt(n *node, v reflect.Value, at *path) error {
 		return malformed("NUMBER_VALUE can not be converted to %s at '%s': it is not whole", name, at)
 	}
 	v.SetInt(i)
+	return nil
+}
+
+func fillFloat(n *node, v reflect.Value, at *path) error {
+	if n.kind != kindNumber {
+		return mismatch(n, "a Double", at)
+	}
+	f, err := strconv.ParseFloat(n.text(), 64)
+	if err != nil {
+		return malformed("NUMBER_VALUE can not be converted to a Double at '%s': it is out of range", at)
+	}
+	v.SetFloat(f)
 	return nil
 }
 

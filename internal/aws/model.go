@@ -45,7 +45,7 @@ type member struct {
 }
 
 // The types of shapes that an input may be made of.
-var shapeTypes = []string{"structure", "list", "string", "blob", "boolean", "integer", "long"}
+var shapeTypes = []string{"structure", "list", "string", "blob", "boolean", "integer", "long", "double"}
 
 // ParseModel reads a condensed service model:
 //

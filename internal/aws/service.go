@@ -46,6 +46,9 @@ type Service[C any] struct {
 	Protocol Protocol
 	// TargetPrefix is what stands before the dot in X-Amz-Target. JSON only.
 	TargetPrefix string
+	// ErrorMember is the member of exceptions that holds the message; "message"
+	// if empty. JSON only.
+	ErrorMember string
 	// Version is the API version that requests name, and Namespace the XML
 	// namespace of answers. Query only.
 	Version   string

@@ -3,6 +3,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -33,6 +34,9 @@ type Config struct {
 	LogLevel            string   `key:"log-level" default:"info" help:"debug, info, warn or error"`
 	LogFormat           string   `key:"log-format" default:"text" help:"text or json"`
 	ImmutableRepush     string   `key:"immutable-repush" default:"refuse" help:"push of an immutable tag with the same content: refuse, as ECR does, or accept"`
+	Quotas              []string `key:"quota" file:"quotas" help:"quotas that differ from ECR's, as NAME=VALUE"`
+	StorageQuotas       []string `key:"storage-quota" file:"storage-quotas" help:"most bytes of layers in an account's repositories, or in those at and below a path, as ACCOUNT=BYTES or ACCOUNT/PATH=BYTES"`
+	RequestRates        string   `key:"request-rates" default:"off" help:"limits on how often a principal may call an operation: ecr for ECR's, or off"`
 	MasterKey           string   `key:"master-key" help:"the key that all others derive from: 32 bytes in hex or base64" secret:"true"`
 	MasterKeyFile       string   `key:"master-key-file" help:"file that holds the master key (default: made in the data directory)"`
 	RootAccessKeyID     string   `key:"root-access-key-id" help:"access key id of the default account's root (default: made in the data directory)"`
@@ -42,7 +46,8 @@ type Config struct {
 // option is one field of a Config and what its tags say.
 type option struct {
 	key, help, standard string
-	flag                bool // may be given on the command line
+	file                string // the key in the configuration file
+	flag                bool   // may be given on the command line
 	value               reflect.Value
 }
 
@@ -53,7 +58,7 @@ func (c *Config) options() []option {
 	for i := range v.NumField() {
 		tag := v.Type().Field(i).Tag
 		out = append(out, option{
-			key: tag.Get("key"), help: tag.Get("help"), standard: tag.Get("default"),
+			key: tag.Get("key"), file: cmp.Or(tag.Get("file"), tag.Get("key")), help: tag.Get("help"), standard: tag.Get("default"),
 			flag: tag.Get("secret") == "" || tag.Get("flag") != "", value: v.Field(i),
 		})
 	}
@@ -113,8 +118,13 @@ func (c *Config) Validate() error {
 	bad(c.MasterKey != "" && c.MasterKeyFile != "", "master-key and master-key-file: give one of them")
 	bad((c.RootAccessKeyID == "") != (c.RootSecretAccessKey == ""), "root-access-key-id and root-secret-access-key: give both or neither")
 	bad(c.RootSecretAccessKey != "" && len(c.RootSecretAccessKey) < 16, "root-secret-access-key: at least 16 characters")
-	if _, err := c.Proxies(); err != nil {
-		errs = append(errs, err)
+	bad(c.RequestRates != "ecr" && c.RequestRates != "off", "request-rates: %q is neither ecr nor off", c.RequestRates)
+	for _, parse := range []func() error{
+		func() error { _, err := c.Proxies(); return err },
+		func() error { _, err := c.QuotaValues(); return err },
+		func() error { _, err := c.StorageLimits(); return err },
+	} {
+		errs = append(errs, parse())
 	}
 	errs = append(errs, c.validateListen(), c.validateDatabase())
 	if _, err := c.PublicURL(); err != nil {

@@ -105,17 +105,18 @@ func loadFile(options map[string]option, file string) error {
 	if err := yaml.Unmarshal(text, &values); err != nil {
 		return fmt.Errorf("%s is not YAML: %w", file, err)
 	}
+	byName := map[string]option{}
+	for _, o := range options {
+		byName[o.file] = o
+	}
 	for key, v := range values {
-		o, ok := options[key]
+		o, ok := byName[key]
 		if !ok {
 			return fmt.Errorf("%s: unknown key %q", file, key)
 		}
 		err := v.err
-		if err == nil && v.list && o.value.Kind() != reflect.Slice {
-			err = errors.New("is not a list")
-		}
 		if err == nil {
-			err = o.set(v.text)
+			err = o.read(v)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %s: %w", file, key, err)
@@ -124,31 +125,90 @@ func loadFile(options map[string]option, file string) error {
 	return nil
 }
 
+// read reads the option from a value of the file.
+func (o option) read(v value) error {
+	switch {
+	case v.form == formMap && o.file != "quotas", v.form == formMaps && o.file != "storage-quotas":
+		return errNoValue
+	case v.form != formText && o.value.Kind() != reflect.Slice:
+		return errors.New("is not a list")
+	}
+	return o.set(v.text)
+}
+
 // value is a value of the file as it is written there: a secret such as 0x10 is
 // text, not 16.
 type value struct {
-	text string // a list's elements are joined by commas
-	list bool
-	err  error // it is neither text nor a list of texts
+	text string // the elements of anything but a text are joined by commas
+	form form
+	err  error // it has none of the forms
 }
+
+// form is what a value of the file is made of.
+type form int
+
+const (
+	formText form = iota
+	formList      // of texts
+	formMap       // of texts; its elements are name=value
+	formMaps      // a list of maps, and perhaps of texts: storage quotas
+)
 
 // UnmarshalYAML implements [yaml.NodeUnmarshaler].
 func (v *value) UnmarshalYAML(n ast.Node) error {
-	list, ok := n.(*ast.SequenceNode)
-	if !ok {
-		v.text, v.err = scalar(n)
-		return nil
-	}
-	v.list = true
 	var texts []string
-	for _, item := range list.Values {
-		text, err := scalar(item)
-		v.err = errors.Join(v.err, err)
-		texts = append(texts, text)
+	add := func(text string, err error) {
+		texts, v.err = append(texts, text), errors.Join(v.err, err)
+	}
+	switch n := n.(type) {
+	case *ast.SequenceNode:
+		v.form = formList
+		for _, item := range n.Values {
+			if m, ok := item.(ast.MapNode); ok {
+				v.form = formMaps
+				add(storageLimit(m))
+				continue
+			}
+			add(scalar(item))
+		}
+	case ast.MapNode:
+		v.form = formMap
+		for i := n.MapRange(); i.Next(); {
+			name, err := scalar(i.Key())
+			text, wrong := scalar(i.Value())
+			add(name+"="+text, errors.Join(err, wrong))
+		}
+	default:
+		add(scalar(n))
 	}
 	v.text = strings.Join(texts, ",")
 	return nil
 }
+
+// storageLimit returns a storage quota of the file as the flag has it.
+func storageLimit(m ast.MapNode) (string, error) {
+	members := map[string]string{}
+	for i := m.MapRange(); i.Next(); {
+		key, err := scalar(i.Key())
+		text, wrong := scalar(i.Value())
+		if err := errors.Join(err, wrong); err != nil {
+			return "", err
+		}
+		switch key {
+		case "account", "prefix", "bytes":
+			members[key] = text
+		default:
+			return "", fmt.Errorf("has an unknown key %q", key)
+		}
+	}
+	account := members["account"]
+	if p := members["prefix"]; p != "" {
+		account += "/" + p
+	}
+	return account + "=" + members["bytes"], nil
+}
+
+var errNoValue = errors.New("is not a value")
 
 func scalar(n ast.Node) (string, error) {
 	switch n := n.(type) {
@@ -161,7 +221,7 @@ func scalar(n ast.Node) (string, error) {
 	case ast.ScalarNode:
 		return n.GetToken().Value, nil
 	}
-	return "", errors.New("is not a value")
+	return "", errNoValue
 }
 
 func loadFlags(options map[string]option, fs *pflag.FlagSet) error {

@@ -35,7 +35,7 @@ func load(t *testing.T, file string, environ []string, args ...string) (*config.
 func defaults() *config.Config {
 	return &config.Config{
 		Data: "data", Listen: "127.0.0.1:5000", Account: "123456789012", Region: "us-east-1", LogLevel: "info", LogFormat: "text",
-		ImmutableRepush: "refuse",
+		ImmutableRepush: "refuse", RequestRates: "off",
 	}
 }
 
@@ -74,6 +74,18 @@ func TestLoad(t *testing.T) {
 		"a list in a file, as text":   {"trusted-proxies: 10.0.0.0/8,fd00::/8\n", nil, nil, func(c *config.Config) { c.TrustedProxies = []string{"10.0.0.0/8", "fd00::/8"} }},
 		"a list in a variable":        {"", []string{"BERTH_TRUSTED_PROXIES= 10.0.0.0/8, ,fd00::/8,"}, nil, func(c *config.Config) { c.TrustedProxies = []string{"10.0.0.0/8", "fd00::/8"} }},
 		"a list of flags":             {"", nil, []string{"--trusted-proxies=10.0.0.0/8", "--trusted-proxies=fd00::/8"}, func(c *config.Config) { c.TrustedProxies = []string{"10.0.0.0/8", "fd00::/8"} }},
+		"quotas in a file":            {"quotas: {repositories: 5, layer-size: '6'}\n", nil, nil, func(c *config.Config) { c.Quotas = []string{"repositories=5", "layer-size=6"} }},
+		"one quota in a file":         {"quotas:\n  repositories: 5\n", nil, nil, func(c *config.Config) { c.Quotas = []string{"repositories=5"} }},
+		"quotas in a file, as a list": {"quotas: [repositories=5]\n", nil, nil, func(c *config.Config) { c.Quotas = []string{"repositories=5"} }},
+		"quotas in a variable":        {"", []string{"BERTH_QUOTA=repositories=5,layer-size=6"}, nil, func(c *config.Config) { c.Quotas = []string{"repositories=5", "layer-size=6"} }},
+		"quotas as flags":             {"quotas: {repositories: 5}\n", nil, []string{"--quota=layer-size=6", "--quota", "layer-parts=7"}, func(c *config.Config) { c.Quotas = []string{"layer-size=6", "layer-parts=7"} }},
+		"storage quotas in a file": {
+			"storage-quotas:\n  - account: \"012345678901\"\n    bytes: 5\n  - {account: 123456789012, prefix: team/app, bytes: 6}\n  - 123456789012=7\n", nil, nil,
+			func(c *config.Config) {
+				c.StorageQuotas = []string{"012345678901=5", "123456789012/team/app=6", "123456789012=7"}
+			},
+		},
+		"request rates":               {"request-rates: ecr\n", nil, nil, func(c *config.Config) { c.RequestRates = "ecr" }},
 		"a value with an equals sign": {"", []string{"BERTH_DATA=a=b"}, nil, func(c *config.Config) { c.Data = "a=b" }},
 		"PostgreSQL": {
 			"database: postgres://localhost/berth\n", []string{"BERTH_MASTER_KEY=k", "BERTH_ROOT_ACCESS_KEY_ID=id", "BERTH_ROOT_SECRET_ACCESS_KEY=sixteen letters!"}, nil,
@@ -130,6 +142,20 @@ func TestLoadRefuses(t *testing.T) {
 		"a list for a file":            {"- data\n", nil, nil, "is not YAML"},
 		"a map for a value":            {"data: {a: b}\n", nil, nil, "data: is not a value"},
 		"a list for a value":           {"data: [a, b]\n", nil, nil, "data: is not a list"},
+		"a map of other things":        {"trusted-proxies: {a: b}\n", nil, nil, "trusted-proxies: is not a value"},
+		"a list of maps":               {"trusted-proxies: [{a: b}]\n", nil, nil, "trusted-proxies: has an unknown key \"a\""},
+		"a list of maps as quotas":     {"quotas: [{account: 123456789012, bytes: 5}]\n", nil, nil, "quotas: is not a value"},
+		"a quota that is a list":       {"quotas: {repositories: [5]}\n", nil, nil, "quotas: is not a value"},
+		"a quota without a value":      {"", nil, []string{"--quota=repositories"}, `quota: "repositories" is not NAME=VALUE with a whole number`},
+		"a quota with a fraction":      {"quotas: {repositories: 1.5}\n", nil, nil, `quota: "repositories=1.5" is not NAME=VALUE`},
+		"a quota twice":                {"", nil, []string{"--quota=repositories=1,repositories=2"}, "quota: repositories is given twice"},
+		"storage of no account":        {"", nil, []string{"--storage-quota=team=5"}, `storage-quota: "team" is not an account id of twelve digits`},
+		"storage without bytes":        {"storage-quotas: [{account: 123456789012}]\n", nil, nil, `storage-quota: "123456789012=" is not ACCOUNT=BYTES`},
+		"storage of no bytes":          {"", nil, []string{"--storage-quota=123456789012=0"}, "is not ACCOUNT=BYTES"},
+		"storage below no path":        {"", nil, []string{"--storage-quota=123456789012/Team=5"}, `storage-quota: "Team" is no path that repositories can have`},
+		"storage twice":                {"", nil, []string{"--storage-quota=123456789012/a=5,123456789012/a/=6"}, "storage-quota: 123456789012/a/ is given twice"},
+		"storage of an unknown member": {"storage-quotas: [{account: 123456789012, limit: 5}]\n", nil, nil, `storage-quotas: has an unknown key "limit"`},
+		"other request rates":          {"", nil, []string{"--request-rates=on"}, `request-rates: "on" is neither ecr nor off`},
 		"a list in a list":             {"trusted-proxies: [[10.0.0.0/8]]\n", nil, nil, "trusted-proxies: is not a value"},
 		"a file that is not there":     {"", nil, []string{"--config=/nowhere/berth.yaml"}, "read the configuration: open /nowhere/berth.yaml"},
 		"an unknown variable":          {"", []string{"BERTH_DTA=/x"}, nil, "unknown variable BERTH_DTA in the environment"},

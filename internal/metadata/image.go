@@ -193,6 +193,9 @@ func (tx *Tx) InsertImage(repo *registry.Repository, i *registry.Image, refs reg
 		annotations, i.ManifestSize, i.Size, string(i.Status), micros(i.PushedAt)); err != nil {
 		return err
 	}
+	if err := tx.change(`UPDATE repositories SET images = images + $2 WHERE uid = $1`, i.Repository, counted(i.Status)); err != nil {
+		return err
+	}
 	for _, l := range refs.Layers {
 		if err := tx.change(`INSERT INTO image_layers (repository, digest, image, media_type) VALUES ($1, $2, $3, $4)
 			ON CONFLICT (repository, digest, image) DO NOTHING`, i.Repository, string(l.Digest), i.UID, l.MediaType); err != nil {
@@ -208,9 +211,23 @@ func (tx *Tx) InsertImage(repo *registry.Repository, i *registry.Image, refs reg
 	return nil
 }
 
+// counted is what an image adds to the count of its repository.
+func counted(s registry.Status) int64 { return boolean(s != registry.Archived) }
+
+// recount makes the count of a repository right before an image becomes one that
+// counts as much as given.
+func (tx *Tx) recount(i *registry.Image, becomes int64) error {
+	tx.changed = true
+	return tx.change(`UPDATE repositories SET images = images + $3
+			- (SELECT COUNT(*) FROM images WHERE uid = $2 AND deleted_at = 0 AND status <> 'ARCHIVED')
+		WHERE uid = $1`, i.Repository, i.UID, becomes)
+}
+
 // UpdateImage implements [registry.ImageWriter].
 func (tx *Tx) UpdateImage(i *registry.Image) error {
-	tx.changed = true
+	if err := tx.recount(i, counted(i.Status)); err != nil {
+		return err
+	}
 	return tx.change(`UPDATE images SET status = $2, archived_at = $3, activated_at = $4 WHERE uid = $1`,
 		i.UID, string(i.Status), micros(i.ArchivedAt), micros(i.ActivatedAt))
 }
@@ -223,7 +240,9 @@ func (tx *Tx) RecordPull(image string, at time.Time) error {
 
 // DeleteImage implements [registry.ImageWriter].
 func (tx *Tx) DeleteImage(i *registry.Image, at time.Time) error {
-	tx.changed = true
+	if err := tx.recount(i, 0); err != nil {
+		return err
+	}
 	if err := tx.change(`DELETE FROM tags WHERE image = $1`, i.UID); err != nil {
 		return err
 	}

@@ -84,9 +84,22 @@ func (tx *Tx) LinkLayer(repo *registry.Repository, o blob.Object, at, lease time
 
 // LinkObject implements [registry.LayerWriter].
 func (tx *Tx) LinkObject(repo *registry.Repository, from *registry.Layer, lease time.Time) error {
-	return tx.change(`INSERT INTO layers (repository, digest, object, lease_until) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (repository, digest) DO UPDATE SET lease_until = excluded.lease_until`,
-		repo.UID, string(from.Digest), from.ObjectUID, micros(lease))
+	for {
+		n, err := tx.exec(`INSERT INTO layers (repository, digest, object, lease_until) VALUES ($1, $2, $3, $4)
+			ON CONFLICT (repository, digest) DO NOTHING`, repo.UID, string(from.Digest), from.ObjectUID, micros(lease))
+		if err != nil {
+			return err
+		}
+		if n == 1 {
+			return tx.store(repo, from.Object.Size)
+		}
+		n, err = tx.exec(`UPDATE layers SET lease_until = $3 WHERE repository = $1 AND digest = $2`,
+			repo.UID, string(from.Digest), micros(lease))
+		if err != nil || n == 1 {
+			return err
+		}
+		// Somebody has unlinked it between the two statements.
+	}
 }
 
 // LeaseLayer implements [registry.LayerWriter].
@@ -97,5 +110,9 @@ func (tx *Tx) LeaseLayer(l *registry.Layer, until time.Time) error {
 
 // UnlinkLayer implements [registry.LayerWriter].
 func (tx *Tx) UnlinkLayer(l *registry.Layer) error {
-	return tx.change(`DELETE FROM layers WHERE repository = $1 AND digest = $2`, l.Repository, string(l.Digest))
+	n, err := tx.exec(`DELETE FROM layers WHERE repository = $1 AND digest = $2`, l.Repository, string(l.Digest))
+	if err != nil || n == 0 {
+		return err
+	}
+	return tx.release(l.Repository, l.Object.Size)
 }

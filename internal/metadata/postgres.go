@@ -44,6 +44,15 @@ var locks = map[registry.Lock]string{
 	registry.LockDelete: " FOR UPDATE",
 }
 
+// exclude makes the writers of a table wait for the end of the transaction, after
+// it has waited for them. In SQLite there is no other writer.
+func (tx *Tx) exclude(table string) error {
+	if tx.locks == nil {
+		return nil
+	}
+	return tx.change(`LOCK TABLE ` + table + ` IN SHARE ROW EXCLUSIVE MODE`)
+}
+
 // view implements engine.
 func (e *postgres) view(ctx context.Context, fn func(*Tx) error) error {
 	opts := sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}

@@ -10,7 +10,7 @@ import (
 )
 
 const repositoryColumns = `uid, account, region, name, created_at, deleted_at, mutability, filters, scan_on_push,
-	encryption_type, kms_key, tags`
+	encryption_type, kms_key, tags, images`
 
 // scanRepository reads the repositoryColumns of a row.
 func scanRepository(scan func(...any) error) (*registry.Repository, error) {
@@ -18,7 +18,7 @@ func scanRepository(scan func(...any) error) (*registry.Repository, error) {
 	var created, deleted, scanOnPush int64
 	var filters, tags string
 	if err := scan(&r.UID, &r.Account, &r.Region, &r.Name, &created, &deleted, &r.Mutability.Mode, &filters, &scanOnPush,
-		&r.Encryption.Type, &r.Encryption.Key, &tags); err != nil {
+		&r.Encryption.Type, &r.Encryption.Key, &tags, &r.Images); err != nil {
 		return nil, err
 	}
 	r.CreatedAt, r.DeletedAt = fromMicros(created), fromMicros(deleted)
@@ -115,7 +115,11 @@ func (tx *Tx) InsertRepository(r *registry.Repository) (bool, error) {
 		r.UID, r.Account, r.Region, string(r.Name), micros(r.CreatedAt), string(r.Mutability.Mode),
 		strings.Join(r.Mutability.Filters, " "), boolean(r.ScanOnPush), r.Encryption.Type, r.Encryption.Key,
 		r.KeyDomain(), string(tags))
-	return n == 1, err
+	if err != nil || n == 0 {
+		return false, err
+	}
+	return true, tx.change(`INSERT INTO registry_usage (account, region, repositories) VALUES ($1, $2, 1)
+		ON CONFLICT (account, region) DO UPDATE SET repositories = registry_usage.repositories + 1`, r.Account, r.Region)
 }
 
 // UpdateRepository implements [registry.RepositoryWriter].
@@ -125,10 +129,25 @@ func (tx *Tx) UpdateRepository(r *registry.Repository) error {
 		return err
 	}
 	tx.changed = true
+	if !r.DeletedAt.IsZero() {
+		if err := tx.retire(r); err != nil {
+			return err
+		}
+	}
 	return tx.change(`UPDATE repositories SET deleted_at = $2, mutability = $3, filters = $4, scan_on_push = $5, tags = $6
 		WHERE uid = $1`,
 		r.UID, micros(r.DeletedAt), string(r.Mutability.Mode), strings.Join(r.Mutability.Filters, " "),
 		boolean(r.ScanOnPush), string(tags))
+}
+
+// retire takes a repository that is to be deleted out of the counts.
+func (tx *Tx) retire(r *registry.Repository) error {
+	if err := tx.change(`UPDATE registry_usage
+		SET repositories = repositories - (SELECT COUNT(*) FROM repositories WHERE uid = $3 AND deleted_at = 0)
+		WHERE account = $1 AND region = $2`, r.Account, r.Region, r.UID); err != nil {
+		return err
+	}
+	return tx.releaseAll(r)
 }
 
 // nonNil returns a map that is encoded as an object.

@@ -44,7 +44,7 @@ var kindAnswers = map[fault.Kind]answer{
 	fault.NotFound:        {"NAME_UNKNOWN", http.StatusNotFound},
 	fault.Exists:          {"DENIED", http.StatusConflict},
 	fault.Conflict:        {"DENIED", http.StatusConflict},
-	fault.TooLarge:        {"SIZE_INVALID", http.StatusRequestEntityTooLarge},
+	fault.TooLarge:        {"DENIED", http.StatusRequestEntityTooLarge}, // Docker sends a layer again after SIZE_INVALID
 	fault.OutOfRange:      {"BLOB_UPLOAD_INVALID", http.StatusRequestedRangeNotSatisfiable},
 	fault.Exhausted:       {"DENIED", http.StatusForbidden},
 	fault.Throttled:       {"TOOMANYREQUESTS", http.StatusTooManyRequests},
@@ -91,6 +91,9 @@ func quote(s string) string {
 // writeError renders an error.
 func (f *Front) writeError(w http.ResponseWriter, r *http.Request, err error, id registry.ID) {
 	a, message := f.render(r, err)
+	if a.status == http.StatusTooManyRequests {
+		w.Header().Set("Retry-After", "1") // by then a rate allows one more
+	}
 	if a.status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Basic realm="`+f.hosts.Endpoint(id)+`/",service="ecr.amazonaws.com"`)
 	}
@@ -130,6 +133,9 @@ func (f *Front) render(r *http.Request, err error) (answer, string) {
 
 func lookUp(e *fault.Error, r *http.Request) answer {
 	rt, _ := parsePath(r.URL) // an unparsed route has no kind
+	if rt.kind == kindManifest && e.Kind == fault.TooLarge {
+		return answer{"SIZE_INVALID", http.StatusRequestEntityTooLarge}
+	}
 	if rt.kind == kindManifest && e.Kind != fault.TooLarge {
 		if a, ok := manifestAnswers[e.Code]; ok {
 			return a

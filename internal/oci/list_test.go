@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"berth/internal/config"
 	"berth/internal/servertest"
 
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
@@ -139,7 +140,8 @@ func TestListTags(t *testing.T) {
 
 func TestListManyTags(t *testing.T) {
 	t.Parallel()
-	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
+	o := servertest.Options{Configure: func(c *config.Config) { c.Quotas = []string{"tags-per-image=2000"} }}
+	servertest.Each(t, o, func(t *testing.T, s *servertest.Server) {
 		c := begin(t, s, "app")
 		var tags []string
 		for i := range 1001 {

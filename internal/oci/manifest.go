@@ -106,7 +106,7 @@ func imageFailure(f registry.ImageFailure) error {
 
 // putManifest answers PUT of a manifest.
 func (f *Front) putManifest(c *call) error {
-	body, err := readManifest(c.w, c.r)
+	body, err := f.readManifest(c.w, c.r)
 	if err != nil {
 		return err
 	}
@@ -148,15 +148,12 @@ func (f *Front) putManifest(c *call) error {
 const maxTagParameters = 100
 
 // readManifest reads a body of at most the size of a manifest.
-func readManifest(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	tooLarge := &wireError{
-		answer{"SIZE_INVALID", http.StatusRequestEntityTooLarge},
-		"the manifest is larger than " + strconv.Itoa(registry.MaxManifestSize) + " bytes",
-	}
-	if r.ContentLength > registry.MaxManifestSize {
+func (f *Front) readManifest(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	limit, tooLarge := f.registry.ManifestLimit()
+	if r.ContentLength > limit {
 		return nil, tooLarge
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, registry.MaxManifestSize))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if e := (*http.MaxBytesError)(nil); errors.As(err, &e) {
 		return nil, tooLarge
 	}

@@ -54,11 +54,6 @@ func errInvalidPart(r Ref, id string, lastValid int64, format string, args ...an
 	return e
 }
 
-func errLayerTooLarge() error {
-	return fault.New(fault.TooLarge, "LimitExceededException",
-		"The layer exceeds the maximum layer size of %d bytes", int64(MaxLayerSize))
-}
-
 func errInvalidLayer(want digest.Digest) error {
 	return fault.New(fault.Invalid, "InvalidLayerException",
 		"The digest of the uploaded layer does not match the digest that was given: '%s'", want)

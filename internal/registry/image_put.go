@@ -30,7 +30,7 @@ type PutImageInput struct {
 // Errors: RepositoryNotFoundException, InvalidParameterException,
 // ImageDigestDoesNotMatchException, LayersNotFoundException,
 // ReferencedImagesNotFoundException, ImageTagAlreadyExistsException,
-// ImageAlreadyExistsException.
+// ImageAlreadyExistsException, LimitExceededException.
 func (r *Registry) PutImage(ctx context.Context, c access.Caller, in PutImageInput) (*Image, error) {
 	var img *Image
 	q := request{caller: c, event: "PutImage", ref: in.Ref, params: in, lock: LockChange, create: true}
@@ -38,6 +38,9 @@ func (r *Registry) PutImage(ctx context.Context, c access.Caller, in PutImageInp
 	err := r.update(ctx, q, func(tx Tx, repo *Repository) error {
 		if malformed != nil {
 			return malformed
+		}
+		if err := r.admitManifest(in.Manifest); err != nil {
+			return err
 		}
 		var err error
 		img, err = r.putImage(tx, repo, in, m, c)
@@ -94,6 +97,9 @@ func (r *Registry) putImage(tx Tx, repo *Repository, in PutImageInput, m *Manife
 	}
 	moved, err := r.putTags(tx, repo, in, img)
 	if err != nil {
+		return nil, err
+	}
+	if err := r.admitTags(tx, repo, img, added, len(moved)); err != nil {
 		return nil, err
 	}
 	if added || restored || len(moved) > 0 {
@@ -154,6 +160,9 @@ func (r *Registry) putTags(tx Tx, repo *Repository, in PutImageInput, img *Image
 
 // newImage inserts the image after checking what it refers to.
 func (r *Registry) newImage(tx Tx, repo *Repository, in PutImageInput, m *Manifest) (*Image, error) {
+	if err := r.admitImage(tx, repo); err != nil {
+		return nil, err
+	}
 	refs, size, err := resolve(tx, repo, m)
 	if err != nil {
 		return nil, err

@@ -11,9 +11,6 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// MaxLayerSize is the greatest size of a layer: 52,000 MiB, ECR's quota.
-const MaxLayerSize = 52_000 << 20
-
 // leaseLife is how long an answer "this layer exists" holds against garbage
 // collection. A lease is raised when less than half of it is left, so that
 // asking again and again writes nothing.
@@ -214,7 +211,7 @@ const maxMountSources = 100
 // (ecr:GetDownloadUrlForLayer) and the account setting BLOB_MOUNTING is not
 // DISABLED; it says nothing of which of these was wanting. The caller must be
 // allowed ecr:InitiateLayerUpload. Errors: RepositoryNotFoundException,
-// InvalidParameterException.
+// InvalidParameterException, LimitExceededException.
 func (r *Registry) MountLayer(ctx context.Context, c access.Caller, in MountLayerInput) (bool, error) {
 	mounted := false
 	q := request{caller: c, event: "InitiateLayerUpload", ref: in.Ref, params: in, lock: LockAdd, create: true}
@@ -231,8 +228,11 @@ func (r *Registry) MountLayer(ctx context.Context, c access.Caller, in MountLaye
 		if err != nil || source == nil {
 			return err
 		}
+		if err := r.admitImage(tx, repo); err != nil {
+			return err
+		}
 		mounted = true
-		return tx.LinkObject(repo, source, r.now().Add(leaseLife))
+		return r.admitLayer(tx, repo, in.Digest, func() error { return tx.LinkObject(repo, source, r.now().Add(leaseLife)) })
 	})
 	return mounted, err
 }

@@ -61,6 +61,8 @@ func pageContext(operation string, of any) string {
 	switch of := of.(type) {
 	case ID:
 		return strings.Join([]string{operation, of.Account, of.Region}, "\x00")
+	case QuotaRequestFilter:
+		return strings.Join([]string{operation, of.Account, of.Region, of.Code, of.Status}, "\x00")
 	case *Repository:
 		return strings.Join([]string{operation, of.UID}, "\x00")
 	}

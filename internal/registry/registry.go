@@ -22,7 +22,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// Options are what a Registry is made of. All but the last three are required.
+// Options are what a Registry is made of. All from Now on may be left out.
 type Options struct {
 	Store      Store
 	Blobs      *blob.Store
@@ -36,6 +36,13 @@ type Options struct {
 	// RefuseSameDigest makes a push of an immutable tag fail even if the tag is
 	// on the very same image already, as ECR does.
 	RefuseSameDigest bool
+	// Quotas are the values of quotas that differ from ECR's, by name. They must
+	// have passed CheckQuotas.
+	Quotas        map[string]int64
+	StorageQuotas []StorageQuota
+	// RequestRates has callers refused who ask more often than the quotas of
+	// request rates allow.
+	RequestRates bool
 }
 
 // Registry is all registries of this installation.
@@ -49,6 +56,10 @@ type Registry struct {
 	links   *seal.Key
 	clock   func() time.Time
 	strict  bool
+
+	limits  limits // of all quotas that are in force
+	storage []StorageQuota
+	rates   rates
 
 	uploads keyedMutex
 	meter   meter
@@ -66,6 +77,7 @@ func New(o Options) *Registry {
 		store: o.Store, blobs: o.Blobs, auth: o.Authorizer, auditor: o.Auditor, tokens: o.Tokens,
 		pages: pager{o.Pages}, links: o.Links, clock: o.Now, strict: o.RefuseSameDigest,
 		lifecycleWork: make(chan struct{}, 1),
+		limits:        newLimits(o.Quotas, o.RequestRates), rates: newRates(newLimits(o.Quotas, o.RequestRates)), storage: o.StorageQuotas,
 	}
 }
 
@@ -78,6 +90,7 @@ func newID() string { return uuid.Must(uuid.NewV7()).String() }
 // request is one call of a verb.
 type request struct {
 	caller   access.Caller
+	service  string   // that owns the operation; ecr if ""
 	event    string   // the API operation, and the action asked for unless action is set
 	action   string   // without "ecr:"
 	also     []string // further actions that the call needs, whole
@@ -87,12 +100,21 @@ type request struct {
 	readOnly bool
 	lock     Lock // what an update means to do to the repository
 	create   bool // a template may create the repository
+	admitted bool // the call has been counted against its rate
+}
+
+// prefix is what the names of the service's actions begin with.
+func (q *request) prefix() string {
+	if q.service == "" {
+		return "ecr"
+	}
+	return q.service
 }
 
 // record returns the audit record of the call that ended with err.
 func (q *request) record(at time.Time, err error) access.Record {
 	rec := access.Record{
-		Time: at, Caller: q.caller, Service: "ecr", Event: q.event, Account: q.ref.Account, Region: q.ref.Region,
+		Time: at, Caller: q.caller, Service: q.prefix(), Event: q.event, Account: q.ref.Account, Region: q.ref.Region,
 		ReadOnly: q.readOnly, Parameters: q.params, Error: fault.CodeOf(err),
 	}
 	if q.ref.Name != "" {
@@ -119,7 +141,7 @@ func (r *Registry) decide(ctx context.Context, q request, repo *Repository) erro
 		resource = q.ref.ARN()
 	}
 	ask := access.Request{
-		Caller: q.caller, Action: "ecr:" + action, Account: q.ref.Account, Resource: resource,
+		Caller: q.caller, Action: q.prefix() + ":" + action, Account: q.ref.Account, Resource: resource,
 		Context: conditions(q.context, repo),
 	}
 	if err := r.auth.Decide(ctx, ask); err != nil {
@@ -189,7 +211,10 @@ func (r *Registry) viewAll(ctx context.Context, q request, fn func(ReadTx) error
 
 // viewTx runs fn in a transaction that writes nothing, and leaves the record.
 func (r *Registry) viewTx(ctx context.Context, q request, fn func(ReadTx) error) error {
-	err := r.store.View(ctx, fn)
+	err := r.rates.admit(q, r.now())
+	if err == nil {
+		err = r.store.View(ctx, fn)
+	}
 	r.auditor.Record(q.record(r.now(), err))
 	return err
 }
@@ -245,12 +270,15 @@ func (r *Registry) withRepository(ctx context.Context, q request, fn func(Tx, *R
 // updateIn runs fn in a transaction whose last row is the call's record. A call
 // that fails changes nothing; its record is left all the same.
 func (r *Registry) updateIn(ctx context.Context, run func(context.Context, func(Tx) error) error, q request, fn func(Tx) error) error {
-	err := run(ctx, func(tx Tx) error {
-		if err := fn(tx); err != nil {
-			return err
-		}
-		return tx.Record(q.record(r.now(), nil))
-	})
+	err := r.rates.admit(q, r.now())
+	if err == nil {
+		err = run(ctx, func(tx Tx) error {
+			if err := fn(tx); err != nil {
+				return err
+			}
+			return tx.Record(q.record(r.now(), nil))
+		})
+	}
 	if err != nil {
 		r.auditor.Record(q.record(r.now(), err))
 	}

@@ -18,6 +18,7 @@ type Repository struct {
 	ScanOnPush bool
 	Encryption Encryption
 	Tags       map[string]string // resource tags, not image tags
+	Images     int64             // that are not archived; kept by the store
 	DeletedAt  time.Time         // zero while it lives
 }
 
@@ -45,7 +46,7 @@ type CreateRepositoryInput struct {
 
 // CreateRepository makes an empty repository. Errors:
 // RepositoryAlreadyExistsException, InvalidParameterException,
-// InvalidTagParameterException, TooManyTagsException.
+// InvalidTagParameterException, TooManyTagsException, LimitExceededException.
 func (r *Registry) CreateRepository(ctx context.Context, c access.Caller, in CreateRepositoryInput) (*Repository, error) {
 	q := request{caller: c, event: "CreateRepository", ref: in.Ref, params: in, context: requestTags(in.Tags)}
 	if len(in.Tags) > 0 {
@@ -84,6 +85,9 @@ func (r *Registry) insertRepository(tx Tx, in CreateRepositoryInput) (*Repositor
 	}
 	if !inserted {
 		return nil, errRepositoryExists(in.Ref)
+	}
+	if err := r.admitRepository(tx, in.ID); err != nil {
+		return nil, err
 	}
 	return repo, tx.Emit(Event{Kind: RepositoryCreated, Ref: in.Ref, RepositoryUID: repo.UID, Time: repo.CreatedAt})
 }

@@ -91,6 +91,9 @@ func (r *Registry) restore(tx Tx, repo *Repository, img *Image) error {
 	if img.Status != Archived {
 		return errStorageClass(repo.Ref, img, "only an ARCHIVED image can be restored")
 	}
+	if err := r.admitImage(tx, repo); err != nil {
+		return err
+	}
 	img.Status = Activating
 	if err := tx.UpdateImage(img); err != nil {
 		return err
@@ -116,6 +119,11 @@ func (r *Registry) restore(tx Tx, repo *Repository, img *Image) error {
 
 // activate ends what restore began. It is also what a push of the image does.
 func (r *Registry) activate(tx Tx, repo *Repository, img *Image, principal string) error {
+	if img.Status == Archived {
+		if err := r.admitImage(tx, repo); err != nil {
+			return err
+		}
+	}
 	img.Status, img.ActivatedAt = Active, r.now()
 	if err := tx.UpdateImage(img); err != nil {
 		return err

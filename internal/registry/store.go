@@ -52,6 +52,8 @@ type ReadTx interface {
 	TemplateReader
 	CacheRuleReader
 	LifecycleReader
+	QuotaReader
+	StorageReader
 }
 
 // Tx is a transaction that changes.
@@ -66,6 +68,8 @@ type Tx interface {
 	CacheRuleWriter
 	LifecycleWriter
 	Leases
+	QuotaWriter
+	StorageWriter
 	Journal
 }
 
@@ -289,6 +293,46 @@ type Leases interface {
 	// Lease gives the named lease to the owner until a time, and reports
 	// whether it did: it does not while another one holds it.
 	Lease(name, owner string, now, until time.Time) (bool, error)
+}
+
+// QuotaReader reads what quotas count, and which were granted. No count costs
+// more the more is stored.
+type QuotaReader interface {
+	// RepositoryCount returns how many repositories the registry has.
+	RepositoryCount(id ID) (int64, error)
+	// TagCount returns how many tags an image has, limit if it has more.
+	TagCount(image string, limit int64) (int64, error)
+	// GrantedQuota returns the value that a registry was granted, 0 if none was.
+	GrantedQuota(id ID, code string) (int64, error)
+	// GrantedQuotas returns all values of a quota that were granted.
+	GrantedQuotas(code string) (map[ID]int64, error)
+	// QuotaRequests returns at most limit requests of the registry whose ids
+	// come after one, oldest first.
+	QuotaRequests(id ID, f QuotaRequestFilter, after string, limit int) ([]QuotaRequest, error)
+}
+
+// QuotaWriter writes what was asked for and granted.
+type QuotaWriter interface {
+	// GrantQuota records a value, unless a greater one was granted already.
+	GrantQuota(id ID, code string, value int64) error
+	InsertQuotaRequest(*QuotaRequest) error
+	// ApproveQuotaRequests approves all pending requests of the registry for the
+	// same quota that ask for no more than the given one.
+	ApproveQuotaRequests(*QuotaRequest) error
+}
+
+// StorageReader reads sums of the bytes that repositories hold.
+type StorageReader interface {
+	// StorageUsed returns the bytes that the quota's repositories hold, as far as
+	// CountStorage was called for it before.
+	StorageUsed(StorageQuota) (int64, error)
+}
+
+// StorageWriter begins such sums.
+type StorageWriter interface {
+	// CountStorage has the sum kept from now on. Once for each quota it costs as
+	// much as there are repositories.
+	CountStorage(StorageQuota) error
 }
 
 // Journal takes what goes with a change in the same transaction.

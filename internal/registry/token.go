@@ -29,7 +29,10 @@ func (r *Registry) GetAuthorizationToken(ctx context.Context, c access.Caller, r
 	}
 	q := request{caller: c, event: "GetAuthorizationToken", ref: Ref{ID: ID{c.Account, region}}, params: tokenParams{accounts}, readOnly: true}
 	var out []Authorization
-	err := r.decide(ctx, q, nil)
+	err := r.rates.admit(q, r.now())
+	if err == nil {
+		err = r.decide(ctx, q, nil)
+	}
 	if err == nil {
 		for _, a := range accounts {
 			password, expires := r.tokens.Mint(c, r.now())

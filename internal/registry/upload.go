@@ -20,9 +20,8 @@ import (
 const PartSize = 20 << 20
 
 const (
-	minPartSize   = 5 << 20
-	uploadLife    = 24 * time.Hour
-	maxLayerParts = 4200
+	minPartSize = 5 << 20
+	uploadLife  = 24 * time.Hour
 )
 
 // Upload is a layer on its way into a repository. It belongs to the principal
@@ -40,11 +39,16 @@ type Upload struct {
 
 // InitiateLayerUpload starts an upload and returns its id, a random UUID. It
 // costs no wait for the disk: an upload may be lost with the power, and is then
-// not found. Errors: RepositoryNotFoundException.
+// not found. A repository that has no room for another image, or for another
+// byte, takes no upload. Errors: RepositoryNotFoundException,
+// LimitExceededException.
 func (r *Registry) InitiateLayerUpload(ctx context.Context, c access.Caller, ref Ref) (string, error) {
 	id := uuid.NewString()
 	q := request{caller: c, event: "InitiateLayerUpload", ref: ref, lock: LockAdd, create: true}
 	err := r.updateRelaxed(ctx, q, func(tx Tx, repo *Repository) error {
+		if err := r.admitUpload(tx, repo); err != nil {
+			return err
+		}
 		return tx.InsertUpload(&Upload{ID: id, Repository: repo.UID, Principal: c.ID, CreatedAt: r.now()})
 	})
 	return id, err
@@ -79,8 +83,10 @@ type AppendUploadInput struct {
 
 // AppendUpload reads body to its end and adds it to the upload, durably, and
 // returns the upload's size. The bytes must go on where the upload ends. If body
-// fails, what came of it is kept and its error is returned as it is. The caller
-// must be allowed ecr:UploadLayerPart.
+// fails, what came of it is kept and its error is returned as it is. An upload
+// that would break a quota is refused as soon as that is known, before the bytes
+// are read if their length is, and is gone afterwards. The caller must be allowed
+// ecr:UploadLayerPart.
 //
 // Errors: RepositoryNotFoundException, UploadNotFoundException,
 // InvalidLayerPartException, LimitExceededException.
@@ -91,14 +97,22 @@ func (r *Registry) AppendUpload(ctx context.Context, c access.Caller, in AppendU
 	}
 	defer unlock()
 	q := request{caller: c, event: "UploadLayerPart", ref: in.Ref, params: in}
+	err = r.rates.admit(q, r.now())
 	var u *Upload
-	err = r.store.View(ctx, func(tx ReadTx) error {
-		var err error
-		u, err = r.beginAppend(ctx, tx, q, in)
-		return err
-	})
+	var most bound
 	if err == nil {
-		err = r.receive(ctx, q, in, u, body)
+		err = r.store.View(ctx, func(tx ReadTx) error {
+			var err error
+			u, most, err = r.beginAppend(ctx, tx, q, in)
+			return err
+		})
+	}
+	switch {
+	case err != nil:
+	case in.Length > most.size-u.Blob.Size:
+		err = r.dropUpload(ctx, u, most.exceeded)
+	default:
+		err = r.receive(ctx, q, in, u, most, body)
 	}
 	if err != nil {
 		r.auditor.Record(q.record(r.now(), err))
@@ -124,37 +138,36 @@ func (r *Registry) UploadLayerPart(ctx context.Context, c access.Caller, in Uplo
 	return size - 1, err
 }
 
-// beginAppend returns the upload if the bytes announced may follow.
-func (r *Registry) beginAppend(ctx context.Context, tx ReadTx, q request, in AppendUploadInput) (*Upload, error) {
+// beginAppend returns the upload if the bytes announced may follow, and how large
+// it may become.
+func (r *Registry) beginAppend(ctx context.Context, tx ReadTx, q request, in AppendUploadInput) (*Upload, bound, error) {
 	repo, err := r.open(ctx, tx, q)
 	if err != nil {
-		return nil, err
+		return nil, bound{}, err
 	}
 	u, err := r.findUpload(tx, repo, in.UploadID, q.caller)
 	if err != nil {
-		return nil, err
+		return nil, bound{}, err
 	}
 	if in.First >= 0 && in.First != u.Blob.Size {
-		return nil, errInvalidPart(in.Ref, in.UploadID, u.Blob.Size-1,
+		return nil, bound{}, errInvalidPart(in.Ref, in.UploadID, u.Blob.Size-1,
 			"The layer part's first byte is %d but the upload holds %d bytes", in.First, u.Blob.Size)
 	}
 	if in.part && in.last-in.First+1 != in.Length {
-		return nil, errInvalidPart(in.Ref, in.UploadID, u.Blob.Size-1,
+		return nil, bound{}, errInvalidPart(in.Ref, in.UploadID, u.Blob.Size-1,
 			"The layer part holds %d bytes but bytes %d to %d were announced", in.Length, in.First, in.last)
 	}
-	if in.Length > MaxLayerSize-u.Blob.Size {
-		return nil, errLayerTooLarge()
+	if in.part && int64(u.Parts) >= r.limits[LayerParts] {
+		return u, bound{-1, errQuota(LayerParts, r.limits[LayerParts])}, nil
 	}
-	if in.part && u.Parts >= maxLayerParts {
-		return nil, fault.New(fault.Exhausted, "LimitExceededException", "The layer exceeds the maximum of %d parts", maxLayerParts)
-	}
-	return u, nil
+	most, err := r.uploadBound(tx, repo)
+	return u, most, err
 }
 
 // receive moves body into the upload and records how far it came.
-func (r *Registry) receive(ctx context.Context, q request, in AppendUploadInput, u *Upload, body io.Reader) error {
+func (r *Registry) receive(ctx context.Context, q request, in AppendUploadInput, u *Upload, most bound, body io.Reader) error {
 	before := u.Blob.Size
-	limit := MaxLayerSize - before
+	limit := most.size - before
 	counted := &countingReader{r: io.LimitReader(body, limit+1)}
 	readErr := r.blobs.Append(ctx, &u.Blob, counted)
 	switch {
@@ -163,7 +176,7 @@ func (r *Registry) receive(ctx context.Context, q request, in AppendUploadInput,
 	case errors.Is(readErr, blob.ErrUploadLost):
 		return r.dropUpload(ctx, u, errUploadNotFound(in.Ref, in.UploadID))
 	case counted.n > limit:
-		return r.dropUpload(ctx, u, errLayerTooLarge())
+		return r.dropUpload(ctx, u, most.exceeded)
 	case readErr == nil && in.Length >= 0 && counted.n != in.Length:
 		readErr = errInvalidPart(in.Ref, in.UploadID, u.Blob.Size-1, "%d bytes were announced and %d arrived", in.Length, counted.n)
 	}
@@ -227,8 +240,8 @@ type CompleteUploadInput struct {
 // be allowed ecr:CompleteLayerUpload.
 //
 // Errors: RepositoryNotFoundException, UploadNotFoundException,
-// InvalidLayerException, InvalidParameterException; with AsParts
-// EmptyUploadException, LayerPartTooSmallException and
+// InvalidLayerException, InvalidParameterException, LimitExceededException; with
+// AsParts EmptyUploadException, LayerPartTooSmallException and
 // LayerAlreadyExistsException.
 func (r *Registry) CompleteUpload(ctx context.Context, c access.Caller, in CompleteUploadInput) error {
 	unlock, err := r.uploads.lock(ctx, in.UploadID)
@@ -237,7 +250,12 @@ func (r *Registry) CompleteUpload(ctx context.Context, c access.Caller, in Compl
 	}
 	defer unlock()
 	q := request{caller: c, event: "CompleteLayerUpload", ref: in.Ref, params: in, lock: LockAdd}
-	u, o, err := r.finishUpload(ctx, q, in)
+	var u *Upload
+	var o blob.Object
+	if err = r.rates.admit(q, r.now()); err == nil {
+		q.admitted = true
+		u, o, err = r.finishUpload(ctx, q, in)
+	}
 	if err != nil {
 		r.auditor.Record(q.record(r.now(), err))
 		return err
@@ -301,8 +319,12 @@ func (r *Registry) link(ctx context.Context, q request, in CompleteUploadInput, 
 	var uid string
 	err := r.update(ctx, q, func(tx Tx, repo *Repository) error {
 		uid = repo.UID
-		var err error
-		if _, isNew, err = tx.LinkLayer(repo, o, r.now(), r.now().Add(leaseLife)); err != nil {
+		err := r.admitLayer(tx, repo, o.Digest, func() error {
+			var err error
+			_, isNew, err = tx.LinkLayer(repo, o, r.now(), r.now().Add(leaseLife))
+			return err
+		})
+		if err != nil {
 			return err
 		}
 		return tx.DeleteUpload(u.ID)

@@ -18,6 +18,7 @@ func (s *Server) startJobs() {
 	s.every(ctx, usageInterval, "store usage", s.registry.FlushUsage)
 	s.every(ctx, activateInterval, "activate images", s.registry.ActivateImages)
 	s.jobs.Go(func() { s.registry.RunLifecycle(ctx, s.lifecycleFailed) })
+	s.jobs.Go(func() { s.watchQuotas(ctx) })
 }
 
 // every does something again and again until ctx ends. What fails is done again.

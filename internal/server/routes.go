@@ -12,7 +12,7 @@ import (
 // routes is the whole URL surface of the server.
 //
 //	/v2/...                 the distribution API (package oci, where its table is)
-//	POST /                  the AWS APIs (package aws/ecr, where the operations are; aws/sts)
+//	POST /                  the AWS APIs (package aws/ecr, where the operations are; aws/servicequotas; aws/sts)
 //	/_berth/v1/layers/...   download links
 //	/_berth/v1/lifecycle/run  lifecycle policies on demand
 //	/livez /healthz         the process answers

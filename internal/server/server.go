@@ -21,6 +21,7 @@ import (
 	"berth/internal/authn"
 	"berth/internal/aws"
 	"berth/internal/aws/ecr"
+	"berth/internal/aws/servicequotas"
 	"berth/internal/aws/sts"
 	"berth/internal/blob"
 	"berth/internal/blob/dirbucket"
@@ -85,11 +86,14 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *Server, err erro
 	if s.proxies, err = c.Proxies(); err != nil {
 		return nil, err
 	}
+	if _, _, err := s.quotas(); err != nil {
+		return nil, err
+	}
 	bucket, err := s.openData(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return s, s.assemble(bucket)
+	return s, s.assemble(ctx, bucket)
 }
 
 // openData locks the data directory and opens what is in it.
@@ -128,7 +132,7 @@ func openDatabase(ctx context.Context, c *config.Config) (*metadata.DB, error) {
 
 // assemble makes the domains, gives them their ports, and puts the fronts before
 // them.
-func (s *Server) assemble(bucket blob.Bucket) error {
+func (s *Server) assemble(ctx context.Context, bucket blob.Bucket) error {
 	master, err := masterKey(s.config)
 	if err != nil {
 		return err
@@ -145,7 +149,12 @@ func (s *Server) assemble(bucket blob.Bucket) error {
 	auth := authn.New(authn.Options{
 		Principals: s.directory, Passwords: master.Key("registry password"), Source: source, RequestID: requestID, Now: s.options.Now,
 	})
-	s.registry = s.newRegistry(master, auth, bucket)
+	if s.registry, err = s.newRegistry(master, auth, bucket); err != nil {
+		return err
+	}
+	if err := s.countStorage(ctx); err != nil {
+		return err
+	}
 	if err := s.fronts(auth); err != nil {
 		return err
 	}
@@ -158,7 +167,11 @@ func (s *Server) assemble(bucket blob.Bucket) error {
 // nothing acts on it yet. docs/compatibility.md has them too.
 var withoutEngine = []string{"pull-through cache", "replication", "scanning", "signing"}
 
-func (s *Server) newRegistry(master *seal.Master, auth *authn.Authenticator, bucket blob.Bucket) *registry.Registry {
+func (s *Server) newRegistry(master *seal.Master, auth *authn.Authenticator, bucket blob.Bucket) (*registry.Registry, error) {
+	quotas, storage, err := s.quotas()
+	if err != nil {
+		return nil, err
+	}
 	return registry.New(registry.Options{
 		Store:            metadata.For[registry.ReadTx, registry.Tx](s.db),
 		Blobs:            blob.NewStore(bucket),
@@ -169,7 +182,10 @@ func (s *Server) newRegistry(master *seal.Master, auth *authn.Authenticator, buc
 		Links:            master.Key("download link"),
 		Now:              s.options.Now,
 		RefuseSameDigest: s.config.ImmutableRepush == "refuse",
-	})
+		Quotas:           quotas,
+		StorageQuotas:    storage,
+		RequestRates:     s.requestRates(),
+	}), nil
 }
 
 // fronts makes the fronts and the routes to them.
@@ -179,8 +195,12 @@ func (s *Server) fronts(auth *authn.Authenticator) error {
 	if err != nil {
 		return err
 	}
+	quotaService, err := servicequotas.New(s.registry).Service()
+	if err != nil {
+		return err
+	}
 	api, err := aws.New(aws.Options[access.Call]{
-		Services: []aws.Service[access.Call]{ecrService, sts.New(s.directory).Service()},
+		Services: []aws.Service[access.Call]{ecrService, quotaService, sts.New(s.directory).Service()},
 		Begin:    begin(auth), RequestID: requestID, Refused: s.refused, Log: s.log,
 	})
 	if err != nil {

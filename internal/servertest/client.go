@@ -2,16 +2,21 @@ package servertest
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
+	"github.com/aws/aws-sdk-go-v2/service/servicequotas"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
 )
@@ -37,12 +42,42 @@ func (s *Server) ECRIn(region string) *ecr.Client {
 // STS returns the SDK's client.
 func (s *Server) STS() *sts.Client { return sts.NewFromConfig(s.AWS()) }
 
+// ServiceQuotas returns the SDK's client.
+func (s *Server) ServiceQuotas() *servicequotas.Client { return servicequotas.NewFromConfig(s.AWS()) }
+
 // CreateRepository makes a repository with default settings.
 func (s *Server) CreateRepository(t testing.TB, name string) {
 	t.Helper()
 	if _, err := s.ECR().CreateRepository(t.Context(), &ecr.CreateRepositoryInput{RepositoryName: &name}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Call makes a call of a JSON service as the root and returns the answer. It is for
+// what the SDK's clients do not send.
+func (s *Server) Call(t testing.TB, service, target, body string) (int, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), "POST", s.URL+"/", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-amz-json-1.1")
+	r.Header.Set("X-Amz-Target", target)
+	sum := sha256.Sum256([]byte(body))
+	key := aws.Credentials{AccessKeyID: s.Config.RootAccessKeyID, SecretAccessKey: s.Config.RootSecretAccessKey}
+	if err := v4.NewSigner().SignHTTP(t.Context(), key, r, hex.EncodeToString(sum[:]), service, Region, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(b)
 }
 
 // Password returns a registry password of the root's.

@@ -283,12 +283,12 @@ func TestALayerHasABoundedNumberOfPartsAndBytes(t *testing.T) {
 		rows(t, s, "UPDATE uploads SET parts = 4199 WHERE id = $1 RETURNING id", id)
 		must(c.UploadLayerPart(t.Context(), part("app", id, 0, []byte("a"))))(t)
 		_, err := c.UploadLayerPart(t.Context(), part("app", id, 1, []byte("b")))
-		wantError(t, err, "LimitExceededException", "The layer exceeds the maximum of 4200 parts")
+		wantError(t, err, "LimitExceededException", "The maximum number of layer parts has been reached: the quota 'Layer parts' (L-BE000001) is 4200")
 
 		const most = 52_000 * mib
 		id = startUpload(t, c, "app")
 		rows(t, s, "UPDATE uploads SET size = $2 WHERE id = $1 RETURNING id", id, most-2)
 		_, err = c.UploadLayerPart(t.Context(), part("app", id, most-2, []byte("abc")))
-		wantError(t, err, "LimitExceededException", "The layer exceeds the maximum layer size of 54525952000 bytes")
+		wantError(t, err, "LimitExceededException", "The layer exceeds the maximum layer size: the quota 'Maximum layer size' (L-BE000002) is 52000 MiB")
 	})
 }

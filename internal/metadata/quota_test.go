@@ -1,0 +1,393 @@
+package metadata
+
+import (
+	"database/sql"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"berth/internal/blob"
+	"berth/internal/metadata/pgtest"
+	"berth/internal/registry"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/pressly/goose/v3"
+)
+
+// recounts are queries for counts that are kept, and for what they should be.
+var recounts = map[string][2]string{
+	"images": {
+		`SELECT uid || ' ' || images FROM repositories WHERE deleted_at = 0 ORDER BY uid`,
+		`SELECT r.uid || ' ' || (SELECT COUNT(*) FROM images i WHERE i.repository = r.uid AND i.deleted_at = 0 AND i.status <> 'ARCHIVED')
+			FROM repositories r WHERE r.deleted_at = 0 ORDER BY r.uid`,
+	},
+	"repositories": {
+		`SELECT account || ' ' || region || ' ' || repositories FROM registry_usage WHERE repositories <> 0 ORDER BY account, region`,
+		`SELECT account || ' ' || region || ' ' || COUNT(*) FROM repositories WHERE deleted_at = 0 GROUP BY account, region ORDER BY account, region`,
+	},
+	"bytes": {
+		`SELECT repository || ' ' || name || ' ' || bytes FROM repository_storage WHERE bytes <> 0 ORDER BY repository`,
+		`SELECT r.uid || ' ' || r.name || ' ' || SUM(o.size) FROM repositories r JOIN layers l ON l.repository = r.uid
+			JOIN objects o ON o.uid = l.object WHERE r.deleted_at = 0 GROUP BY r.uid, r.name ORDER BY r.uid`,
+	},
+	"storage quotas": {
+		`SELECT account || '/' || prefix || ' ' || bytes FROM storage_quotas ORDER BY account, prefix`,
+		`SELECT q.account || '/' || q.prefix || ' ' || (SELECT COALESCE(SUM(o.size), 0) FROM repositories r JOIN layers l ON l.repository = r.uid
+				JOIN objects o ON o.uid = l.object
+				WHERE r.deleted_at = 0 AND r.account = q.account AND (q.prefix = '' OR r.name = q.prefix OR substr(r.name, 1, length(q.prefix) + 1) = q.prefix || '/'))
+			FROM storage_quotas q ORDER BY q.account, q.prefix`,
+	},
+}
+
+// recount fails the test unless every count is what counting finds.
+func recount(t *testing.T, db *DB) {
+	t.Helper()
+	err := db.engine.view(t.Context(), func(tx *Tx) error {
+		for name, queries := range recounts {
+			kept, err := tx.strings(queries[0])
+			if err != nil {
+				return err
+			}
+			counted, err := tx.strings(queries[1])
+			if err != nil {
+				return err
+			}
+			if diff := cmp.Diff(counted, kept); diff != "" {
+				t.Errorf("%s (-counted +kept):\n%s", name, diff)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+var storageQuotas = []registry.StorageQuota{
+	{Account: home.Account}, {Account: home.Account, Prefix: "a"}, {Account: home.Account, Prefix: "a/b"}, {Account: "210987654321"},
+}
+
+func TestCountsAreThoseOfWhatTheyCount(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, open func(*testing.T) *DB) {
+		db := open(t)
+		s := For[registry.ReadTx, registry.Tx](db)
+		for _, q := range storageQuotas[:2] {
+			update(t, s, func(tx registry.Tx) error { return tx.CountStorage(q) })
+		}
+		var wg sync.WaitGroup
+		for g := range 6 {
+			random := rand.New(rand.NewPCG(3, uint64(g)))
+			wg.Go(func() {
+				for i := range 60 {
+					if i == 30 {
+						// A quota that comes later finds what is there.
+						if err := s.Update(t.Context(), func(tx registry.Tx) error { return tx.CountStorage(storageQuotas[2+g%2]) }); err != nil {
+							t.Error(err)
+						}
+					}
+					if err := s.Update(t.Context(), func(tx registry.Tx) error { return countedChange(tx, random) }); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		recount(t, db)
+	})
+}
+
+// countedChange makes a change that concerns some count.
+func countedChange(tx registry.Tx, random *rand.Rand) error {
+	ref := registry.Ref{ID: home, Name: []registry.RepositoryName{"a", "a/b", "a/b/c", "a/bc", "ab"}[random.IntN(5)]}
+	locks := []registry.Lock{registry.LockChange, registry.LockAdd, registry.LockDelete}
+	what := random.IntN(9)
+	repo, err := tx.Repository(ref, locks[[]int{0, 0, 0, 0, 1, 1, 1, 0, 2}[what]])
+	if err != nil {
+		return err
+	}
+	text := fmt.Sprint("content ", random.IntN(6))
+	if repo == nil {
+		repo = repository(string(ref.Name))
+		repo.UID = fmt.Sprint(ref.Name, random.Uint64())
+		_, err := tx.InsertRepository(repo)
+		return err
+	}
+	switch what {
+	case 0, 1, 2, 3:
+		return countedImage(tx, repo, text, random)
+	case 4, 5, 6:
+		_, _, err := tx.LinkLayer(repo, object(text), now, now)
+		return err
+	case 7:
+		l, err := tx.Layer(repo.UID, object(text).Digest)
+		if err != nil || l == nil {
+			return err
+		}
+		return tx.UnlinkLayer(l)
+	default:
+		if random.IntN(3) > 0 {
+			return nil
+		}
+		repo.DeletedAt = now
+		return tx.UpdateRepository(repo)
+	}
+}
+
+// countedImage inserts an image, deletes it, or changes its status.
+func countedImage(tx registry.Tx, repo *registry.Repository, text string, random *rand.Rand) error {
+	fresh, o := image(repo, text)
+	img, err := tx.Image(repo.UID, o.Digest)
+	if err != nil {
+		return err
+	}
+	if img == nil {
+		fresh.UID = fmt.Sprint(text, random.Uint64())
+		if random.IntN(4) == 0 {
+			fresh.Status = registry.Archived
+		}
+		return tx.InsertImage(repo, fresh, registry.References{}, o)
+	}
+	switch random.IntN(3) {
+	case 0:
+		return tx.DeleteImage(img, now)
+	case 1:
+		img.Status = registry.Archived
+	default:
+		img.Status = registry.Active
+	}
+	return tx.UpdateImage(img)
+}
+
+// Who opens a database of the first version finds its counts.
+func TestTheMigrationCounts(t *testing.T) {
+	t.Parallel()
+	prepare := func(t *testing.T, driver, name string, dialect goose.Dialect) {
+		t.Helper()
+		db, err := sql.Open(driver, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		steps, err := fs.Sub(migrations, "migrations")
+		if err == nil && dialect == goose.DialectPostgres {
+			steps, err = inPostgres(steps)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := goose.NewProvider(dialect, db, steps)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.UpTo(t.Context(), 8); err != nil {
+			t.Fatal(err)
+		}
+		for _, statement := range oldFacts {
+			if _, err := db.ExecContext(t.Context(), statement); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	check := func(t *testing.T, db *DB, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		recount(t, db)
+		s := For[registry.ReadTx, registry.Tx](db)
+		err = s.View(t.Context(), func(tx registry.ReadTx) error {
+			repo, err := tx.RepositoryByUID("r1")
+			n, countErr := tx.RepositoryCount(home)
+			if repo == nil || repo.Images != 2 || n != 2 || err != nil || countErr != nil {
+				t.Errorf("repository = %v, %v, repositories = %d, %v, want 2 images and 2 repositories", repo, err, n, countErr)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		path := filepath.Join(t.TempDir(), "berth.db")
+		prepare(t, "sqlite", path, goose.DialectSQLite3)
+		db, err := OpenSQLite(t.Context(), path)
+		check(t, db, err)
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		url := pgtest.URL(t)
+		prepare(t, "pgx", url, goose.DialectPostgres)
+		db, err := OpenPostgres(t.Context(), url)
+		check(t, db, err)
+	})
+}
+
+// oldFacts are three repositories, one of them deleted, with images and layers.
+var oldFacts = []string{
+	oldRepository("r1", "team/a", 0), oldRepository("r2", "b", 0), oldRepository("r3", "gone", 9),
+	`INSERT INTO objects (uid, key_domain, digest, size, created_at, key) VALUES ('o1', 'k', 'd1', 100, 1, 'k1'), ('o2', 'k', 'd2', 20, 1, 'k2')`,
+	`INSERT INTO layers (repository, digest, object, lease_until) VALUES ('r1', 'd1', 'o1', 0), ('r1', 'd2', 'o2', 0), ('r2', 'd1', 'o1', 0), ('r3', 'd1', 'o1', 0)`,
+	oldImage("i1", "r1", "ACTIVE", 0), oldImage("i2", "r1", "ARCHIVED", 0), oldImage("i3", "r1", "ACTIVE", 9), oldImage("i4", "r1", "ACTIVATING", 0),
+	oldImage("i5", "r3", "ACTIVE", 0),
+}
+
+func oldRepository(uid, name string, deleted int) string {
+	return fmt.Sprintf(`INSERT INTO repositories (uid, account, region, name, created_at, deleted_at, mutability, filters, scan_on_push,
+			encryption_type, kms_key, key_domain, tags)
+		VALUES ('%s', '123456789012', 'us-east-1', '%s', 1, %d, 'MUTABLE', '', 0, 'AES256', '', 'k', '{}')`, uid, name, deleted)
+}
+
+func oldImage(uid, repository, status string, deleted int) string {
+	return fmt.Sprintf(`INSERT INTO images (uid, repository, digest, object, media_type, artifact_type, subject, annotations, manifest_size,
+			size, status, pushed_at, deleted_at)
+		VALUES ('%s', '%s', 'd of %s', 'o1', 'a/b', '', '', '', 1, 1, '%s', 1, %d)`, uid, repository, uid, status, deleted)
+}
+
+// A view that has remembered a repository sees how many images it has now.
+func TestTheCountOfImagesIsNotRemembered(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, s store) {
+		repo := repository("app")
+		update(t, s, func(tx registry.Tx) error { return insert(tx, repo) })
+		for i := range 3 {
+			img, o := image(repo, fmt.Sprint(i))
+			update(t, s, func(tx registry.Tx) error { return tx.InsertImage(repo, img, registry.References{}, o) })
+			err := s.View(t.Context(), func(tx registry.ReadTx) error {
+				got, err := tx.Repository(repo.Ref, registry.LockNone)
+				if err == nil && got.Images != int64(i)+1 {
+					t.Errorf("images = %d, want %d", got.Images, i+1)
+				}
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+func TestGrantedQuotasAreTheGreatest(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, s store) {
+		other := registry.ID{Account: home.Account, Region: "eu-west-1"}
+		for _, v := range []int64{5, 9, 7} {
+			update(t, s, func(tx registry.Tx) error { return tx.GrantQuota(home, "L-1", v) })
+		}
+		update(t, s, func(tx registry.Tx) error { return tx.GrantQuota(other, "L-1", 3) })
+		err := s.View(t.Context(), func(tx registry.ReadTx) error {
+			for code, want := range map[string]int64{"L-1": 9, "L-2": 0} {
+				if got, err := tx.GrantedQuota(home, code); got != want || err != nil {
+					t.Errorf("GrantedQuota(%s) = %d, %v, want %d", code, got, err, want)
+				}
+			}
+			all, err := tx.GrantedQuotas("L-1")
+			if diff := cmp.Diff(map[registry.ID]int64{home: 9, other: 3}, all); diff != "" || err != nil {
+				t.Errorf("GrantedQuotas: %v (-want +got):\n%s", err, diff)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestQuotaRequestsAreFiltered(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, s store) {
+		add := func(id, code, status string, desired int64) registry.QuotaRequest {
+			return registry.QuotaRequest{ID: home, RequestID: id, Code: code, Desired: desired, Status: status, Requester: "me", CreatedAt: now, UpdatedAt: now}
+		}
+		all := []registry.QuotaRequest{
+			add("1", "L-1", registry.QuotaPending, 5), add("2", "L-1", registry.QuotaPending, 9), add("3", "L-2", registry.QuotaPending, 5),
+		}
+		update(t, s, func(tx registry.Tx) error {
+			for _, r := range all {
+				if err := tx.InsertQuotaRequest(&r); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		granted := add("4", "L-1", registry.QuotaApproved, 7)
+		granted.UpdatedAt = now.Add(time.Hour)
+		update(t, s, func(tx registry.Tx) error { return tx.ApproveQuotaRequests(&granted) })
+		all[0].Status, all[0].UpdatedAt = registry.QuotaApproved, granted.UpdatedAt
+		for _, tt := range []struct {
+			filter registry.QuotaRequestFilter
+			after  string
+			limit  int
+			want   []registry.QuotaRequest
+		}{
+			{registry.QuotaRequestFilter{}, "", 9, all},
+			{registry.QuotaRequestFilter{}, "1", 1, all[1:2]},
+			{registry.QuotaRequestFilter{Code: "L-1"}, "", 9, all[:2]},
+			{registry.QuotaRequestFilter{Status: registry.QuotaPending}, "", 9, all[1:]},
+			{registry.QuotaRequestFilter{RequestID: "3"}, "", 9, all[2:]},
+			{registry.QuotaRequestFilter{Code: "L-3"}, "", 9, nil},
+		} {
+			err := s.View(t.Context(), func(tx registry.ReadTx) error {
+				got, err := tx.QuotaRequests(home, tt.filter, tt.after, tt.limit)
+				if diff := cmp.Diff(tt.want, got); diff != "" {
+					t.Errorf("QuotaRequests(%v, %q, %d) (-want +got):\n%s", tt.filter, tt.after, tt.limit, diff)
+				}
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// A layer that two link at once counts once, and one that is linked while it is
+// unlinked is there in the end or is not counted.
+func TestLayersThatManyLinkCountOnce(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, open func(*testing.T) *DB) {
+		db := open(t)
+		s := For[registry.ReadTx, registry.Tx](db)
+		repo := repository("a/b")
+		update(t, s, func(tx registry.Tx) error { return insert(tx, repo) })
+		update(t, s, func(tx registry.Tx) error { return tx.CountStorage(storageQuotas[0]) })
+		var wg sync.WaitGroup
+		for g := range 8 {
+			wg.Go(func() {
+				for range 20 {
+					err := s.Update(t.Context(), func(tx registry.Tx) error { return linkOrUnlink(tx, repo, object("layer"), g%2 == 0) })
+					if err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		recount(t, db)
+	})
+}
+
+func linkOrUnlink(tx registry.Tx, repo *registry.Repository, o blob.Object, link bool) error {
+	lock := registry.LockChange
+	if link {
+		lock = registry.LockAdd
+	}
+	if _, err := tx.Repository(repo.Ref, lock); err != nil {
+		return err
+	}
+	if link {
+		_, _, err := tx.LinkLayer(repo, o, now, now)
+		return err
+	}
+	l, err := tx.Layer(repo.UID, o.Digest)
+	if err != nil || l == nil {
+		return err
+	}
+	return tx.UnlinkLayer(l)
+}
