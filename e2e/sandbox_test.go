@@ -138,6 +138,8 @@ const hosts = `
 127.0.0.1 123456789012.dkr.ecr.us-east-1.localhost 123456789012.dkr.ecr.eu-west-1.localhost
 127.0.0.2 123456789012.dkr.ecr.us-east-1.amazonaws.com api.ecr.us-east-1.amazonaws.com
 127.0.0.3 210987654321.dkr.ecr.eu-central-1.amazonaws.com
+127.0.0.1 public.localhost
+127.0.0.4 public.ecr.aws api.ecr-public.us-east-1.amazonaws.com
 `
 
 // inside prepares the sandbox and runs the tests in it.

@@ -40,6 +40,7 @@ var layers = map[string][]string{
 	// The fronts never import each other, metadata or a bucket.
 	"aws":               {"fault"},
 	"aws/ecr":           {"aws", "access", "fault", "lifecycle", "registry"},
+	"aws/ecrpublic":     {"aws", "access", "fault", "registry"},
 	"aws/sts":           {"aws", "access", "fault", "identity"},
 	"aws/servicequotas": {"aws", "access", "registry"},
 	"oci":               {"access", "fault", "registry"},

@@ -43,8 +43,13 @@ func parsePassword(text []byte) (password, bool) {
 // the caller. It works until it expires, or until the access key that it was
 // made with is no longer the caller's.
 func (a *Authenticator) Mint(c access.Caller, now time.Time) (string, time.Time) {
+	return a.mint(c, now, user)
+}
+
+// mint returns a password that is good where one of the context is asked for.
+func (a *Authenticator) mint(c access.Caller, now time.Time, context string) (string, time.Time) {
 	p := password{c.AccessKeyID, c.ID, now.Add(passwordLife).Truncate(time.Second)}
-	return seal.EncodeText(a.o.Passwords.Seal(p.text(), user)), p.expires
+	return seal.EncodeText(a.o.Passwords.Seal(p.text(), context)), p.expires
 }
 
 // maxPassword bounds what is taken for a password, in bytes.
@@ -57,15 +62,26 @@ const maxPassword = 4096
 // error is of the kind Unauthenticated; with an expired one it is ECR's refusal,
 // of the kind Denied.
 func (a *Authenticator) Registry(r *http.Request) (access.Caller, time.Duration, error) {
+	return a.basic(r, user)
+}
+
+// basic is Registry for passwords of a context.
+func (a *Authenticator) basic(r *http.Request, context string) (access.Caller, time.Duration, error) {
 	name, text, ok := r.BasicAuth()
 	if !ok || name != user || len(text) > maxPassword || len(r.Header.Values("Authorization")) != 1 {
 		return access.Caller{}, 0, errNotAuthorized()
 	}
+	return a.redeem(r, text, context)
+}
+
+// redeem returns whom a password of a context stands for, and how long it will
+// still work.
+func (a *Authenticator) redeem(r *http.Request, text, context string) (access.Caller, time.Duration, error) {
 	sealed, err := seal.DecodeText(text)
 	if err != nil {
 		return access.Caller{}, 0, errNotAuthorized()
 	}
-	plain, err := a.o.Passwords.Open(sealed, user)
+	plain, err := a.o.Passwords.Open(sealed, context)
 	if err != nil {
 		return access.Caller{}, 0, errNotAuthorized()
 	}

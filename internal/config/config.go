@@ -37,6 +37,8 @@ type Config struct {
 	Quotas              []string `key:"quota" file:"quotas" help:"quotas that differ from ECR's, as NAME=VALUE"`
 	StorageQuotas       []string `key:"storage-quota" file:"storage-quotas" help:"most bytes of layers in an account's repositories, or in those at and below a path, as ACCOUNT=BYTES or ACCOUNT/PATH=BYTES"`
 	RequestRates        string   `key:"request-rates" default:"off" help:"limits on how often a principal may call an operation: ecr for ECR's, or off"`
+	AnonymousRate       int64    `key:"public-anonymous-rate" default:"0" help:"manifests a second that an address may pull from public registries without a login; 0 for no limit"`
+	AnonymousBytes      int64    `key:"public-anonymous-bytes" default:"0" help:"bytes in 30 days that an address may pull from public registries without a login; 0 for no limit"`
 	MasterKey           string   `key:"master-key" help:"the key that all others derive from: 32 bytes in hex or base64" secret:"true"`
 	MasterKeyFile       string   `key:"master-key-file" help:"file that holds the master key (default: made in the data directory)"`
 	RootAccessKeyID     string   `key:"root-access-key-id" help:"access key id of the default account's root (default: made in the data directory)"`
@@ -79,6 +81,12 @@ func (o option) set(text string) error {
 			return fmt.Errorf("%s is neither true nor false", o.key)
 		}
 		o.value.SetBool(b)
+	case reflect.Int64:
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || n < 0 {
+			return fmt.Errorf("%s is not a number", o.key)
+		}
+		o.value.SetInt(n)
 	case reflect.Slice:
 		var list []string
 		for s := range strings.SplitSeq(text, ",") {

@@ -40,6 +40,20 @@ func (tx *Tx) ImageIDs(repository string, f registry.Filter, after registry.Imag
 	return out, err
 }
 
+// TaggedImages implements [registry.TagReader].
+func (tx *Tx) TaggedImages(repository, after string, limit int) ([]registry.TaggedImage, error) {
+	var out []registry.TaggedImage
+	err := tx.rows(`SELECT t.name, t.tagged_at, `+imageColumns+` FROM tags t JOIN images i ON i.uid = t.image
+		WHERE t.repository = $1 AND t.name > $2 ORDER BY t.name LIMIT $3`,
+		[]any{repository, after, limit}, func(rows *sql.Rows) error {
+			var t registry.TaggedImage
+			err := rows.Scan(append([]any{&t.Tag, (*instant)(&t.TaggedAt)}, imageFields(&t.Image)...)...)
+			out = append(out, t)
+			return err
+		})
+	return out, err
+}
+
 // PutTag implements [registry.ImageWriter].
 func (tx *Tx) PutTag(repository, tag string, i *registry.Image, at time.Time) error {
 	tx.changed = true

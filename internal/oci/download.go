@@ -29,7 +29,7 @@ func (f *Front) ServeLink(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Referrer-Policy", "no-referrer")
 	if err := f.serveLink(w, r); err != nil {
-		f.writeError(w, r, err, f.hosts.Default)
+		f.writeError(w, r, err)
 	}
 }
 

@@ -89,13 +89,13 @@ func quote(s string) string {
 }
 
 // writeError renders an error.
-func (f *Front) writeError(w http.ResponseWriter, r *http.Request, err error, id registry.ID) {
+func (f *Front) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	a, message := f.render(r, err)
 	if a.status == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", "1") // by then a rate allows one more
 	}
 	if a.status == http.StatusUnauthorized {
-		w.Header().Set("WWW-Authenticate", `Basic realm="`+f.hosts.Endpoint(id)+`/",service="ecr.amazonaws.com"`)
+		w.Header().Set("WWW-Authenticate", f.challenge(r))
 	}
 	for _, h := range []string{"Content-Length", "Docker-Content-Digest", "ETag", "Cache-Control", "Content-Disposition"} {
 		w.Header().Del(h)

@@ -81,7 +81,7 @@ func (f *Front) listTags(c *call) error {
 	return writeJSON(c.w, http.StatusOK, struct {
 		Name string   `json:"name"`
 		Tags []string `json:"tags"`
-	}{string(c.ref.Name), tags})
+	}{c.name(), tags})
 }
 
 // listCatalog answers the list of repositories.

@@ -139,7 +139,7 @@ func (f *Front) putManifest(c *call) error {
 		}
 	}
 	h.Set("Docker-Content-Digest", string(img.Digest))
-	h.Set("Location", "/v2/"+string(c.ref.Name)+"/manifests/"+string(img.Digest))
+	h.Set("Location", "/v2/"+c.name()+"/manifests/"+string(img.Digest))
 	h.Set("Content-Length", "0")
 	c.w.WriteHeader(http.StatusCreated)
 	return nil

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"berth/internal/access"
 	"berth/internal/registry"
@@ -22,6 +23,11 @@ type Options struct {
 	// Authenticate returns who is asking. Its errors carry the kind
 	// Unauthenticated, to be answered with a challenge, or Denied.
 	Authenticate func(*http.Request) (Session, error)
+	// Public is Authenticate for the public host, where the caller may be
+	// anonymous.
+	Public func(*http.Request) (Session, error)
+	// Token returns a token that Public takes, and how long it works.
+	Token func(*http.Request) (string, time.Duration, error)
 	// Fail is told of errors that are no fault of the client.
 	Fail func(*http.Request, error)
 }
@@ -37,12 +43,14 @@ type Front struct {
 	registry     *registry.Registry
 	hosts        *registry.Hosts
 	authenticate func(*http.Request) (Session, error)
+	public       func(*http.Request) (Session, error)
+	token        func(*http.Request) (string, time.Duration, error)
 	fail         func(*http.Request, error)
 }
 
 // New returns a Front.
 func New(o Options) *Front {
-	return &Front{o.Registry, o.Hosts, o.Authenticate, o.Fail}
+	return &Front{o.Registry, o.Hosts, o.Authenticate, o.Public, o.Token, o.Fail}
 }
 
 // call is one request on its way through a handler.
@@ -53,6 +61,10 @@ type call struct {
 	route  route
 	ref    registry.Ref // of the route's repository
 }
+
+// name is what the repository is called in paths: at the public host, with the
+// alias of its registry.
+func (c *call) name() string { return string(c.route.name) }
 
 // endpoint is a kind of path and a method.
 type endpoint struct {
@@ -90,21 +102,24 @@ var handlers = map[endpoint]func(*Front, *call) error{
 func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	id := f.hosts.Registry(r.Host)
-	session, err := f.authenticate(r)
+	authenticate := f.authenticate
+	if _, ok := f.hosts.Public(r.Host); ok {
+		authenticate = f.public
+	}
+	session, err := authenticate(r)
 	if err != nil {
-		f.writeError(w, r, err, id)
+		f.writeError(w, r, err)
 		return
 	}
 	if session.Warning != "" {
 		w.Header().Set("Warning", `299 - "`+session.Warning+`"`)
 	}
-	if err := f.serve(w, r, session.Caller, id); err != nil {
-		f.writeError(w, r, err, id)
+	if err := f.serve(w, r, session.Caller); err != nil {
+		f.writeError(w, r, err)
 	}
 }
 
-func (f *Front) serve(w http.ResponseWriter, r *http.Request, c access.Caller, id registry.ID) error {
+func (f *Front) serve(w http.ResponseWriter, r *http.Request, c access.Caller) error {
 	rt, err := parsePath(r.URL)
 	if err != nil {
 		return err
@@ -114,7 +129,11 @@ func (f *Front) serve(w http.ResponseWriter, r *http.Request, c access.Caller, i
 		w.Header().Set("Allow", allowed(rt.kind))
 		return errMethod
 	}
-	return handle(f, &call{w: w, r: r, caller: c, route: rt, ref: registry.Ref{ID: id, Name: rt.name}})
+	ref, err := f.refOf(r, rt)
+	if err != nil {
+		return err
+	}
+	return handle(f, &call{w: w, r: r, caller: c, route: rt, ref: ref})
 }
 
 // allowed returns the methods of a kind of path, for the Allow header.

@@ -50,9 +50,9 @@ func (f *Front) mount(c *call, d, from string) (bool, error) {
 	}
 	in := registry.MountLayerInput{Ref: c.ref, Digest: digest.Digest(d)}
 	if from != "" {
-		name, err := registry.ParseRepositoryName(from)
-		if err != nil {
-			return false, errName(from)
+		name, here, err := f.mountSource(c, from)
+		if err != nil || !here {
+			return false, err
 		}
 		in.From = name
 	}
@@ -76,7 +76,7 @@ func (f *Front) newUpload(c *call) error {
 // progress says where an upload is and how far it has come.
 func (c *call) progress(status int, size int64) {
 	h := c.w.Header()
-	h.Set("Location", "/v2/"+string(c.ref.Name)+"/blobs/uploads/"+c.route.ref)
+	h.Set("Location", "/v2/"+c.name()+"/blobs/uploads/"+c.route.ref)
 	h.Set("Docker-Upload-UUID", c.route.ref)
 	h.Set("Range", "0-"+strconv.FormatInt(max(size-1, 0), 10))
 	if status != http.StatusNoContent {
@@ -88,7 +88,7 @@ func (c *call) progress(status int, size int64) {
 // created says where a new blob is.
 func (c *call) created(d digest.Digest) {
 	h := c.w.Header()
-	h.Set("Location", "/v2/"+string(c.ref.Name)+"/blobs/"+string(d))
+	h.Set("Location", "/v2/"+c.name()+"/blobs/"+string(d))
 	h.Set("Docker-Content-Digest", string(d))
 	h.Set("Content-Length", "0")
 	c.w.WriteHeader(http.StatusCreated)

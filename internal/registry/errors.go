@@ -203,6 +203,15 @@ func errNoSigningConfiguration(id ID) error {
 		"Signing configuration does not exist in the registry with id '%s'", id.Account)
 }
 
+func errRegistryNotFound(alias string) error {
+	return fault.New(fault.NotFound, "RegistryNotFoundException", "The registry with alias '%s' does not exist", alias)
+}
+
+func errCatalogNotFound(r Ref) error {
+	return fault.New(fault.NotFound, "RepositoryCatalogDataNotFoundException",
+		"Catalog data does not exist for the repository with name '%s' in the registry with id '%s'", r.Name, r.Account)
+}
+
 func errNoRepositoryPolicy(r Ref) error {
 	return fault.New(fault.NotFound, "RepositoryPolicyNotFoundException",
 		"Repository policy does not exist for the repository with name '%s' in the registry with id '%s'", r.Name, r.Account)

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -29,14 +30,20 @@ var amazonDomains = []string{"amazonaws.com", "amazonaws.com.cn", "on.aws"}
 
 // Registry returns the registry that a host, with or without port, names.
 func (h *Hosts) Registry(host string) ID {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	m := registryHost.FindStringSubmatch(strings.TrimSuffix(strings.ToLower(host), "."))
+	m := registryHost.FindStringSubmatch(hostname(host))
 	if m == nil || !h.serves(m[3]) || !ValidRegion(m[2]) {
 		return h.Default
 	}
 	return ID{Account: m[1], Region: m[2]}
+}
+
+// hostname returns the name in a host with or without port, in lower case and
+// without a dot at its end.
+func hostname(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	return strings.TrimSuffix(strings.ToLower(host), ".")
 }
 
 func (h *Hosts) serves(domain string) bool {
@@ -59,16 +66,47 @@ func (h *Hosts) domain() string {
 }
 
 // Host returns the host, with port unless it is the scheme's own, at which
-// clients reach a registry: what docker wants before the repository's name.
+// clients reach a registry: what docker wants before the repository's name, or
+// before the alias of a public registry.
 func (h *Hosts) Host(id ID) string {
+	if id.Public() {
+		return h.withPort(publicLabel + h.domain())
+	}
 	if id == h.Default && h.Domain == "" {
 		return h.URL.Host
 	}
-	name := id.Account + ".dkr.ecr." + id.Region + "." + h.domain()
+	return h.withPort(id.Account + ".dkr.ecr." + id.Region + "." + h.domain())
+}
+
+// withPort adds the port at which clients reach the server.
+func (h *Hosts) withPort(name string) string {
 	if port := h.URL.Port(); port != "" {
 		return net.JoinHostPort(name, port)
 	}
 	return name
+}
+
+// publicLabel is what the name of the public host begins with.
+const publicLabel = "public."
+
+// amazonPublicHosts are the public hosts of ECR itself, for when DNS points here.
+var amazonPublicHosts = []string{"public.ecr.aws", "ecr-public.aws.com"}
+
+// Public reports whether a host, with or without port, is that of the public
+// registries, and returns the URL that clients reach them at by that name,
+// without a slash at its end.
+func (h *Hosts) Public(host string) (string, bool) {
+	name := hostname(host)
+	domain, ok := strings.CutPrefix(name, publicLabel)
+	if ok && domain == h.domain() || slices.Contains(amazonPublicHosts, name) {
+		return h.URL.Scheme + "://" + h.withPort(name), true
+	}
+	return "", false
+}
+
+// RepositoryURI returns what docker calls a public repository.
+func (h *Hosts) RepositoryURI(r Ref, alias string) string {
+	return h.Host(r.ID) + "/" + alias + "/" + string(r.Name)
 }
 
 // Endpoint returns the URL of a registry, without a slash at its end.

@@ -98,3 +98,37 @@ func TestHostsOfRegistries(t *testing.T) {
 		}
 	}
 }
+
+func TestThePublicHost(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ url, domain, host, want string }{
+		{"http://127.0.0.1:5000", "", "public.localhost", "http://public.localhost:5000"},
+		{"http://127.0.0.1:5000", "", "Public.LOCALHOST.:9", "http://public.localhost:5000"},
+		{"https://registry.example.com", "", "public.localhost", "https://public.localhost"},
+		{"https://example.com", "example.com", "public.example.com", "https://public.example.com"},
+		{"https://example.com:8443", "example.com", "public.example.com", "https://public.example.com:8443"},
+		{"https://example.com", "example.com", "public.ecr.aws", "https://public.ecr.aws"},
+		{"https://example.com", "example.com", "ecr-public.aws.com:443", "https://ecr-public.aws.com"},
+		{"https://example.com", "example.com", "public.localhost", ""},
+		{"https://example.com", "example.com", "public.sub.example.com", ""},
+		{"https://example.com", "example.com", "public.example.com.evil.org", ""},
+		{"https://example.com", "example.com", "example.com", ""},
+		{"http://127.0.0.1:5000", "", "public.example.com", ""},
+		{"http://127.0.0.1:5000", "", "public.", ""}, {"http://127.0.0.1:5000", "", "public", ""}, {"http://127.0.0.1:5000", "", "", ""},
+		{"http://127.0.0.1:5000", "", "x.public.localhost", ""}, {"http://127.0.0.1:5000", "", "public.localhost\n", ""},
+		{"http://127.0.0.1:5000", "", "gallery.ecr.aws", ""}, {"http://127.0.0.1:5000", "", "127.0.0.1:5000", ""},
+	} {
+		got, ok := hostsAt(t, tt.url, tt.domain).Public(tt.host)
+		if got != tt.want || ok != (tt.want != "") {
+			t.Errorf("Public(%q) at %s with domain %q = %q, %t, want %q", tt.host, tt.url, tt.domain, got, ok, tt.want)
+		}
+	}
+	h := hostsAt(t, "http://127.0.0.1:5000", "")
+	id := ID{"210987654321", PublicRegion}
+	if got, want := h.RepositoryURI(Ref{id, "team/app"}, "alias"), "public.localhost:5000/alias/team/app"; got != want {
+		t.Errorf("RepositoryURI = %s, want %s", got, want)
+	}
+	if got := h.Registry(h.Host(id)); got.Public() {
+		t.Errorf("Registry(%s) = %v: a host names no public registry, its paths do", h.Host(id), got)
+	}
+}

@@ -28,13 +28,20 @@ type StoredImage struct {
 // and a failure for each id that names none, or one in the archive. An image
 // asked for by tag has that tag in its id, and is converted between Docker's and
 // OCI's media types if the caller accepts only the other one. It counts as a pull
-// of each. Errors: RepositoryNotFoundException.
+// of each. Errors: RepositoryNotFoundException, ThrottlingException.
 func (r *Registry) BatchGetImage(ctx context.Context, c access.Caller, in BatchGetImageInput) ([]StoredImage, []ImageFailure, error) {
 	var images []StoredImage
 	var failures []ImageFailure
 	var uid string
+	admitted := false
 	q := request{caller: c, event: "BatchGetImage", ref: in.Ref, params: in, readOnly: true}
 	err := r.view(ctx, q, func(tx ReadTx, repo *Repository) error {
+		if !admitted {
+			if err := r.crowd.admit(c, r.now()); err != nil {
+				return err
+			}
+			admitted = true
+		}
 		uid, images, failures = repo.UID, images[:0], failures[:0]
 		for _, id := range in.IDs {
 			img, failure, err := getImage(tx, repo, id, in.Accept)
@@ -55,6 +62,7 @@ func (r *Registry) BatchGetImage(ctx context.Context, c access.Caller, in BatchG
 		}
 		r.pulls.note(in.ID, &images[i].Image, c, r.now())
 		r.meter.add(Usage{Ref: in.Ref, RepositoryUID: uid, Principal: c.ARN, Pulls: 1, BytesOut: images[i].ManifestSize})
+		r.crowd.took(c, r.now(), images[i].ManifestSize)
 	}
 	return images, failures, err
 }

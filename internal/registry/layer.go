@@ -51,7 +51,8 @@ type BatchCheckLayerAvailabilityInput struct {
 }
 
 // BatchCheckLayerAvailability says which layers the repository holds, and keeps
-// those for a while, so that who was told of one may rely on it. A digest that
+// those for a while, so that who was told of one may rely on it; for somebody
+// unknown it keeps nothing. A digest that
 // the repository does not hold is an answer, not a failure. Errors:
 // RepositoryNotFoundException.
 func (r *Registry) BatchCheckLayerAvailability(ctx context.Context, c access.Caller, in BatchCheckLayerAvailabilityInput) ([]LayerAvailability, []LayerFailure, error) {
@@ -81,6 +82,9 @@ func (r *Registry) BatchCheckLayerAvailability(ctx context.Context, c access.Cal
 	})
 	if err != nil {
 		return nil, nil, err
+	}
+	if c.Type == access.Anonymous {
+		return out, failures, nil // who cannot push has nothing to rely on
 	}
 	return out, failures, r.lease(ctx, due)
 }
@@ -128,11 +132,14 @@ type Content struct {
 // an image refers to it, as the distribution API does. The caller must be
 // allowed ecr:GetDownloadUrlForLayer and must close the content. It counts as
 // bytes out. Errors: RepositoryNotFoundException, LayersNotFoundException,
-// InvalidParameterException.
+// InvalidParameterException, ThrottlingException.
 func (r *Registry) OpenLayer(ctx context.Context, c access.Caller, ref Ref, d digest.Digest) (*Content, error) {
 	var l *Layer
 	q := request{caller: c, event: "GetDownloadUrlForLayer", ref: ref, params: layerParams{ref, d}, readOnly: true}
 	err := r.view(ctx, q, func(tx ReadTx, repo *Repository) error {
+		if err := r.crowd.within(c, r.now()); err != nil {
+			return err
+		}
 		var err error
 		l, err = layerOf(tx, repo, d)
 		return err
@@ -140,7 +147,11 @@ func (r *Registry) OpenLayer(ctx context.Context, c access.Caller, ref Ref, d di
 	if err != nil {
 		return nil, err
 	}
-	return r.openContent(ctx, ref, l, c.ARN)
+	content, err := r.openContent(ctx, ref, l, c.ARN)
+	if err == nil {
+		r.crowd.took(c, r.now(), content.Size)
+	}
+	return content, err
 }
 
 // layerParams are the audited parameters of calls about one layer.

@@ -23,8 +23,12 @@ type Ref struct {
 	Name RepositoryName `json:"repositoryName,omitempty"`
 }
 
-// ARN returns arn:aws:ecr:region:account:repository/name.
+// ARN returns arn:aws:ecr:region:account:repository/name, or of a public
+// repository arn:aws:ecr-public::account:repository/name.
 func (r Ref) ARN() string {
+	if r.Public() {
+		return access.PublicRepositoryARN(r.Account, string(r.Name))
+	}
 	return access.RepositoryARN(r.Account, r.Region, string(r.Name))
 }
 

@@ -125,14 +125,25 @@ func errQuota(name string, value int64) error {
 	return fault.New(kind, "LimitExceededException", "%s: the quota '%s' (%s) is %d%s", q.reached, q.Title, q.Code, value, unit)
 }
 
+// publicLimits are what ECR Public allows at most.
+var publicLimits = limits{Repositories: 10_000, Images: 10_000, LayerSize: 10_000, LayerParts: 1_000}
+
+// limit returns the value of a quota in a registry, before what it was granted.
+func (r *Registry) limit(id ID, name string) int64 {
+	if most, ok := publicLimits[name]; ok && id.Public() {
+		return min(most, r.limits[name])
+	}
+	return r.limits[name]
+}
+
 // within returns LimitExceededException if n is more than a registry's quota
 // allows. What it was granted is looked up only if it would not do without.
 func (r *Registry) within(tx ReadTx, id ID, name string, n int64) error {
-	limit := r.limits[name]
+	limit := r.limit(id, name)
 	if n <= limit {
 		return nil
 	}
-	if q := quotaNamed(name); q.Adjustable {
+	if q := quotaNamed(name); q.Adjustable && !id.Public() {
 		granted, err := tx.GrantedQuota(id, q.Code)
 		if err != nil {
 			return err
@@ -165,7 +176,7 @@ func (r *Registry) admitImage(tx ReadTx, repo *Repository) error {
 // admitTags checks the number of an image's tags after some were put on it. A new
 // image has no others.
 func (r *Registry) admitTags(tx ReadTx, repo *Repository, img *Image, added bool, n int) error {
-	limit := r.limits[TagsPerImage]
+	limit := r.limit(repo.ID, TagsPerImage)
 	if n == 0 || added && int64(n) <= limit {
 		return nil
 	}
@@ -197,7 +208,8 @@ type bound struct {
 
 // uploadBound returns the bound that quotas set to an upload.
 func (r *Registry) uploadBound(tx ReadTx, repo *Repository) (bound, error) {
-	b := bound{r.limits[LayerSize] * mebibyte, errQuota(LayerSize, r.limits[LayerSize])}
+	limit := r.limit(repo.ID, LayerSize)
+	b := bound{limit * mebibyte, errQuota(LayerSize, limit)}
 	for _, q := range r.storageOf(repo) {
 		used, err := tx.StorageUsed(q)
 		if err != nil {

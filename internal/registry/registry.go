@@ -43,6 +43,9 @@ type Options struct {
 	// RequestRates has callers refused who ask more often than the quotas of
 	// request rates allow.
 	RequestRates bool
+	// Anonymous limits what an address may pull from public registries without a
+	// login.
+	Anonymous AnonymousLimits
 }
 
 // Registry is all registries of this installation.
@@ -66,6 +69,7 @@ type Registry struct {
 	pulls   pulls
 
 	lifecycleWork chan struct{} // something has become due
+	crowd         crowd
 }
 
 // New returns a Registry.
@@ -78,6 +82,7 @@ func New(o Options) *Registry {
 		pages: pager{o.Pages}, links: o.Links, clock: o.Now, strict: o.RefuseSameDigest,
 		lifecycleWork: make(chan struct{}, 1),
 		limits:        newLimits(o.Quotas, o.RequestRates), rates: newRates(newLimits(o.Quotas, o.RequestRates)), storage: o.StorageQuotas,
+		crowd: crowd{limits: o.Anonymous},
 	}
 }
 
@@ -90,9 +95,9 @@ func newID() string { return uuid.Must(uuid.NewV7()).String() }
 // request is one call of a verb.
 type request struct {
 	caller   access.Caller
-	service  string   // that owns the operation; ecr if ""
+	service  string   // that owns the operation; the registry's if ""
 	event    string   // the API operation, and the action asked for unless action is set
-	action   string   // without "ecr:"
+	action   string   // without the service
 	also     []string // further actions that the call needs, whole
 	ref      Ref
 	context  map[string][]string // condition keys that the request sets
@@ -106,7 +111,7 @@ type request struct {
 // prefix is what the names of the service's actions begin with.
 func (q *request) prefix() string {
 	if q.service == "" {
-		return "ecr"
+		return q.ref.service()
 	}
 	return q.service
 }
@@ -114,7 +119,7 @@ func (q *request) prefix() string {
 // record returns the audit record of the call that ended with err.
 func (q *request) record(at time.Time, err error) access.Record {
 	rec := access.Record{
-		Time: at, Caller: q.caller, Service: q.prefix(), Event: q.event, Account: q.ref.Account, Region: q.ref.Region,
+		Time: at, Caller: q.caller, Service: q.prefix(), Event: q.event, Account: q.ref.Account, Region: q.ref.apiRegion(),
 		ReadOnly: q.readOnly, Parameters: q.params, Error: fault.CodeOf(err),
 	}
 	if q.ref.Name != "" {
@@ -166,7 +171,7 @@ func conditions(keys map[string][]string, repo *Repository) map[string][]string 
 	}
 	for k, v := range repo.Tags {
 		out["aws:ResourceTag/"+k] = []string{v}
-		out["ecr:ResourceTag/"+k] = []string{v}
+		out[repo.service()+":ResourceTag/"+k] = []string{v}
 	}
 	return out
 }

@@ -42,6 +42,7 @@ type CreateRepositoryInput struct {
 	ScanOnPush bool              `json:"scanOnPush"`
 	Encryption Encryption        `json:"encryptionConfiguration"`
 	Tags       map[string]string `json:"tags,omitempty"`
+	Catalog    Catalog           `json:"catalogData,omitzero"` // of a public repository
 }
 
 // CreateRepository makes an empty repository. Errors:
@@ -50,7 +51,7 @@ type CreateRepositoryInput struct {
 func (r *Registry) CreateRepository(ctx context.Context, c access.Caller, in CreateRepositoryInput) (*Repository, error) {
 	q := request{caller: c, event: "CreateRepository", ref: in.Ref, params: in, context: requestTags(in.Tags)}
 	if len(in.Tags) > 0 {
-		q.also = []string{"ecr:TagResource"}
+		q.also = []string{in.service() + ":TagResource"}
 	}
 	var repo *Repository
 	err := r.updateAll(ctx, q, func(tx Tx) error {
@@ -88,6 +89,11 @@ func (r *Registry) insertRepository(tx Tx, in CreateRepositoryInput) (*Repositor
 	}
 	if err := r.admitRepository(tx, in.ID); err != nil {
 		return nil, err
+	}
+	if in.Public() {
+		if err := r.publish(tx, repo, in.Catalog); err != nil {
+			return nil, err
+		}
 	}
 	return repo, tx.Emit(Event{Kind: RepositoryCreated, Ref: in.Ref, RepositoryUID: repo.UID, Time: repo.CreatedAt})
 }
@@ -143,6 +149,11 @@ func (r *Registry) DeleteRepository(ctx context.Context, c access.Caller, in Del
 		repo.DeletedAt = r.now()
 		if err := tx.UpdateRepository(repo); err != nil {
 			return err
+		}
+		if in.Public() {
+			if err := tx.DeleteCatalog(repo.UID); err != nil {
+				return err
+			}
 		}
 		return tx.Emit(Event{Kind: RepositoryDeleted, Ref: in.Ref, RepositoryUID: repo.UID, Time: repo.DeletedAt})
 	})

@@ -62,6 +62,9 @@ func (world) Policies(context.Context, access.Caller) (access.Policies, error) {
 // Record implements [access.Auditor].
 func (world) Record(access.Record) {}
 
+// MintPublic implements [registry.Tokens].
+func (w world) MintPublic(c access.Caller, now time.Time) (string, time.Time) { return w.Mint(c, now) }
+
 // Mint implements [registry.Tokens].
 func (world) Mint(_ access.Caller, now time.Time) (string, time.Time) {
 	return "password", now.Add(time.Hour)

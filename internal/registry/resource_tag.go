@@ -47,13 +47,19 @@ func requestTags(tags map[string]string) map[string][]string {
 	return out
 }
 
-// ParseRepositoryARN returns the repository that an ARN names. The error is
+// ParseRepositoryARN returns the repository, private or public, that an ARN
+// names. The error is
 // InvalidParameterException.
 func ParseRepositoryARN(s string) (Ref, error) {
 	a, ok := policy.ParseARN(s)
 	name, isRepository := strings.CutPrefix(a.Resource, "repository/")
-	if !ok || a.Service != "ecr" || !isRepository || !ValidAccount(a.Account) || !ValidRegion(a.Region) {
+	public := a.Service == "ecr-public" && a.Region == ""
+	private := a.Service == "ecr" && ValidRegion(a.Region)
+	if !ok || !public && !private || !isRepository || !ValidAccount(a.Account) {
 		return Ref{}, invalidParameter("resourceArn", "Invalid ARN")
+	}
+	if public {
+		a.Region = PublicRegion
 	}
 	n, err := ParseRepositoryName(name)
 	if err != nil {

@@ -54,6 +54,7 @@ type ReadTx interface {
 	LifecycleReader
 	QuotaReader
 	StorageReader
+	PublicReader
 }
 
 // Tx is a transaction that changes.
@@ -70,6 +71,7 @@ type Tx interface {
 	Leases
 	QuotaWriter
 	StorageWriter
+	PublicWriter
 	Journal
 }
 
@@ -125,6 +127,9 @@ type TagReader interface {
 	// ImageIDs returns at most limit pairs of digest and tag that come after a
 	// pair, in byte order of digest and tag; an untagged image has the tag "".
 	ImageIDs(repository string, f Filter, after ImageID, limit int) ([]ImageID, error)
+	// TaggedImages returns at most limit tags of the repository that come after
+	// a tag, in byte order, each with its image.
+	TaggedImages(repository, after string, limit int) ([]TaggedImage, error)
 }
 
 // ImageWriter writes images and their tags.
@@ -333,6 +338,30 @@ type StorageWriter interface {
 	// CountStorage has the sum kept from now on. Once for each quota it costs as
 	// much as there are repositories.
 	CountStorage(StorageQuota) error
+}
+
+// PublicReader reads what only public registries and their repositories have.
+type PublicReader interface {
+	// Alias returns the alias of an account's public registry, "" if it has none.
+	Alias(account string) (string, error)
+	// AccountByAlias returns whose public registry has an alias, "" if none has.
+	AccountByAlias(alias string) (string, error)
+	// Catalog returns what a repository says of itself, its logo without the
+	// content, or nil if it never said anything.
+	Catalog(repository string) (*Catalog, error)
+	// Logo returns the logo of a repository, the zero Logo if there is none.
+	Logo(repository string) (Logo, error)
+}
+
+// PublicWriter writes what only public registries and their repositories have.
+type PublicWriter interface {
+	// InsertAlias gives an account's public registry an alias, unless it has one
+	// or another has that one.
+	InsertAlias(account, alias string, at time.Time) error
+	// PutCatalog replaces what a repository says of itself.
+	PutCatalog(repository string, c Catalog) error
+	// DeleteCatalog removes what a repository says of itself, if anything.
+	DeleteCatalog(repository string) error
 }
 
 // Journal takes what goes with a change in the same transaction.

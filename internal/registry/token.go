@@ -11,6 +11,9 @@ import (
 type Tokens interface {
 	// Mint returns a password that stands for the caller until the time given.
 	Mint(c access.Caller, now time.Time) (password string, expires time.Time)
+	// MintPublic is Mint for the public registries. A password of one kind is
+	// worth nothing where one of the other is asked for.
+	MintPublic(c access.Caller, now time.Time) (password string, expires time.Time)
 }
 
 // Authorization is a registry password and the registry that it is for.
@@ -22,12 +25,18 @@ type Authorization struct {
 
 // GetAuthorizationToken returns a registry password for each of the registries,
 // which all stand for the caller: what it may do is decided when it is used.
-// The caller must be allowed ecr:GetAuthorizationToken in its own account.
+// The caller must be allowed ecr:GetAuthorizationToken in its own account; for
+// the public registries, ecr-public:GetAuthorizationToken and
+// sts:GetServiceBearerToken.
 func (r *Registry) GetAuthorizationToken(ctx context.Context, c access.Caller, region string, accounts []string) ([]Authorization, error) {
 	if len(accounts) == 0 {
 		accounts = []string{c.Account}
 	}
 	q := request{caller: c, event: "GetAuthorizationToken", ref: Ref{ID: ID{c.Account, region}}, params: tokenParams{accounts}, readOnly: true}
+	mint := r.tokens.Mint
+	if q.ref.Public() {
+		mint, q.also = r.tokens.MintPublic, []string{"sts:GetServiceBearerToken"}
+	}
 	var out []Authorization
 	err := r.rates.admit(q, r.now())
 	if err == nil {
@@ -35,7 +44,7 @@ func (r *Registry) GetAuthorizationToken(ctx context.Context, c access.Caller, r
 	}
 	if err == nil {
 		for _, a := range accounts {
-			password, expires := r.tokens.Mint(c, r.now())
+			password, expires := mint(c, r.now())
 			out = append(out, Authorization{ID{a, region}, password, expires})
 		}
 	}

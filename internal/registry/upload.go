@@ -157,8 +157,8 @@ func (r *Registry) beginAppend(ctx context.Context, tx ReadTx, q request, in App
 		return nil, bound{}, errInvalidPart(in.Ref, in.UploadID, u.Blob.Size-1,
 			"The layer part holds %d bytes but bytes %d to %d were announced", in.Length, in.First, in.last)
 	}
-	if in.part && int64(u.Parts) >= r.limits[LayerParts] {
-		return u, bound{-1, errQuota(LayerParts, r.limits[LayerParts])}, nil
+	if limit := r.limit(in.ID, LayerParts); in.part && int64(u.Parts) >= limit {
+		return u, bound{-1, errQuota(LayerParts, limit)}, nil
 	}
 	most, err := r.uploadBound(tx, repo)
 	return u, most, err

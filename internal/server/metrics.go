@@ -64,7 +64,7 @@ func knownMethod(method string) string {
 // frontOf returns the front that serves a path.
 func frontOf(path string) string {
 	switch {
-	case strings.HasPrefix(path, "/v2"):
+	case strings.HasPrefix(path, "/v2"), path == "/token/":
 		return "oci"
 	case strings.HasPrefix(path, "/_berth/"):
 		return "berth"

@@ -15,6 +15,10 @@ import (
 //	POST /                  the AWS APIs (package aws/ecr, where the operations are; aws/servicequotas; aws/sts)
 //	/_berth/v1/layers/...   download links
 //	/_berth/v1/lifecycle/run  lifecycle policies on demand
+//	POST /                  the AWS APIs (package aws/ecr, where the operations are; aws/ecrpublic, aws/sts)
+//	/token/                 tokens for the public host
+//	/_berth/v1/layers/...   download links
+//	/_berth/v1/public/logo/...   logos of public repositories
 //	/livez /healthz         the process answers
 //	/readyz                 the process and its database answer, and it is not shutting down
 //
@@ -28,6 +32,10 @@ func (s *Server) routes(distribution *oci.Front, api http.Handler, extensions ma
 			distribution.ServeHTTP(w, r)
 		case p == "/":
 			api.ServeHTTP(w, r)
+		case p == oci.TokenPath:
+			distribution.ServeToken(w, r)
+		case strings.HasPrefix(p, oci.LogoPath):
+			distribution.ServeLogo(w, r)
 		case strings.HasPrefix(p, oci.LinkPath):
 			distribution.ServeLink(w, r)
 		case extensions[p] != nil:

@@ -21,6 +21,7 @@ import (
 	"berth/internal/authn"
 	"berth/internal/aws"
 	"berth/internal/aws/ecr"
+	"berth/internal/aws/ecrpublic"
 	"berth/internal/aws/servicequotas"
 	"berth/internal/aws/sts"
 	"berth/internal/blob"
@@ -185,12 +186,18 @@ func (s *Server) newRegistry(master *seal.Master, auth *authn.Authenticator, buc
 		Quotas:           quotas,
 		StorageQuotas:    storage,
 		RequestRates:     s.requestRates(),
+		Anonymous: registry.AnonymousLimits{
+			ManifestsPerSecond: s.config.AnonymousRate, Bytes: s.config.AnonymousBytes,
+		},
 	}), nil
 }
 
 // fronts makes the fronts and the routes to them.
 func (s *Server) fronts(auth *authn.Authenticator) error {
-	distribution := oci.New(oci.Options{Registry: s.registry, Hosts: s.hosts, Authenticate: session(auth), Fail: s.failed})
+	distribution := oci.New(oci.Options{
+		Registry: s.registry, Hosts: s.hosts, Authenticate: session(auth.Registry), Public: session(auth.Public),
+		Token: auth.PublicToken, Fail: s.failed,
+	})
 	ecrService, err := ecr.New(ecr.Options{Registry: s.registry, Hosts: s.hosts, LinkURL: oci.LinkURL}).Service()
 	if err != nil {
 		return err
@@ -199,8 +206,12 @@ func (s *Server) fronts(auth *authn.Authenticator) error {
 	if err != nil {
 		return err
 	}
+	publicService, err := ecrpublic.New(ecrpublic.Options{Registry: s.registry, Hosts: s.hosts, LogoURL: oci.LogoURL}).Service()
+	if err != nil {
+		return err
+	}
 	api, err := aws.New(aws.Options[access.Call]{
-		Services: []aws.Service[access.Call]{ecrService, quotaService, sts.New(s.directory).Service()},
+		Services: []aws.Service[access.Call]{ecrService, publicService, quotaService, sts.New(s.directory).Service()},
 		Begin:    begin(auth), RequestID: requestID, Refused: s.refused, Log: s.log,
 	})
 	if err != nil {
@@ -214,15 +225,15 @@ func (s *Server) fronts(auth *authn.Authenticator) error {
 const warnBefore = 15 * time.Minute
 
 // session lets the distribution API ask package authn who is asking.
-func session(auth *authn.Authenticator) func(*http.Request) (oci.Session, error) {
+func session(authenticate func(*http.Request) (access.Caller, time.Duration, error)) func(*http.Request) (oci.Session, error) {
 	return func(r *http.Request) (oci.Session, error) {
-		c, left, err := auth.Registry(r)
+		c, left, err := authenticate(r)
 		if err != nil {
 			return oci.Session{}, err
 		}
 		infoOf(r).caller = c.ARN
 		session := oci.Session{Caller: c}
-		if left < warnBefore {
+		if left < warnBefore && c.Type != access.Anonymous {
 			session.Warning = "Your authorization token expires in " + left.Truncate(time.Second).String() + ". Log in again."
 		}
 		return session, nil

@@ -101,18 +101,24 @@ type Client struct {
 	Host   string // for the Host header; "" for the server's address
 	User   string
 	Pass   string
+	Token  string // sent as Bearer; instead of user and password unless it is ""
 	HTTP   *http.Client
 }
 
 // Login returns a client for the default registry.
 func (s *Server) Login(t testing.TB) *Client {
 	t.Helper()
+	return &Client{Server: s, User: "AWS", Pass: s.Password(t), HTTP: httpClient(t)}
+}
+
+// httpClient returns a client that follows no redirect.
+func httpClient(t testing.TB) *http.Client {
 	transport := &http.Transport{DisableCompression: true}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &Client{Server: s, User: "AWS", Pass: s.Password(t), HTTP: &http.Client{
+	return &http.Client{
 		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	}
 }
 
 // Response is a response, read to its end.
@@ -150,8 +156,11 @@ func (c *Client) Send(t testing.TB, method, path string, body io.Reader, header 
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.User != "" {
+	if c.User != "" && c.Token == "" {
 		req.SetBasicAuth(c.User, c.Pass)
+	}
+	if c.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.Token)
 	}
 	req.Host = c.Host
 	for i := 0; i+1 < len(header); i += 2 {

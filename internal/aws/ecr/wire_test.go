@@ -182,7 +182,7 @@ func TestRequestsThatAreForNoOperation(t *testing.T) {
 		"OPTIONS":         {rawCall{method: "OPTIONS", target: "-"}, 404, unknown, "API calls are made with POST"},
 		"no target":       {rawCall{target: "-", body: "{}"}, 400, unknown, "The request does not say which operation it is for"},
 		"unknown target":  {rawCall{target: "Invent", body: "{}"}, 400, unknown, `There is no operation "AmazonEC2ContainerRegistry_V20150921.Invent" in this version of the API`},
-		"another service": {rawCall{target: "SpencerFrontendService.DescribeRepositories"}, 400, unknown, `There is no operation "SpencerFrontendService.DescribeRepositories" in this version of the API`},
+		"another service": {rawCall{target: "AmazonSSM.DescribeRepositories"}, 400, unknown, `There is no operation "AmazonSSM.DescribeRepositories" in this version of the API`},
 		"another case":    {rawCall{target: "listImages"}, 400, unknown, `There is no operation "AmazonEC2ContainerRegistry_V20150921.listImages" in this version of the API`},
 		"another type of content": {
 			rawCall{target: "ListImages", contentType: "text/plain"}, 400, "SerializationException",

@@ -1,0 +1,111 @@
+package ecrpublic
+
+import (
+	"context"
+
+	"berth/internal/access"
+	"berth/internal/registry"
+
+	"github.com/aws/aws-sdk-go-v2/service/ecrpublic"
+	"github.com/aws/aws-sdk-go-v2/service/ecrpublic/types"
+)
+
+// CreateRepository makes a public repository, and with the first one the
+// registry's alias.
+func (a *API) CreateRepository(ctx context.Context, c access.Call, in *ecrpublic.CreateRepositoryInput) (*ecrpublic.CreateRepositoryOutput, error) {
+	ref, err := a.refOf(ctx, c, nil, in.RepositoryName)
+	if err != nil {
+		return nil, err
+	}
+	tags, err := tagMap(in.Tags)
+	if err != nil {
+		return nil, err
+	}
+	said, err := catalogOf(in.CatalogData)
+	if err != nil {
+		return nil, err
+	}
+	repo, err := a.registry.CreateRepository(ctx, c.Caller, registry.CreateRepositoryInput{Ref: ref, Tags: tags, Catalog: said})
+	if err != nil {
+		return nil, err
+	}
+	rendered, err := a.repositories(ctx, ref.ID, *repo)
+	if err != nil {
+		return nil, err
+	}
+	said.Logo.Repository = repo.UID
+	return &ecrpublic.CreateRepositoryOutput{Repository: &rendered[0], CatalogData: a.catalog(said)}, nil
+}
+
+// DeleteRepository removes a public repository.
+func (a *API) DeleteRepository(ctx context.Context, c access.Call, in *ecrpublic.DeleteRepositoryInput) (*ecrpublic.DeleteRepositoryOutput, error) {
+	ref, err := a.refOf(ctx, c, in.RegistryId, in.RepositoryName)
+	if err != nil {
+		return nil, err
+	}
+	repo, err := a.registry.DeleteRepository(ctx, c.Caller, registry.DeleteRepositoryInput{Ref: ref, Force: in.Force})
+	if err != nil {
+		return nil, err
+	}
+	rendered, err := a.repositories(ctx, ref.ID, *repo)
+	if err != nil {
+		return nil, err
+	}
+	return &ecrpublic.DeleteRepositoryOutput{Repository: &rendered[0]}, nil
+}
+
+// DescribeRepositories lists public repositories.
+func (a *API) DescribeRepositories(ctx context.Context, c access.Call, in *ecrpublic.DescribeRepositoriesInput) (*ecrpublic.DescribeRepositoriesOutput, error) {
+	id, err := a.registryOf(ctx, c, in.RegistryId)
+	if err != nil {
+		return nil, err
+	}
+	ask := registry.DescribeRepositoriesInput{ID: id, Page: page(in.NextToken, in.MaxResults)}
+	for _, n := range in.RepositoryNames {
+		name, err := registry.ParseRepositoryName(n)
+		if err != nil {
+			return nil, err
+		}
+		ask.Names = append(ask.Names, name)
+	}
+	repos, next, err := a.registry.DescribeRepositories(ctx, c.Caller, ask)
+	if err != nil {
+		return nil, err
+	}
+	rendered, err := a.repositories(ctx, id, repos...)
+	if err != nil {
+		return nil, err
+	}
+	return &ecrpublic.DescribeRepositoriesOutput{Repositories: rendered, NextToken: nextToken(next)}, nil
+}
+
+// repositories renders repositories of one registry.
+func (a *API) repositories(ctx context.Context, id registry.ID, repos ...registry.Repository) ([]types.Repository, error) {
+	alias, err := a.registry.Alias(ctx, id.Account)
+	out := []types.Repository{}
+	for _, r := range repos {
+		arn, name, uri := r.ARN(), string(r.Name), a.hosts.RepositoryURI(r.Ref, alias)
+		out = append(out, types.Repository{
+			RepositoryArn: &arn, RegistryId: &r.Account, RepositoryName: &name, RepositoryUri: &uri, CreatedAt: &r.CreatedAt,
+		})
+	}
+	return out, err
+}
+
+// GetRepositoryPolicy returns a repository's policy.
+func (a *API) GetRepositoryPolicy(ctx context.Context, c access.Call, in *ecrpublic.GetRepositoryPolicyInput) (*ecrpublic.GetRepositoryPolicyOutput, error) {
+	ref, err := a.refOf(ctx, c, in.RegistryId, in.RepositoryName)
+	if err != nil {
+		return nil, err
+	}
+	return nil, a.registry.GetRepositoryPolicy(ctx, c.Caller, ref)
+}
+
+// DeleteRepositoryPolicy removes a repository's policy.
+func (a *API) DeleteRepositoryPolicy(ctx context.Context, c access.Call, in *ecrpublic.DeleteRepositoryPolicyInput) (*ecrpublic.DeleteRepositoryPolicyOutput, error) {
+	ref, err := a.refOf(ctx, c, in.RegistryId, in.RepositoryName)
+	if err != nil {
+		return nil, err
+	}
+	return nil, a.registry.DeleteRepositoryPolicy(ctx, c.Caller, ref)
+}
