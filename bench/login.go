@@ -11,13 +11,17 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 )
 
-// logIn returns a registry password.
-func logIn(ctx context.Context, env map[string]string) (string, error) {
+// api returns the SDK's client of a server that has printed its environment.
+func api(env map[string]string) *ecr.Client {
 	endpoint := env["AWS_ENDPOINT_URL"]
-	client := ecr.NewFromConfig(aws.Config{
+	return ecr.NewFromConfig(aws.Config{
 		Region: env["AWS_REGION"], BaseEndpoint: &endpoint,
 		Credentials: credentials.NewStaticCredentialsProvider(env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"], ""),
 	})
+}
+
+// logIn returns a registry password.
+func logIn(ctx context.Context, client *ecr.Client) (string, error) {
 	out, err := client.GetAuthorizationToken(ctx, &ecr.GetAuthorizationTokenInput{})
 	if err != nil {
 		return "", fmt.Errorf("log in: %w", err)

@@ -58,5 +58,10 @@ func run(ctx context.Context, rounds int, only string, markdown bool) (bool, err
 			return false, err
 		}
 	}
+	if only == "" || strings.Contains(describeImages, only) {
+		if err := b.describe(ctx, t); err != nil {
+			return false, err
+		}
+	}
 	return t.met, nil
 }

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
 )
 
 // bench holds the built programs and a directory for data.
@@ -49,7 +51,8 @@ type process struct {
 	url     string
 	dir     string
 	started time.Duration // from the start to the first answer
-	login   []string      // flags of load
+	login   []string      // flags of load; Berth's only
+	api     *ecr.Client   // Berth's only
 }
 
 // start starts a server on the data in a directory and waits for its first
@@ -91,7 +94,7 @@ func (b *bench) start(ctx context.Context, name, dir string) (*process, error) {
 	}
 	p.started = time.Since(begin)
 	if name == berth {
-		if p.login, err = b.password(ctx, dir); err != nil {
+		if err := b.logIn(ctx, p); err != nil {
 			p.stop()
 			return nil, err
 		}
@@ -132,19 +135,20 @@ func waitFor(ctx context.Context, url string) error {
 	}
 }
 
-// password logs in to the Berth whose data is in dir, with the SDK's help of
-// nobody: the aws command would need an installation.
-func (b *bench) password(ctx context.Context, dir string) ([]string, error) {
-	out, err := exec.CommandContext(ctx, b.path("berth"), "env", "--data", dir, "--output", "json").Output()
+// logIn finds out how to call a Berth and logs in to it.
+func (b *bench) logIn(ctx context.Context, p *process) error {
+	out, err := exec.CommandContext(ctx, b.path("berth"), "env", "--data", p.dir, "--output", "json").Output()
 	if err != nil {
-		return nil, fmt.Errorf("berth env: %w", err)
+		return fmt.Errorf("berth env: %w", err)
 	}
 	var env map[string]string
 	if err := json.Unmarshal(out, &env); err != nil {
-		return nil, err
+		return err
 	}
-	password, err := logIn(ctx, env)
-	return []string{"-user", "AWS", "-password", password}, err
+	p.api = api(env)
+	password, err := logIn(ctx, p.api)
+	p.login = []string{"-user", "AWS", "-password", password}
+	return err
 }
 
 // result is the part of load's result that counts.

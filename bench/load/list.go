@@ -119,6 +119,20 @@ func seedReferrers(ctx context.Context, g *gen) (func(context.Context), error) {
 	}, nil
 }
 
+func seedImages(ctx context.Context, g *gen) (func(context.Context), error) {
+	repo, empty := g.o.repo+"/many", []byte("{}")
+	if err := g.pushReader(ctx, repo, bytes.NewReader(empty), 2, digestOf(empty)); err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) {
+		g.fan(ctx, g.o.count, func(ctx context.Context, i int) (int64, error) {
+			m := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":%q,"digest":%q,"size":2},"layers":[],"annotations":{"n":"%06d"}}`,
+				mtManifest, mtEmpty, digestOf(empty), i)
+			return int64(len(m)), g.putManifest(ctx, repo, fmt.Sprintf("v%06d", i), mtManifest, m)
+		})
+	}, nil
+}
+
 func referrers(ctx context.Context, g *gen) (func(context.Context), error) {
 	repo, im := g.subject()
 	return func(ctx context.Context) {

@@ -22,6 +22,7 @@
 //	seed-repos      create --count repositories PREFIX/cat/rNNNNN with one image each
 //	catalog         walk _catalog with n=--page, --rounds times
 //	seed-referrers  push --count artifact manifests whose subject is one manifest
+//	seed-images     push --count tagged artifact manifests to PREFIX/many
 //	referrers       GET referrers of that manifest --rounds times
 //	delete-images   DELETE by digest the manifests push-images made (same flags)
 //	mount           POST ?mount=&from= of one blob into --count repositories
@@ -140,6 +141,7 @@ var workloads = map[string]workload{
 	"seed-repos":      seedRepos,
 	"catalog":         catalog,
 	"seed-referrers":  seedReferrers,
+	"seed-images":     seedImages,
 	"referrers":       referrers,
 	"delete-images":   deleteImages,
 	"mount":           mount,
