@@ -156,7 +156,7 @@ func TestEveryCallLeavesOneAuditRecord(t *testing.T) {
 		for _, o := range want {
 			called[o.event] = true
 		}
-		for _, operation := range implemented {
+		for _, operation := range implemented() {
 			if !called[operation] {
 				t.Errorf("%s was not called", operation)
 			}

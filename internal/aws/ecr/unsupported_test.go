@@ -1,7 +1,6 @@
 package ecr_test
 
 import (
-	"maps"
 	"reflect"
 	"slices"
 	"testing"
@@ -11,31 +10,18 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 )
 
-// implemented are the operations that Berth has; these tests call them all.
-var implemented = []string{
-	"BatchCheckLayerAvailability", "BatchDeleteImage", "BatchGetImage", "CompleteLayerUpload", "CreateRepository", "DeleteRepository",
-	"DeleteLifecyclePolicy", "GetLifecyclePolicy", "GetLifecyclePolicyPreview", "PutLifecyclePolicy", "StartLifecyclePolicyPreview",
-	"DescribeImages", "DescribeRepositories", "GetAccountSetting", "GetAuthorizationToken", "GetDownloadUrlForLayer", "InitiateLayerUpload",
-	"ListImageReferrers", "ListImages", "ListTagsForResource", "PutAccountSetting", "PutImage", "PutImageTagMutability", "TagResource", "UntagResource",
-	"UpdateImageStorageClass", "UploadLayerPart",
-
-	"BatchGetRepositoryScanningConfiguration", "CreatePullThroughCacheRule", "CreateRepositoryCreationTemplate",
-	"DeletePullThroughCacheRule", "DeleteRegistryPolicy", "DeleteRepositoryCreationTemplate", "DeleteRepositoryPolicy",
-	"DeleteSigningConfiguration", "DeregisterPullTimeUpdateExclusion", "DescribeImageReplicationStatus", "DescribeImageScanFindings",
-	"DescribeImageSigningStatus", "DescribePullThroughCacheRules", "DescribeRegistry", "DescribeReplicationBackfillResults",
-	"DescribeRepositoryCreationTemplates", "GetRegistryPolicy", "GetRegistryScanningConfiguration", "GetRepositoryPolicy",
-	"GetSigningConfiguration", "ListPullTimeUpdateExclusions", "ListReplicationBackfills", "PutImageScanningConfiguration",
-	"PutRegistryScanningConfiguration", "PutReplicationConfiguration", "PutSigningConfiguration", "RegisterPullTimeUpdateExclusion",
-	"StopReplicationBackfill", "UpdatePullThroughCacheRule", "UpdateRepositoryCreationTemplate",
-}
-
-// unsupported are all others, with why.
+// unsupported are the operations that Berth does not have, with why.
 var unsupported = map[string]string{
 	"PutRegistryPolicy":            "only the root of an account has access so far; policies are not evaluated yet",
 	"SetRepositoryPolicy":          "only the root of an account has access so far; policies are not evaluated yet",
 	"StartImageScan":               "scanning is not implemented yet",
 	"StartReplicationBackfill":     "replication is not implemented yet",
 	"ValidatePullThroughCacheRule": "the pull-through cache is not implemented yet",
+}
+
+// implemented returns the operations that Berth has; these tests call them all.
+func implemented() []string {
+	return slices.DeleteFunc(operations(), func(name string) bool { return unsupported[name] != "" })
 }
 
 // operations returns the names of the operations that the SDK has: the methods
@@ -57,9 +43,6 @@ func TestEveryOperationOfTheSDKIsImplementedOrRefused(t *testing.T) {
 	if len(all) < 62 {
 		t.Fatalf("the SDK has %d operations, want at least 62", len(all))
 	}
-	known := append(slices.Collect(maps.Keys(unsupported)), implemented...)
-	slices.Sort(known)
-	wantEqual(t, "operations", known, all)
 	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
 		for _, name := range all {
 			got := rawCall{target: name, body: "{}"}.do(t, s)
