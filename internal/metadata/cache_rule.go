@@ -12,6 +12,9 @@ func (tx *Tx) CacheRulesAfter(id registry.ID, key string, limit int) ([]registry
 	return cacheRules.after(tx, id, key, limit)
 }
 
+// CacheRuleCount implements [registry.CacheRuleReader].
+func (tx *Tx) CacheRuleCount(id registry.ID) (int, error) { return cacheRules.count(tx, id) }
+
 // InsertCacheRule implements [registry.CacheRuleWriter].
 func (tx *Tx) InsertCacheRule(id registry.ID, c registry.CacheRule) (bool, error) {
 	return cacheRules.insert(tx, id, c.Key(), c)

@@ -18,8 +18,10 @@ import (
 var migrations embed.FS
 
 // migrate brings the schema up to date, each step in a transaction. It refuses a
-// database that a newer Berth has been at. Of the processes that open a
-// PostgreSQL database at once, one does it and the others wait.
+// database that a newer Berth has been at, and one that lacks a step before its
+// last: steps are made in their order only. A database that is up to date is only
+// read. Of the processes that open a PostgreSQL database at once, one does it and
+// the others wait.
 func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB) error {
 	steps, err := fs.Sub(migrations, "migrations")
 	if err != nil {
@@ -45,9 +47,6 @@ func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB) error {
 	}
 	if at > known {
 		return fmt.Errorf("the database has schema version %d, this berth knows versions up to %d: run a newer berth", at, known)
-	}
-	if at == known {
-		return nil
 	}
 	if _, err := p.Up(ctx); err != nil {
 		return fmt.Errorf("migrate the database: %w", err)

@@ -45,7 +45,21 @@ func TestOpeningADatabaseAgainMigratesNothing(t *testing.T) {
 
 func TestADatabaseOfANewerVersionIsRefused(t *testing.T) {
 	t.Parallel()
-	const query = "INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, true)"
+	refused(t, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, true)",
+		"the database has schema version 999, this berth knows versions up to ", "run a newer berth")
+}
+
+// A step that comes to be below the number of one that has been made would never
+// be made.
+func TestADatabaseThatLacksAnEarlierStepIsRefused(t *testing.T) {
+	t.Parallel()
+	refused(t, "DELETE FROM goose_db_version WHERE version_id = 6", "missing (out-of-order) migration", "version 6")
+}
+
+// refused opens a new database, runs the query in it, and fails the test unless
+// it cannot be opened again, with an error that has all the texts.
+func refused(t *testing.T, query string, texts ...string) {
+	t.Helper()
 	refuse := func(t *testing.T, driver, name string, open func(context.Context) (*DB, error)) {
 		t.Helper()
 		db, err := open(t.Context())
@@ -66,11 +80,12 @@ func TestADatabaseOfANewerVersionIsRefused(t *testing.T) {
 		db, err = open(t.Context())
 		if err == nil {
 			_ = db.Close()
-			t.Fatal("a database of a newer version was opened")
+			t.Fatal("the database was opened")
 		}
-		const want = "the database has schema version 999, this berth knows versions up to "
-		if !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "run a newer berth") {
-			t.Errorf("open = %v, want %q and what to do", err, want)
+		for _, text := range texts {
+			if !strings.Contains(err.Error(), text) {
+				t.Errorf("open = %v, want %q", err, text)
+			}
 		}
 	}
 	t.Run("sqlite", func(t *testing.T) {

@@ -2,6 +2,7 @@ package metadata
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"berth/internal/registry"
@@ -35,7 +36,10 @@ func (tx *Tx) Configuration(id registry.ID, name string, into any) (bool, error)
 	if err != nil || !found {
 		return false, err
 	}
-	return true, json.Unmarshal([]byte(document), into)
+	if err := json.Unmarshal([]byte(document), into); err != nil {
+		return false, fmt.Errorf("read the %s configuration of %s in %s: %w", name, id.Account, id.Region, err)
+	}
+	return true, nil
 }
 
 // PutConfiguration implements [registry.SettingWriter].

@@ -3,6 +3,7 @@ package metadata
 import (
 	"database/sql"
 	"encoding/json"
+	"fmt"
 
 	"berth/internal/registry"
 )
@@ -15,18 +16,21 @@ const (
 	cacheRules = prefixed[registry.CacheRule]("pull_through_cache_rules")
 )
 
-// documents returns what the rows of a query for the document say.
-func documents[T any](tx *Tx, query string, args ...any) ([]T, error) {
+// read returns the documents of a registry's rows that a condition selects.
+func (t prefixed[T]) read(tx *Tx, id registry.ID, condition string, args ...any) ([]T, error) {
 	var out []T
-	err := tx.rows(query, args, func(r *sql.Rows) error {
-		var document string
-		if err := r.Scan(&document); err != nil {
+	query := `SELECT prefix, document FROM ` + string(t) + ` WHERE account = $1 AND region = $2 AND ` + condition
+	err := tx.rows(query, append([]any{id.Account, id.Region}, args...), func(r *sql.Rows) error {
+		var prefix, document string
+		if err := r.Scan(&prefix, &document); err != nil {
 			return err
 		}
 		var v T
-		err := json.Unmarshal([]byte(document), &v)
+		if err := json.Unmarshal([]byte(document), &v); err != nil {
+			return fmt.Errorf("read %s of %s in %s: %s: %w", string(t), id.Account, id.Region, prefix, err)
+		}
 		out = append(out, v)
-		return err
+		return nil
 	})
 	return out, err
 }
@@ -34,8 +38,7 @@ func documents[T any](tx *Tx, query string, args ...any) ([]T, error) {
 func (t prefixed[T]) some(tx *Tx, id registry.ID, prefixes []string) ([]T, error) {
 	var out []T
 	for _, p := range prefixes {
-		found, err := documents[T](tx, `SELECT document FROM `+string(t)+` WHERE account = $1 AND region = $2 AND prefix = $3`,
-			id.Account, id.Region, p)
+		found, err := t.read(tx, id, "prefix = $3", p)
 		if err != nil {
 			return nil, err
 		}
@@ -45,8 +48,13 @@ func (t prefixed[T]) some(tx *Tx, id registry.ID, prefixes []string) ([]T, error
 }
 
 func (t prefixed[T]) after(tx *Tx, id registry.ID, prefix string, limit int) ([]T, error) {
-	return documents[T](tx, `SELECT document FROM `+string(t)+` WHERE account = $1 AND region = $2 AND prefix > $3
-		ORDER BY prefix LIMIT $4`, id.Account, id.Region, prefix, limit)
+	return t.read(tx, id, "prefix > $3 ORDER BY prefix LIMIT $4", prefix, limit)
+}
+
+func (t prefixed[T]) count(tx *Tx, id registry.ID) (int, error) {
+	var n int
+	_, err := tx.row(`SELECT COUNT(*) FROM `+string(t)+` WHERE account = $1 AND region = $2`, []any{id.Account, id.Region}, &n)
+	return n, err
 }
 
 // insert reports whether the prefix was free.
@@ -82,6 +90,9 @@ func (tx *Tx) Templates(id registry.ID, keys []string) ([]registry.Template, err
 func (tx *Tx) TemplatesAfter(id registry.ID, key string, limit int) ([]registry.Template, error) {
 	return templates.after(tx, id, key, limit)
 }
+
+// TemplateCount implements [registry.TemplateReader].
+func (tx *Tx) TemplateCount(id registry.ID) (int, error) { return templates.count(tx, id) }
 
 // InsertTemplate implements [registry.TemplateWriter].
 func (tx *Tx) InsertTemplate(id registry.ID, t registry.Template) (bool, error) {

@@ -230,6 +230,8 @@ type TemplateReader interface {
 	// TemplatesAfter returns at most limit of the registry's templates that come
 	// after a key, in byte order.
 	TemplatesAfter(id ID, key string, limit int) ([]Template, error)
+	// TemplateCount returns how many templates the registry has.
+	TemplateCount(id ID) (int, error)
 }
 
 // TemplateWriter writes repository creation templates.
@@ -250,6 +252,8 @@ type CacheRuleReader interface {
 	// CacheRulesAfter returns at most limit of the registry's rules that come
 	// after a key, in byte order.
 	CacheRulesAfter(id ID, key string, limit int) ([]CacheRule, error)
+	// CacheRuleCount returns how many rules the registry has.
+	CacheRuleCount(id ID) (int, error)
 }
 
 // CacheRuleWriter writes pull-through cache rules.
