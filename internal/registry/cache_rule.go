@@ -15,10 +15,10 @@ const maxCacheRules = 50
 // CacheRule is a pull-through cache rule: it says which registry the images of
 // the repositories under a prefix come from.
 type CacheRule struct {
-	Prefix         string    `json:"ecrRepositoryPrefix"` // with or without the slash after it; or ROOT
-	UpstreamURL    string    `json:"upstreamRegistryUrl"` // a host
-	Upstream       string    `json:"upstreamRegistry"`    // ECR's name for the kind of registry
-	UpstreamPrefix string    `json:"upstreamRepositoryPrefix"`
+	Prefix         string    `json:"ecrRepositoryPrefix"`        // with or without the slash after it; or ROOT
+	UpstreamURL    string    `json:"upstreamRegistryUrl"`        // a host
+	Upstream       string    `json:"upstreamRegistry,omitempty"` // ECR's name for the kind of registry
+	UpstreamPrefix string    `json:"upstreamRepositoryPrefix,omitempty"`
 	CredentialARN  string    `json:"credentialArn,omitempty"` // of a secret
 	RoleARN        string    `json:"customRoleArn,omitempty"`
 	CreatedAt      time.Time `json:"createdAt,omitzero"`
@@ -39,7 +39,7 @@ type upstream struct {
 const hostLabel = `[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?`
 
 var upstreams = []upstream{
-	{regexp.MustCompile(`\A([0-9]{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?\z`), "ecr", false},
+	{regexp.MustCompile(`\A([0-9]{12})\.dkr\.ecr\.([a-z0-9-]+)\.([a-z0-9.-]+)\z`), "ecr", false},
 	{regexp.MustCompile(`\Apublic\.ecr\.aws\z`), "ecr-public", false},
 	{regexp.MustCompile(`\Aregistry\.k8s\.io\z`), "k8s", false},
 	{regexp.MustCompile(`\Aquay\.io\z`), "quay", false},
@@ -66,11 +66,11 @@ func (c *CacheRule) complete(id ID) error {
 	if c.Prefix == rootPrefix && c.UpstreamPrefix != rootPrefix {
 		return invalidParameter("upstreamRepositoryPrefix", "can only be specified when ecrRepositoryPrefix is not ROOT")
 	}
-	if err := checkText("customRoleArn", c.RoleARN); err != nil {
+	if err := checkRole(id, c.RoleARN); err != nil {
 		return err
 	}
 	if u.secret && c.CredentialARN == "" {
-		return errUnsupportedUpstream("The specified upstream registry requires authentication")
+		return errCredentialMissing()
 	}
 	return checkCredential(id, c.CredentialARN)
 }
@@ -79,15 +79,31 @@ func (c *CacheRule) complete(id ID) error {
 func (c *CacheRule) findUpstream(id ID) (upstream, error) {
 	for _, u := range upstreams {
 		m := u.host.FindStringSubmatch(c.UpstreamURL)
-		if m == nil || len(m) > 1 && !ValidRegion(m[2]) {
+		if m == nil {
 			continue
 		}
-		if len(m) > 1 && id == (ID{Account: m[1], Region: m[2]}) {
-			return upstream{}, invalidParameter("upstreamRegistryUrl", "the upstream registry cannot be the registry itself")
+		if u.kind == "ecr" {
+			return u, c.checkPrivate(id, ID{Account: m[1], Region: m[2]}, m[3])
 		}
 		return u, nil
 	}
-	return upstream{}, errUnsupportedUpstream("The upstream registry %.255q is not supported", c.UpstreamURL)
+	return upstream{}, errUnsupportedUpstream(c.UpstreamURL)
+}
+
+// checkPrivate checks an upstream that is a registry of ECR under a domain.
+func (c *CacheRule) checkPrivate(id, from ID, domain string) error {
+	p := partitionOf(from.Region)
+	switch {
+	case !ValidRegion(from.Region) || domain != p.domain:
+		return errUnsupportedUpstream(c.UpstreamURL)
+	case from == id:
+		return invalidParameter("upstreamRegistryUrl", "the upstream registry cannot be the registry itself")
+	case p != partitionOf(id.Region):
+		return invalidParameter("upstreamRegistryUrl", "the upstream registry must be in the partition of the registry")
+	case from.Account != id.Account && c.RoleARN == "":
+		return invalidParameter("customRoleArn", "is required for an upstream registry of another account")
+	}
+	return nil
 }
 
 // checkCredential checks the ARN of a secret. There are no secrets yet: every
@@ -97,7 +113,7 @@ func checkCredential(id ID, arn string) error {
 		return nil
 	}
 	a, ok := policy.ParseARN(arn)
-	if !ok || a.Service != "secretsmanager" || a.Account != id.Account || a.Region != id.Region {
+	if !ok || a.Partition != partitionOf(id.Region).name || a.Service != "secretsmanager" || a.Account != id.Account || a.Region != id.Region {
 		return invalidParameter("credentialArn", "the secret must be in the account and the region of the registry")
 	}
 	return errSecretNotFound(arn)
@@ -130,8 +146,8 @@ func (r *Registry) CreatePullThroughCacheRule(ctx context.Context, c access.Call
 		if !inserted {
 			return errCacheRuleExists(in.ID, in.Prefix)
 		}
-		all, err := tx.CacheRulesAfter(in.ID, "", maxCacheRules+1)
-		if err == nil && len(all) > maxCacheRules {
+		n, err := tx.CacheRuleCount(in.ID)
+		if err == nil && n > maxCacheRules {
 			err = errTooManyCacheRules()
 		}
 		return err
@@ -241,13 +257,13 @@ func (r *Registry) DescribePullThroughCacheRules(ctx context.Context, c access.C
 }
 
 func namedCacheRules(tx ReadTx, in DescribePrefixesInput) ([]CacheRule, error) {
-	keys, err := in.keys("ecrRepositoryPrefixes")
+	prefixes, err := in.unique("ecrRepositoryPrefixes")
 	if err != nil {
 		return nil, err
 	}
 	var out []CacheRule
-	for _, k := range keys {
-		rule, err := namedCacheRule(tx, in.ID, k)
+	for _, p := range prefixes {
+		rule, err := namedCacheRule(tx, in.ID, p)
 		if err != nil {
 			return nil, err
 		}

@@ -152,6 +152,10 @@ func errTemplateNotFound(id ID, prefix string) error {
 		"The repository creation template with prefix '%s' does not exist in the registry with id '%s'", prefix, id.Account)
 }
 
+func errTooManyTemplates() error {
+	return fault.New(fault.Exhausted, "LimitExceededException", "A registry can have at most %d repository creation templates.", maxTemplates)
+}
+
 func errCacheRuleExists(id ID, prefix string) error {
 	return fault.New(fault.Exists, "PullThroughCacheRuleAlreadyExistsException",
 		"The pull through cache rule with prefix '%s' already exists in the registry with id '%s'", prefix, id.Account)
@@ -166,8 +170,12 @@ func errTooManyCacheRules() error {
 	return fault.New(fault.Exhausted, "LimitExceededException", "A registry can have at most %d pull through cache rules.", maxCacheRules)
 }
 
-func errUnsupportedUpstream(format string, args ...any) error {
-	return fault.New(fault.Invalid, "UnsupportedUpstreamRegistryException", format, args...)
+func errUnsupportedUpstream(url string) error {
+	return fault.New(fault.Invalid, "UnsupportedUpstreamRegistryException", "The upstream registry %.255q is not supported", url)
+}
+
+func errCredentialMissing() error {
+	return fault.New(fault.Invalid, "UnsupportedUpstreamRegistryException", "The specified upstream registry requires authentication")
 }
 
 func errSecretNotFound(arn string) error {

@@ -31,5 +31,5 @@ type Event struct {
 	ArtifactType  string        `json:"artifactType,omitempty"` // of the artifact, or its configuration's media type
 	Subject       digest.Digest `json:"subject,omitempty"`
 	Principal     string        `json:"principal,omitempty"` // whose call it was
-	Detail        string        `json:"detail,omitempty"`    // the setting that changed
+	Detail        string        `json:"detail,omitempty"`    // what has changed of a registry: a setting by its name, or "template team"
 }

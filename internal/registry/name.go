@@ -7,6 +7,7 @@ import (
 
 	"berth/internal/access"
 	"berth/internal/fault"
+	"berth/internal/policy"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -51,7 +52,7 @@ func ParseRepositoryName(s string) (RepositoryName, error) {
 
 var (
 	accountRegexp = regexp.MustCompile(`\A[0-9]{12}\z`)
-	regionRegexp  = regexp.MustCompile(`\A[a-z]{2}(-[a-z]+)+-[0-9]{1,2}\z`)
+	regionRegexp  = regexp.MustCompile(`\A([a-z]{2}|eusc)(-[a-z]+)+-[0-9]{1,2}\z`)
 	tagRegexp     = regexp.MustCompile(`\A[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}\z`)
 )
 
@@ -59,8 +60,32 @@ var (
 func ValidAccount(s string) bool { return accountRegexp.MatchString(s) }
 
 // ValidRegion reports whether s has the form of a region's name, such as
-// us-east-1 or us-gov-west-1.
+// us-east-1, us-gov-west-1 or eusc-de-east-1.
 func ValidRegion(s string) bool { return len(s) <= 25 && regionRegexp.MatchString(s) }
+
+// partition is a part of AWS that has nothing to do with the others.
+type partition struct{ name, domain string }
+
+// partitions are those whose regions' names begin like no region of aws itself.
+var partitions = map[string]partition{
+	"cn-":      {"aws-cn", "amazonaws.com.cn"},
+	"us-gov-":  {"aws-us-gov", "amazonaws.com"},
+	"us-iso-":  {"aws-iso", "c2s.ic.gov"},
+	"us-isob-": {"aws-iso-b", "sc2s.sgov.gov"},
+	"us-isof-": {"aws-iso-f", "csp.hci.ic.gov"},
+	"eu-isoe-": {"aws-iso-e", "cloud.adc-e.uk"},
+	"eusc-":    {"aws-eusc", "amazonaws.eu"},
+}
+
+// partitionOf returns the partition that a region is in.
+func partitionOf(region string) partition {
+	for prefix, p := range partitions {
+		if strings.HasPrefix(region, prefix) {
+			return p
+		}
+	}
+	return partition{"aws", "amazonaws.com"}
+}
 
 // ValidTag reports whether s is a tag: at most 128 characters, as the
 // distribution specification has it.
@@ -98,6 +123,19 @@ func hasControl(s string) bool { return strings.ContainsFunc(s, unicode.IsContro
 func checkText(field, text string) error {
 	if hasControl(text) {
 		return invalidParameter(field, "must have no control characters")
+	}
+	return nil
+}
+
+// checkRole returns InvalidParameterException for what is not the ARN of a role
+// of the registry's account, nor empty.
+func checkRole(id ID, arn string) error {
+	if arn == "" {
+		return nil
+	}
+	a, ok := policy.ParseARN(arn)
+	if !ok || hasControl(arn) || a.Service != "iam" || a.Account != id.Account || !strings.HasPrefix(a.Resource, "role/") {
+		return invalidParameter("customRoleArn", "must be the ARN of a role in the account of the registry")
 	}
 	return nil
 }

@@ -44,6 +44,9 @@ func (c *Replication) check(id ID) error {
 			if d == (Destination{id.Region, id.Account}) {
 				return invalidParameter(field, "Replication destination cannot be the same as the source registry")
 			}
+			if partitionOf(d.Region) != partitionOf(id.Region) {
+				return invalidParameter(field, "the region '"+d.Region+"' is not in the partition of the registry")
+			}
 			unique[d] = true
 		}
 	}

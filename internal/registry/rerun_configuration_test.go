@@ -47,7 +47,7 @@ func configure(t *testing.T, r *registry.Registry) []string {
 	say("ListTagsForResource", tags, err)
 	found, failures, err := r.BatchGetRepositoryScanningConfiguration(ctx, caller, registry.BatchGetScanningInput{ID: home, Names: []registry.RepositoryName{"a/app", "absent"}})
 	say("BatchGetRepositoryScanningConfiguration", found, failures, err)
-	role := "role"
+	role := "arn:aws:iam::123456789012:role/r"
 	rule, err := r.UpdatePullThroughCacheRule(ctx, caller, registry.UpdateCacheRuleInput{ID: home, Prefix: "qq", RoleARN: &role})
 	say("UpdatePullThroughCacheRule", rule, err)
 	for range 2 {
@@ -64,7 +64,7 @@ func configure(t *testing.T, r *registry.Registry) []string {
 		say("GetRegistryScanningConfiguration", scanning, err)
 		signing, err := r.GetSigningConfiguration(ctx, caller, home)
 		say("GetSigningConfiguration", signing, err)
-		deleted, err := r.DeleteRepositoryCreationTemplate(ctx, caller, home, "a")
+		deleted, err := r.DeleteRepositoryCreationTemplate(ctx, caller, registry.TemplateName{ID: home, Prefix: "a"})
 		say("DeleteRepositoryCreationTemplate", deleted, err)
 		gone, err := r.DeletePullThroughCacheRule(ctx, caller, registry.CacheRuleName{ID: home, Prefix: "qq"})
 		say("DeletePullThroughCacheRule", gone, err)

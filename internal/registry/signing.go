@@ -24,7 +24,8 @@ type SigningRule struct {
 // check returns InvalidParameterException if a profile is in another region.
 func (s *Signing) check(id ID) error {
 	for _, rule := range s.Rules {
-		if a, ok := policy.ParseARN(rule.ProfileARN); !ok || a.Service != "signer" || a.Region != id.Region {
+		a, ok := policy.ParseARN(rule.ProfileARN)
+		if !ok || a.Partition != partitionOf(id.Region).name || a.Service != "signer" || a.Region != id.Region {
 			return invalidParameter("signingConfiguration", "the signing profile '"+rule.ProfileARN+"' is not in the region of the registry")
 		}
 	}

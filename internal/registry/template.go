@@ -23,6 +23,9 @@ const (
 // name.
 const rootPrefix = "ROOT"
 
+// maxTemplates is how many templates a registry can have.
+const maxTemplates = 1000
+
 // maxDescribed is how many prefixes a listing can be asked for.
 const maxDescribed = 100
 
@@ -33,8 +36,8 @@ type Template struct {
 	Prefix           string            `json:"prefix"` // of the names it is for, with or without the slash after it; or ROOT
 	Description      string            `json:"description,omitempty"`
 	AppliedFor       []string          `json:"appliedFor"`
-	Mutability       Mutability        `json:"imageTagMutability"`
-	Encryption       Encryption        `json:"encryptionConfiguration"` // without a key, KMS stands for AWS's own
+	Mutability       Mutability        `json:"imageTagMutability,omitzero"`
+	Encryption       Encryption        `json:"encryptionConfiguration,omitzero"` // without a key, KMS stands for AWS's own
 	Tags             map[string]string `json:"resourceTags,omitempty"`
 	RepositoryPolicy string            `json:"repositoryPolicy,omitempty"`
 	LifecyclePolicy  string            `json:"lifecyclePolicy,omitempty"`
@@ -55,7 +58,10 @@ func (t *Template) complete(tx ReadTx, id ID) error {
 	if len(t.AppliedFor) == 0 {
 		return invalidParameter("appliedFor", "Member must have length greater than or equal to 1")
 	}
-	for _, use := range t.AppliedFor {
+	for i, use := range t.AppliedFor {
+		if slices.Contains(t.AppliedFor[:i], use) {
+			return invalidParameter("appliedFor", use+" is given more than once")
+		}
 		if use != CreateOnPush && use != PullThroughCache && use != ReplicationInto {
 			return invalidParameter("appliedFor", "Member must satisfy enum value set: [REPLICATION, PULL_THROUGH_CACHE, CREATE_ON_PUSH]")
 		}
@@ -72,15 +78,9 @@ func (t *Template) complete(tx ReadTx, id ID) error {
 	}
 	t.Encryption.Type = e.Type
 	if err := checkResourceTags(t.Tags); err != nil {
-		if e, ok := fault.As(err); ok {
-			return invalidParameter("resourceTags", e.Message) // the operations do not have the exceptions of tags
-		}
-		return err
+		return TemplateTagError(err)
 	}
-	if err := checkText("description", t.Description); err != nil {
-		return err
-	}
-	if err := checkText("customRoleArn", t.RoleARN); err != nil {
+	if err := checkRole(id, t.RoleARN); err != nil {
 		return err
 	}
 	if t.RepositoryPolicy != "" {
@@ -93,10 +93,22 @@ func (t *Template) complete(tx ReadTx, id ID) error {
 	return err
 }
 
+// TemplateTagError makes an error about tags InvalidParameterException: the
+// operations on templates do not have the exceptions of tags.
+func TemplateTagError(err error) error {
+	if e, ok := fault.As(err); ok {
+		return invalidParameter("resourceTags", e.Message)
+	}
+	return err
+}
+
 // actions returns what the caller must be allowed besides writing the template:
 // whoever writes one decides what repositories will be like.
 func (t Template) actions() []string {
 	also := []string{"ecr:CreateRepository"}
+	if len(t.Tags) > 0 {
+		also = append(also, "ecr:TagResource")
+	}
 	if t.LifecyclePolicy != "" {
 		also = append(also, "ecr:PutLifecyclePolicy")
 	}
@@ -108,9 +120,10 @@ func (t Template) actions() []string {
 
 // CreateRepositoryCreationTemplate adds a template to the registry. It concerns
 // repositories that are made later. Errors: TemplateAlreadyExistsException,
-// InvalidParameterException.
+// LimitExceededException, InvalidParameterException.
 func (r *Registry) CreateRepositoryCreationTemplate(ctx context.Context, c access.Caller, id ID, t Template) (Template, error) {
-	q := request{caller: c, event: "CreateRepositoryCreationTemplate", also: t.actions(), ref: Ref{ID: id}, params: t}
+	q := request{caller: c, event: "CreateRepositoryCreationTemplate", also: t.actions(), ref: Ref{ID: id}, params: t,
+		context: requestTags(t.Tags)}
 	made := t
 	err := r.configure(ctx, q, "template "+t.Key(), func(tx Tx) error {
 		made = t
@@ -120,8 +133,15 @@ func (r *Registry) CreateRepositoryCreationTemplate(ctx context.Context, c acces
 			return err
 		}
 		inserted, err := tx.InsertTemplate(id, made)
-		if err == nil && !inserted {
-			err = errTemplateExists(id, t.Prefix)
+		if err != nil {
+			return err
+		}
+		if !inserted {
+			return errTemplateExists(id, t.Prefix)
+		}
+		n, err := tx.TemplateCount(id)
+		if err == nil && n > maxTemplates {
+			err = errTooManyTemplates()
 		}
 		return err
 	})
@@ -133,11 +153,11 @@ func (r *Registry) CreateRepositoryCreationTemplate(ctx context.Context, c acces
 type UpdateTemplateInput struct {
 	Prefix           string            `json:"prefix"`
 	Description      *string           `json:"description,omitempty"`
-	AppliedFor       []string          `json:"appliedFor,omitempty"`
+	AppliedFor       []string          `json:"appliedFor,omitzero"`
 	Mode             Mode              `json:"imageTagMutability,omitempty"` // "" leaves it
-	Filters          []string          `json:"imageTagMutabilityExclusionFilters,omitempty"`
+	Filters          []string          `json:"imageTagMutabilityExclusionFilters,omitzero"`
 	Encryption       *Encryption       `json:"encryptionConfiguration,omitempty"`
-	Tags             map[string]string `json:"resourceTags,omitempty"` // replaces all; an empty one removes them
+	Tags             map[string]string `json:"resourceTags,omitzero"` // replaces all; an empty one removes them
 	RepositoryPolicy *string           `json:"repositoryPolicy,omitempty"`
 	LifecyclePolicy  *string           `json:"lifecyclePolicy,omitempty"`
 	RoleARN          *string           `json:"customRoleArn,omitempty"`
@@ -180,7 +200,8 @@ func (in *UpdateTemplateInput) apply(t *Template) {
 func (r *Registry) UpdateRepositoryCreationTemplate(ctx context.Context, c access.Caller, id ID, in UpdateTemplateInput) (Template, error) {
 	var asked, out Template
 	in.apply(&asked)
-	q := request{caller: c, event: "UpdateRepositoryCreationTemplate", also: asked.actions(), ref: Ref{ID: id}, params: in}
+	q := request{caller: c, event: "UpdateRepositoryCreationTemplate", also: asked.actions(), ref: Ref{ID: id}, params: in,
+		context: requestTags(in.Tags)}
 	err := r.configure(ctx, q, "template "+prefixKey(in.Prefix), func(tx Tx) error {
 		found, err := namedTemplate(tx, id, in.Prefix)
 		if err != nil {
@@ -197,19 +218,25 @@ func (r *Registry) UpdateRepositoryCreationTemplate(ctx context.Context, c acces
 	return out, err
 }
 
+// TemplateName names a template.
+type TemplateName struct {
+	ID
+	Prefix string `json:"prefix"`
+}
+
 // DeleteRepositoryCreationTemplate removes a template and returns it.
 // Repositories that were made from it stay as they are. Errors:
 // TemplateNotFoundException.
-func (r *Registry) DeleteRepositoryCreationTemplate(ctx context.Context, c access.Caller, id ID, prefix string) (Template, error) {
+func (r *Registry) DeleteRepositoryCreationTemplate(ctx context.Context, c access.Caller, in TemplateName) (Template, error) {
 	var out Template
-	q := request{caller: c, event: "DeleteRepositoryCreationTemplate", ref: Ref{ID: id}, params: Template{Prefix: prefix}}
-	err := r.configure(ctx, q, "template "+prefixKey(prefix), func(tx Tx) error {
-		found, err := namedTemplate(tx, id, prefix)
+	q := request{caller: c, event: "DeleteRepositoryCreationTemplate", ref: Ref{ID: in.ID}, params: in}
+	err := r.configure(ctx, q, "template "+prefixKey(in.Prefix), func(tx Tx) error {
+		found, err := namedTemplate(tx, in.ID, in.Prefix)
 		if err != nil {
 			return err
 		}
 		out = *found
-		return tx.DeleteTemplate(id, out)
+		return tx.DeleteTemplate(in.ID, out)
 	})
 	return out, err
 }
@@ -233,21 +260,22 @@ type DescribePrefixesInput struct {
 	Page     Page     `json:"-"`
 }
 
-// keys returns the keys of the prefixes, each once, in the order given.
-func (in *DescribePrefixesInput) keys(field string) ([]string, error) {
+// unique returns the prefixes, of those with the same key the first, in the
+// order given.
+func (in *DescribePrefixesInput) unique(field string) ([]string, error) {
 	if in.Page != (Page{}) {
 		return nil, invalidParameter(field, "nextToken and maxResults cannot be used with "+field)
 	}
 	if len(in.Prefixes) > maxDescribed {
 		return nil, invalidParameter(field, "Member must have length less than or equal to 100")
 	}
-	var keys []string
+	var out []string
 	for _, p := range in.Prefixes {
-		if k := prefixKey(p); !slices.Contains(keys, k) {
-			keys = append(keys, k)
+		if !slices.ContainsFunc(out, func(q string) bool { return prefixKey(q) == prefixKey(p) }) {
+			out = append(out, p)
 		}
 	}
-	return keys, nil
+	return out, nil
 }
 
 // DescribeRepositoryCreationTemplates returns the templates of the prefixes given
@@ -260,10 +288,14 @@ func (r *Registry) DescribeRepositoryCreationTemplates(ctx context.Context, c ac
 	q := request{caller: c, event: event, ref: Ref{ID: in.ID}, params: in, readOnly: true}
 	err := r.viewAll(ctx, q, func(tx ReadTx) error {
 		if len(in.Prefixes) > 0 {
-			keys, err := in.keys("prefixes")
-			if err == nil {
-				out, err = tx.Templates(in.ID, keys)
+			keys, err := in.unique("prefixes")
+			if err != nil {
+				return err
 			}
+			for i := range keys {
+				keys[i] = prefixKey(keys[i])
+			}
+			out, err = tx.Templates(in.ID, keys)
 			return err
 		}
 		after, err := r.pages.open(in.Page.Token, event, in.ID)

@@ -26,7 +26,7 @@ func TestTheConfigurationOfARegistryIsClosedToStrangers(t *testing.T) {
 			return err
 		},
 		"DeleteRepositoryCreationTemplate": func(c access.Caller) error {
-			_, err := r.DeleteRepositoryCreationTemplate(ctx, c, id, "a")
+			_, err := r.DeleteRepositoryCreationTemplate(ctx, c, registry.TemplateName{ID: id, Prefix: "a"})
 			return err
 		},
 		"DescribeRepositoryCreationTemplates": func(c access.Caller) error {

@@ -62,7 +62,7 @@ var operations = map[string]asks{
 
 	// What is configured for a registry.
 	"CreatePullThroughCacheRule":              {body: `{"registryId":"ACCOUNT","ecrRepositoryPrefix":"quay","upstreamRegistryUrl":"quay.io"}`, resource: "*"},
-	"CreateRepositoryCreationTemplate":        {body: `{"prefix":"a","appliedFor":["REPLICATION"]}`, resource: "*", own: true, also: []string{"ecr:CreateRepository"}},
+	"CreateRepositoryCreationTemplate":        {body: `{"prefix":"a","appliedFor":["REPLICATION"],"resourceTags":[{"Key":"a","Value":"b"}]}`, resource: "*", own: true, also: []string{"ecr:CreateRepository", "ecr:TagResource"}},
 	"DeletePullThroughCacheRule":              {body: `{"registryId":"ACCOUNT","ecrRepositoryPrefix":"quay"}`, resource: "*"},
 	"DeleteRegistryPolicy":                    {body: `{}`, resource: "*", own: true, fails: "RegistryPolicyNotFoundException"},
 	"DeleteRepositoryCreationTemplate":        {body: `{"prefix":"a"}`, resource: "*", own: true},
@@ -89,7 +89,7 @@ var operations = map[string]asks{
 	"RegisterPullTimeUpdateExclusion":         {body: `{"principalArn":"arn:aws:iam::123456789012:role/r"}`, resource: "*", own: true},
 	"StopReplicationBackfill":                 {body: `{"registryId":"ACCOUNT","replicationBackfillId":"b"}`, resource: "*", fails: "ReplicationBackfillNotFoundException"},
 	"UpdatePullThroughCacheRule":              {body: `{"registryId":"ACCOUNT","ecrRepositoryPrefix":"quay"}`, resource: "*", fails: "PullThroughCacheRuleNotFoundException"},
-	"UpdateRepositoryCreationTemplate":        {body: `{"prefix":"a"}`, resource: "*", own: true, fails: "TemplateNotFoundException", also: []string{"ecr:CreateRepository"}},
+	"UpdateRepositoryCreationTemplate":        {body: `{"prefix":"a","resourceTags":[{"Key":"a","Value":"b"}]}`, resource: "*", own: true, fails: "TemplateNotFoundException", also: []string{"ecr:CreateRepository", "ecr:TagResource"}},
 	"BatchGetRepositoryScanningConfiguration": {body: `{"repositoryNames":["NAME"]}`, own: true},
 	"DeleteLifecyclePolicy":                   {body: `{"registryId":"ACCOUNT","repositoryName":"NAME"}`, before: "PutLifecyclePolicy"},
 	"GetLifecyclePolicy":                      {body: `{"registryId":"ACCOUNT","repositoryName":"NAME"}`, before: "PutLifecyclePolicy"},

@@ -2,6 +2,7 @@ package ecr_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -68,12 +69,14 @@ func TestACacheRuleIsReadBackAsItWasPut(t *testing.T) {
 			c = s.ECR()
 			wantEqual(t, "read back after an update", describeCacheRules(t, c), []types.PullThroughCacheRule{want})
 			update.CustomRoleArn = new("")
-			wantEqual(t, "role taken away", must(c.UpdatePullThroughCacheRule(t.Context(), update))(t).CustomRoleArn, nil)
+			_, err := c.UpdatePullThroughCacheRule(t.Context(), update)
+			wantError(t, err, "InvalidParameterException",
+				"Invalid parameter at 'customRoleArn' failed to satisfy constraint: 'is required for an upstream registry of another account'")
 
 			wantEqual(t, "deleted", must(c.DeletePullThroughCacheRule(t.Context(), &ecr.DeletePullThroughCacheRuleInput{EcrRepositoryPrefix: new("team-a")}))(t),
 				&ecr.DeletePullThroughCacheRuleOutput{
 					EcrRepositoryPrefix: in.EcrRepositoryPrefix, UpstreamRegistryUrl: in.UpstreamRegistryUrl,
-					UpstreamRepositoryPrefix: in.UpstreamRepositoryPrefix, RegistryId: in.RegistryId, CreatedAt: &at,
+					UpstreamRepositoryPrefix: in.UpstreamRepositoryPrefix, CustomRoleArn: &role, RegistryId: in.RegistryId, CreatedAt: &at,
 				})
 			wantEqual(t, "left", describeCacheRules(t, c), []types.PullThroughCacheRule{})
 		}
@@ -89,13 +92,24 @@ func TestTheKindOfAnUpstreamFollowsFromItsHost(t *testing.T) {
 			{"registry.k8s.io", "k8s"},
 			{"quay.io", "quay"},
 			{"123456789012.dkr.ecr.eu-west-1.amazonaws.com", "ecr"},
-			{"210987654321.dkr.ecr.us-east-1.amazonaws.com", "ecr"},
-			{"210987654321.dkr.ecr.cn-north-1.amazonaws.com.cn", "ecr"},
 		} {
 			out := createCacheRule(t, c, fmt.Sprintf("p%d", i), tt.url)
 			wantEqual(t, tt.url, string(out.UpstreamRegistry), tt.want)
 			wantEqual(t, "upstream prefix", *out.UpstreamRepositoryPrefix, "ROOT")
 		}
+		for region, host := range map[string]string{
+			"cn-northwest-1": "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn",
+			"us-gov-east-1":  "123456789012.dkr.ecr.us-gov-west-1.amazonaws.com",
+			"eusc-de-east-2": "123456789012.dkr.ecr.eusc-de-east-1.amazonaws.eu",
+		} {
+			wantEqual(t, region, createCacheRule(t, s.ECRIn(region), "pp", host).UpstreamRegistry, "ecr")
+		}
+		// A rule of which a role is taken away.
+		in := &ecr.CreatePullThroughCacheRuleInput{EcrRepositoryPrefix: new("role"), UpstreamRegistryUrl: new("123456789012.dkr.ecr.eu-west-1.amazonaws.com"),
+			CustomRoleArn: new("arn:aws:iam::123456789012:role/r")}
+		must(c.CreatePullThroughCacheRule(t.Context(), in))(t)
+		out := must(c.UpdatePullThroughCacheRule(t.Context(), &ecr.UpdatePullThroughCacheRuleInput{EcrRepositoryPrefix: new("role"), CustomRoleArn: new("")}))(t)
+		wantEqual(t, "role taken away", out.CustomRoleArn, nil)
 		// These want credentials, and there are no secrets.
 		for url, kind := range map[string]string{
 			"registry-1.docker.io": "docker-hub", "ghcr.io": "github-container-registry", "registry.gitlab.com": "gitlab-container-registry",
@@ -145,8 +159,17 @@ func TestCacheRulesThatAreRefused(t *testing.T) {
 			fmt.Sprintf(at, "upstreamRegistryUrl", "the upstream registry cannot be the registry itself")},
 		"ROOT with a prefix": {in{EcrRepositoryPrefix: new("ROOT"), UpstreamRegistryUrl: new("quay.io"), UpstreamRepositoryPrefix: new("team")}, invalid,
 			fmt.Sprintf(at, "upstreamRepositoryPrefix", "can only be specified when ecrRepositoryPrefix is not ROOT")},
-		"a role with a NUL": {in{UpstreamRegistryUrl: new("quay.io"), CustomRoleArn: new("a\x00")}, invalid,
-			fmt.Sprintf(at, "customRoleArn", "must have no control characters")},
+		"a role that is none": {in{UpstreamRegistryUrl: new("quay.io"), CustomRoleArn: new("a\x00")}, invalid, fmt.Sprintf(at, "customRoleArn", noRole)},
+		"another account without a role": {in{UpstreamRegistryUrl: new("210987654321.dkr.ecr.us-east-1.amazonaws.com")}, invalid,
+			fmt.Sprintf(at, "customRoleArn", "is required for an upstream registry of another account")},
+		"another partition": {in{UpstreamRegistryUrl: new("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn")}, invalid,
+			fmt.Sprintf(at, "upstreamRegistryUrl", "the upstream registry must be in the partition of the registry")},
+		"the domain of another partition": {in{UpstreamRegistryUrl: new("123456789012.dkr.ecr.eu-west-1.amazonaws.com.cn")}, unsupported,
+			`The upstream registry "123456789012.dkr.ecr.eu-west-1.amazonaws.com.cn" is not supported`},
+		"the region of another partition": {in{UpstreamRegistryUrl: new("123456789012.dkr.ecr.cn-north-1.amazonaws.com")}, unsupported,
+			`The upstream registry "123456789012.dkr.ecr.cn-north-1.amazonaws.com" is not supported`},
+		"a long URL": {in{UpstreamRegistryUrl: new(strings.Repeat("u", 2049))}, validation,
+			"1 validation error detected: Value '" + strings.Repeat("u", 256) + "...' at 'upstreamRegistryUrl' failed to satisfy constraint: Member must have length less than or equal to 2048"},
 		"a secret of another region": {in{UpstreamRegistryUrl: new("ghcr.io"), CredentialArn: secret("eu-west-1", "123456789012")}, invalid,
 			fmt.Sprintf(at, "credentialArn", "the secret must be in the account and the region of the registry")},
 		"a secret of another account": {in{UpstreamRegistryUrl: new("ghcr.io"), CredentialArn: secret("us-east-1", "210987654321")}, invalid,
@@ -182,6 +205,8 @@ func TestCacheRulesThatAreRefused(t *testing.T) {
 		wantError(t, err, "PullThroughCacheRuleNotFoundException", noCacheRule)
 		_, err = c.DescribePullThroughCacheRules(t.Context(), &ecr.DescribePullThroughCacheRulesInput{EcrRepositoryPrefixes: []string{"taken", "absent"}})
 		wantError(t, err, "PullThroughCacheRuleNotFoundException", noCacheRule)
+		_, err = c.DescribePullThroughCacheRules(t.Context(), &ecr.DescribePullThroughCacheRulesInput{EcrRepositoryPrefixes: []string{"absent/", "absent"}})
+		wantError(t, err, "PullThroughCacheRuleNotFoundException", strings.Replace(noCacheRule, "absent", "absent/", 1))
 		_, err = c.DescribePullThroughCacheRules(t.Context(), &ecr.DescribePullThroughCacheRulesInput{NextToken: new("x")})
 		wantError(t, err, invalid, fmt.Sprintf(at, "nextToken", "Invalid token"))
 		_, err = c.DescribePullThroughCacheRules(t.Context(), &ecr.DescribePullThroughCacheRulesInput{EcrRepositoryPrefixes: []string{"taken"}, MaxResults: new(int32(1))})

@@ -93,7 +93,7 @@ func TestUpdatesOfATemplateTakeTurns(t *testing.T) {
 			createTemplate(t, c, &ecr.CreateRepositoryCreationTemplateInput{Prefix: &prefix})
 			errs := make(chan error)
 			for _, in := range []ecr.UpdateRepositoryCreationTemplateInput{
-				{Description: new("d")}, {CustomRoleArn: new("r")}, {ResourceTags: resourceTags("k", "v")}, {ImageTagMutability: "IMMUTABLE"},
+				{Description: new("d")}, {CustomRoleArn: new("arn:aws:iam::123456789012:role/r")}, {ResourceTags: resourceTags("k", "v")}, {ImageTagMutability: "IMMUTABLE"},
 			} {
 				in.Prefix = &prefix
 				go func() {

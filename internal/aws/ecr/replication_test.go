@@ -2,6 +2,7 @@ package ecr_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"berth/internal/servertest"
@@ -106,6 +107,10 @@ func TestReplicationThatIsRefused(t *testing.T) {
 			[]types.ReplicationRule{to(destination("moon", "123456789012"))}, invalid,
 			fmt.Sprintf(at, "there is no registry '123456789012' in a region 'moon'"),
 		},
+		"another partition": {
+			[]types.ReplicationRule{to(elsewhere, destination("us-gov-west-1", "123456789012"))}, invalid,
+			fmt.Sprintf(at, "the region 'us-gov-west-1' is not in the partition of the registry"),
+		},
 		"26 destinations": {unique(26), invalid, fmt.Sprintf(at, "there can be at most 25 unique destinations across all rules")},
 		"11 rules": {
 			append(unique(25), to(elsewhere)), validation, one + "Value at 'replicationConfiguration.rules' failed to satisfy constraint: Member must have length less than or equal to 10",
@@ -209,6 +214,9 @@ func TestThereAreNoReplicationBackfills(t *testing.T) {
 		const unknown = "The replication backfill with id 'b-1' does not exist in the registry with id '123456789012'"
 		_, err = c.StopReplicationBackfill(t.Context(), &ecr.StopReplicationBackfillInput{ReplicationBackfillId: new("b-1")})
 		wantError(t, err, "ReplicationBackfillNotFoundException", unknown)
+		_, err = c.StopReplicationBackfill(t.Context(), &ecr.StopReplicationBackfillInput{ReplicationBackfillId: new(strings.Repeat("b", 256))})
+		wantError(t, err, "ValidationException", "1 validation error detected: Value '"+strings.Repeat("b", 256)+
+			"' at 'replicationBackfillId' failed to satisfy constraint: Member must have length less than or equal to 255")
 		results := ecr.NewDescribeReplicationBackfillResultsPaginator(c, &ecr.DescribeReplicationBackfillResultsInput{ReplicationBackfillId: new("b-1")})
 		_, err = results.NextPage(t.Context())
 		wantError(t, err, "ReplicationBackfillNotFoundException", unknown)

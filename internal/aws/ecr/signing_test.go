@@ -89,6 +89,11 @@ func TestSigningThatIsRefused(t *testing.T) {
 			"Invalid parameter at 'signingConfiguration' failed to satisfy constraint: " +
 				"'the signing profile 'arn:aws:signer:eu-west-1:123456789012:/signing-profiles/all' is not in the region of the registry'",
 		},
+		"a profile of another partition": {
+			[]types.SigningRule{signingRule("arn:aws-cn:signer:us-east-1:123456789012:/signing-profiles/all")}, "InvalidParameterException",
+			"Invalid parameter at 'signingConfiguration' failed to satisfy constraint: " +
+				"'the signing profile 'arn:aws-cn:signer:us-east-1:123456789012:/signing-profiles/all' is not in the region of the registry'",
+		},
 		"what is no profile": {
 			[]types.SigningRule{signingRule("arn:aws:kms:us-east-1:123456789012:key/1")}, "ValidationException",
 			one + "Value 'arn:aws:kms:us-east-1:123456789012:key/1' at 'signingConfiguration.rules.1.member.signingProfileArn' failed to satisfy constraint: " +

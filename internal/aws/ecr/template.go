@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"berth/internal/access"
-	"berth/internal/fault"
 	"berth/internal/registry"
 
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
@@ -60,7 +59,7 @@ func (a *API) UpdateRepositoryCreationTemplate(ctx context.Context, c access.Cal
 // DeleteRepositoryCreationTemplate removes a template.
 func (a *API) DeleteRepositoryCreationTemplate(ctx context.Context, c access.Call, in *ecr.DeleteRepositoryCreationTemplateInput) (*ecr.DeleteRepositoryCreationTemplateOutput, error) {
 	id := registryOf(c, nil)
-	t, err := a.registry.DeleteRepositoryCreationTemplate(ctx, c.Caller, id, value(in.Prefix))
+	t, err := a.registry.DeleteRepositoryCreationTemplate(ctx, c.Caller, registry.TemplateName{ID: id, Prefix: value(in.Prefix)})
 	if err != nil {
 		return nil, err
 	}
@@ -98,17 +97,13 @@ func templateEncryption(e *types.EncryptionConfigurationForRepositoryCreationTem
 }
 
 // templateTags returns a list of tags as a map, which is nil only if the list
-// is. The operations on templates do not have the exceptions of tags.
+// is.
 func templateTags(tags []types.Tag) (map[string]string, error) {
 	out, err := tagMap(tags)
-	if e, ok := fault.As(err); ok {
-		return nil, fault.New(fault.Invalid, "InvalidParameterException",
-			"Invalid parameter at 'resourceTags' failed to satisfy constraint: '%s'", e.Message)
-	}
 	if out == nil && tags != nil {
 		out = map[string]string{}
 	}
-	return out, err
+	return out, registry.TemplateTagError(err)
 }
 
 // creationTemplate renders a template.

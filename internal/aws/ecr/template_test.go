@@ -13,6 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
 )
 
+const noRole = "must be the ARN of a role in the account of the registry"
+
 const noTemplate = "The repository creation template with prefix 'absent' does not exist in the registry with id '123456789012'"
 
 var onPush = []types.RCTAppliedFor{types.RCTAppliedForCreateOnPush}
@@ -47,7 +49,7 @@ func TestATemplateIsReadBackAsItWasPut(t *testing.T) {
 		c := s.ECR()
 		at := s.Clock.Now()
 		in := &ecr.CreateRepositoryCreationTemplateInput{
-			Prefix: new("team/app"), Description: new("what \"is\" made — é"), ResourceTags: resourceTags("a", "1", "b", ""),
+			Prefix: new("team/app"), Description: new("what \"is\" made — é\n\tin lines"), ResourceTags: resourceTags("a", "1", "b", ""),
 			AppliedFor:         []types.RCTAppliedFor{types.RCTAppliedForReplication, types.RCTAppliedForPullThroughCache, types.RCTAppliedForCreateOnPush},
 			ImageTagMutability: types.ImageTagMutabilityImmutableWithExclusion, ImageTagMutabilityExclusionFilters: wildcards("latest", "dev-*"),
 			EncryptionConfiguration: &types.EncryptionConfigurationForRepositoryCreationTemplate{
@@ -186,6 +188,20 @@ func TestTemplatesComeInPagesOf100(t *testing.T) {
 	})
 }
 
+func TestARegistryHasAtMost1000Templates(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
+		rows(t, s, `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 999)
+			INSERT INTO repository_creation_templates (account, region, prefix, document)
+			SELECT '123456789012', 'us-east-1', 'p' || i, '{}' FROM n`)
+		createTemplate(t, s.ECR(), &ecr.CreateRepositoryCreationTemplateInput{Prefix: new("last")})
+		_, err := s.ECR().CreateRepositoryCreationTemplate(t.Context(), &ecr.CreateRepositoryCreationTemplateInput{Prefix: new("more"), AppliedFor: onPush})
+		wantError(t, err, "LimitExceededException", "A registry can have at most 1000 repository creation templates.")
+		wantEqual(t, "the one too many", describeTemplates(t, s.ECR(), "more"), []types.RepositoryCreationTemplate{})
+		createTemplate(t, s.ECRIn("eu-west-1"), &ecr.CreateRepositoryCreationTemplateInput{Prefix: new("more")})
+	})
+}
+
 func TestTemplatesThatAreRefused(t *testing.T) {
 	t.Parallel()
 	const at = "Invalid parameter at '%s' failed to satisfy constraint: '%s'"
@@ -215,13 +231,24 @@ func TestTemplatesThatAreRefused(t *testing.T) {
 			ecr.CreateRepositoryCreationTemplateInput{Description: &long}, "ValidationException",
 			fmt.Sprintf(validation, strings.Repeat("é", 256)+"...", "description", "have length less than or equal to 256"),
 		},
-		"a description with a NUL": {
-			ecr.CreateRepositoryCreationTemplateInput{Description: new("a\x00")}, "InvalidParameterException",
-			fmt.Sprintf(at, "description", "must have no control characters"),
+		"a use twice": {
+			ecr.CreateRepositoryCreationTemplateInput{AppliedFor: []types.RCTAppliedFor{"REPLICATION", "CREATE_ON_PUSH", "REPLICATION"}}, "InvalidParameterException",
+			fmt.Sprintf(at, "appliedFor", "REPLICATION is given more than once"),
 		},
 		"a role with a NUL": {
-			ecr.CreateRepositoryCreationTemplateInput{CustomRoleArn: new("a\x00")}, "InvalidParameterException",
-			fmt.Sprintf(at, "customRoleArn", "must have no control characters"),
+			ecr.CreateRepositoryCreationTemplateInput{CustomRoleArn: new("arn:aws:iam::123456789012:role/a\x00")}, "InvalidParameterException",
+			fmt.Sprintf(at, "customRoleArn", noRole),
+		},
+		"a role of another account": {
+			ecr.CreateRepositoryCreationTemplateInput{CustomRoleArn: new("arn:aws:iam::210987654321:role/r")}, "InvalidParameterException",
+			fmt.Sprintf(at, "customRoleArn", noRole),
+		},
+		"a user for a role": {
+			ecr.CreateRepositoryCreationTemplateInput{CustomRoleArn: new("arn:aws:iam::123456789012:user/u")}, "InvalidParameterException",
+			fmt.Sprintf(at, "customRoleArn", noRole),
+		},
+		"a role that is no ARN": {
+			ecr.CreateRepositoryCreationTemplateInput{CustomRoleArn: new("r")}, "InvalidParameterException", fmt.Sprintf(at, "customRoleArn", noRole),
 		},
 		"a mode that is none": {
 			ecr.CreateRepositoryCreationTemplateInput{ImageTagMutability: "FIXED"}, "ValidationException",
