@@ -8,8 +8,8 @@ import (
 )
 
 // createOnPush makes the repository that q wants to push to, if a template is
-// applied for that and the caller may create it. Otherwise it returns
-// RepositoryNotFoundException, or the refusal.
+// applied for that and the caller may create it, and records that as a call of
+// its own. Otherwise it returns RepositoryNotFoundException, or the refusal.
 func (r *Registry) createOnPush(ctx context.Context, tx Tx, q request) (*Repository, error) {
 	t, err := template(tx, q.ref, CreateOnPush)
 	if err != nil {
@@ -18,16 +18,19 @@ func (r *Registry) createOnPush(ctx context.Context, tx Tx, q request) (*Reposit
 	if t == nil {
 		return nil, errRepositoryNotFound(q.ref)
 	}
-	create := q
-	create.action, create.also, create.context = "CreateRepository", nil, requestTags(t.Tags)
+	in := CreateRepositoryInput{Ref: q.ref, Mutability: t.Mutability, Encryption: t.Encryption, Tags: t.Tags}
+	create := request{caller: q.caller, event: "CreateRepository", ref: q.ref, params: in, context: requestTags(t.Tags)}
 	if err := r.decide(ctx, create, nil); err != nil {
 		return nil, err
 	}
-	repo, err := r.insertRepository(tx, CreateRepositoryInput{Ref: q.ref, Mutability: t.Mutability, Encryption: t.Encryption, Tags: t.Tags})
+	repo, err := r.insertRepository(tx, in)
 	if fault.CodeOf(err) == "RepositoryAlreadyExistsException" {
 		return r.open(ctx, tx, q) // another push has been quicker
 	}
-	if err != nil || t.LifecyclePolicy == "" {
+	if err != nil {
+		return nil, err
+	}
+	if err := tx.Record(create.record(repo.CreatedAt, nil)); err != nil || t.LifecyclePolicy == "" {
 		return repo, err
 	}
 	return repo, r.putLifecycle(tx, repo, t.LifecyclePolicy)

@@ -197,6 +197,58 @@ func TestAuditRecordsTellWhatWasAskedFor(t *testing.T) {
 	})
 }
 
+func TestAuditRecordsOfConfigurationsHoldWhatWasAskedFor(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
+		var want []map[string]any
+		for _, c := range []struct{ operation, body string }{
+			{"CreateRepositoryCreationTemplate", `{"prefix":"team/","appliedFor":["CREATE_ON_PUSH"]}`},
+			{"UpdateRepositoryCreationTemplate", `{"prefix":"team/","resourceTags":{}}`},
+			{"UpdateRepositoryCreationTemplate", `{"prefix":"team/"}`},
+			{"DeleteRepositoryCreationTemplate", `{"prefix":"team/"}`},
+			{"CreatePullThroughCacheRule", `{"ecrRepositoryPrefix":"quay","upstreamRegistryUrl":"quay.io"}`},
+			{"DeletePullThroughCacheRule", `{"ecrRepositoryPrefix":"quay"}`},
+		} {
+			parameters := answer{body: c.body}.document(t)
+			rawCall{target: c.operation, body: strings.Replace(c.body, "{}", "[]", 1)}.do(t, s).document(t)
+			if strings.HasSuffix(c.operation, "CacheRule") || strings.HasPrefix(c.operation, "Delete") {
+				parameters["registryId"] = "123456789012"
+			}
+			want = append(want, parameters)
+		}
+		var got []map[string]any
+		for _, r := range auditRecords(t, s) {
+			got = append(got, r.RequestParameters)
+		}
+		wantEqual(t, "parameters", got, want)
+	})
+}
+
+// A repository that a push makes is recorded as if it had been asked for.
+func TestACreationOnPushLeavesARecordOfItsOwn(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
+		createTemplate(t, s.ECR(), &ecr.CreateRepositoryCreationTemplateInput{Prefix: new("team"), ResourceTags: resourceTags("k", "v")})
+		for range 2 {
+			startUpload(t, s.ECR(), "team/app")
+		}
+		var created []auditRecord
+		for _, r := range auditRecords(t, s) {
+			if r.EventName == "CreateRepository" {
+				created = append(created, r)
+			}
+		}
+		if len(created) != 1 {
+			t.Fatalf("%d records of CreateRepository, want 1", len(created))
+		}
+		r := created[0]
+		wantEqual(t, "resource", r.Resources[0].ARN, "arn:aws:ecr:us-east-1:123456789012:repository/team/app")
+		wantEqual(t, "who", r.UserIdentity.ARN, "arn:aws:iam::123456789012:root")
+		wantEqual[any](t, "name", r.RequestParameters["repositoryName"], "team/app")
+		wantEqual[any](t, "tags", r.RequestParameters["tags"], map[string]any{"k": "v"})
+	})
+}
+
 func TestAuditRecordsHoldNoSecretsAndNoPayloads(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
