@@ -73,7 +73,7 @@ func TestAccountsAndRegions(t *testing.T) {
 	for region, want := range map[string]bool{
 		"us-east-1": true, "eu-west-1": true, "ap-southeast-7": true, "us-gov-west-1": true, "us-isob-east-1": true, "cn-northwest-1": true,
 		"eusc-de-east-1": true,
-		"": false, "local": false, "US-EAST-1": false, "us-east": false, "us-east-1a": false, "us_east_1": false, "us-east-1\n": false,
+		"":               false, "local": false, "US-EAST-1": false, "us-east": false, "us-east-1a": false, "us_east_1": false, "us-east-1\n": false,
 		"us-east-111": false, "us-" + strings.Repeat("a", 25) + "-1": false, "usa-east-1": false, "us--1": false,
 	} {
 		if got := ValidRegion(region); got != want {

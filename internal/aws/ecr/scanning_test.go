@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"berth/internal/servertest"
 
@@ -243,7 +244,10 @@ func TestAnImageThatWasNotScannedHasNoFindings(t *testing.T) {
 		for _, f := range imageFaults(img) {
 			wantError(t, ask(f.repository, f.id), f.code, f.message)
 		}
-		_, err := c.StartImageScan(t.Context(), &ecr.StartImageScanInput{RepositoryName: new("app"), ImageId: new(byTag("v1"))})
+		waiter := ecr.NewImageScanCompleteWaiter(c)
+		err := waiter.Wait(t.Context(), &ecr.DescribeImageScanFindingsInput{RepositoryName: new("app"), ImageId: new(byTag("v1"))}, time.Minute)
+		wantEqual(t, "the end of waiting for a scan", servertest.ErrorCode(err), "ScanNotFoundException")
+		_, err = c.StartImageScan(t.Context(), &ecr.StartImageScanInput{RepositoryName: new("app"), ImageId: new(byTag("v1"))})
 		wantError(t, err, "UnsupportedCommandException", "The operation StartImageScan is not supported by Berth: scanning is not implemented yet")
 	})
 }
