@@ -89,7 +89,8 @@ type Decision struct {
 // Images that refer to another one in the repository are not selected by any
 // rule: they are deleted or archived when their subject is.
 //
-// It takes time proportional to n log n and to the number of rules.
+// It takes time proportional to n log n, to what the indexes list, and to the
+// number of patterns times that of tags.
 func Evaluate(p *Policy, images []Image, now time.Time) []Decision {
 	e := newEvaluation(images, now)
 	for i := range p.Rules {
@@ -104,23 +105,22 @@ func Evaluate(p *Policy, images []Image, now time.Time) []Decision {
 type evaluation struct {
 	images     []Image
 	now        time.Time
-	newest     []int32           // those that rules are about, newest first
-	decided    []bool            // by a rule
-	base       []Decision        // of the rules
-	out        []Decision        // of the rules and of what images have to do with each other
-	byDigest   map[string]int32  //
-	subject    map[int32]int32   // of a referrer, where the subject is there
-	parents    map[int32][]int32 // the indexes that list an image
-	dependents map[int32][]int32 // what an index lists, and what refers to an image
-	stuck      []bool            // has to go both before and after another image
-	level      []int32           // see levels
+	newest     []int32    // those that rules are about, newest first
+	decided    []bool     // by a rule
+	base       []Decision // of the rules
+	out        []Decision // of the rules and of what images have to do with each other
+	byDigest   map[string]int32
+	subject    []int32   // of a referrer, where the subject is there; else -1
+	parents    [][]int32 // the indexes that list an image
+	dependents [][]int32 // what an index lists, and what refers to an image
+	level      []int32   // an image goes after those with lower levels; the greatest if it stays
 }
 
 func newEvaluation(images []Image, now time.Time) *evaluation {
+	n := len(images)
 	e := &evaluation{
-		images: images, now: now, decided: make([]bool, len(images)), base: make([]Decision, len(images)),
-		byDigest: make(map[string]int32, len(images)), subject: map[int32]int32{},
-		parents: map[int32][]int32{}, dependents: map[int32][]int32{},
+		images: images, now: now, decided: make([]bool, n), base: make([]Decision, n), out: make([]Decision, n),
+		byDigest: make(map[string]int32, n), subject: make([]int32, n), parents: make([][]int32, n), dependents: make([][]int32, n),
 	}
 	for i := range images {
 		e.byDigest[images[i].Digest] = int32(i)
@@ -144,7 +144,7 @@ func older(a, b *Image) int {
 // it.
 func (e *evaluation) relate(i int32) {
 	img := &e.images[i]
-	e.base[i] = Decision{Image: img, Reason: NoRule}
+	e.base[i], e.subject[i] = Decision{Image: img, Reason: NoRule}, -1
 	for _, d := range img.Children {
 		if c, there := e.byDigest[d]; there && c != i {
 			e.parents[c] = append(e.parents[c], i)
@@ -214,13 +214,12 @@ func daysBefore(now time.Time, days int) time.Time {
 
 // ordered returns the decisions in the order in which to carry them out.
 func (e *evaluation) ordered() []Decision {
-	levels := e.level
 	order := make([]int32, len(e.images))
 	for i := range order {
 		order[i] = int32(i)
 	}
 	slices.SortFunc(order, func(a, b int32) int {
-		if c := cmp.Compare(levels[a], levels[b]); c != 0 {
+		if c := cmp.Compare(e.level[a], e.level[b]); c != 0 {
 			return c
 		}
 		if c := older(&e.images[a], &e.images[b]); c != 0 {

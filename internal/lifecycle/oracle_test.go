@@ -20,8 +20,7 @@ func oracle(p *Policy, images []Image, now time.Time) map[string]string {
 	action, rule := map[string]Action{}, map[string]int{}
 	for d, i := range byDigest {
 		if byDigest[i.Subject] != nil {
-			action[d] = Expire // at most; see below
-			continue
+			continue // see below
 		}
 		if i.Subject != "" && i.Orphan {
 			action[d] = Expire
@@ -42,28 +41,58 @@ func oracle(p *Policy, images []Image, now time.Time) map[string]string {
 			break
 		}
 	}
-	for changed := true; changed; {
-		changed = false
-		for d, i := range byDigest {
-			a, s := action[d], byDigest[i.Subject]
-			if s != nil {
-				a = Keep
-				if action[s.Digest] == Expire {
-					a = Expire
-				} else if i.State == Active && (action[s.Digest] == Transition || s.State == Archived) {
-					a = Transition
-				}
-			}
-			for _, p := range images {
-				if slices.Contains(p.Children, d) && (a == Expire && action[p.Digest] != Expire || a == Transition && action[p.Digest] == Keep && p.State != Archived) {
-					a = Keep
-				}
-			}
-			if a != action[d] {
-				action[d], changed = a, true
+	before := func(i *Image) []*Image { // what must have been decided about
+		var out []*Image
+		for n := range images {
+			if slices.Contains(images[n].Children, i.Digest) {
+				out = append(out, &images[n])
 			}
 		}
+		if s := byDigest[i.Subject]; s != nil {
+			out = append(out, s)
+		}
+		return out
 	}
+	final := map[string]Action{}
+	var settled func(i *Image, path []*Image) (Action, bool)
+	settled = func(i *Image, path []*Image) (a Action, ok bool) {
+		if a, known := final[i.Digest]; known {
+			return a, true
+		}
+		defer func() {
+			if ok {
+				final[i.Digest] = a
+			}
+		}()
+		if slices.Contains(path, i) {
+			return Keep, false // a circle
+		}
+		of := map[string]Action{}
+		for _, b := range before(i) {
+			if of[b.Digest], ok = settled(b, append(path, i)); !ok {
+				return Keep, false
+			}
+		}
+		a = action[i.Digest]
+		if s := byDigest[i.Subject]; s != nil {
+			a = Keep
+			if of[s.Digest] == Expire {
+				a = Expire
+			} else if i.State == Active && (of[s.Digest] == Transition || s.State == Archived) {
+				a = Transition
+			}
+		}
+		for _, p := range images {
+			if slices.Contains(p.Children, i.Digest) && (a == Expire && of[p.Digest] != Expire || a == Transition && of[p.Digest] == Keep && p.State != Archived) {
+				return Keep, true
+			}
+		}
+		return a, true
+	}
+	for _, i := range byDigest {
+		settled(i, nil)
+	}
+	action = final // nothing happens to those in a circle, nor to what depends on them
 	out := map[string]string{}
 	for d, i := range byDigest {
 		out[d] = string(action[d])
@@ -179,8 +208,8 @@ func anyPolicy(r *rand.Rand) (*Policy, bool) {
 	return p, err == nil
 }
 
-// anyImages returns images made of chance. As digests have it, no image can refer
-// to a later one.
+// anyImages returns images made of chance. As digests have it, no image can list
+// or refer to a later one; but an index can refer to what it lists.
 func anyImages(r *rand.Rand) []Image {
 	var out []Image
 	for n := range 1 + r.IntN(12) {
@@ -204,7 +233,7 @@ func anyImages(r *rand.Rand) []Image {
 		if n > 0 && r.IntN(4) == 0 {
 			i = i.index(fmt.Sprint("i", r.IntN(n)), fmt.Sprint("i", r.IntN(n)))
 		}
-		if n > 0 && i.Children == nil && r.IntN(4) == 0 {
+		if n > 0 && r.IntN(3) == 0 {
 			i = i.of(fmt.Sprint("i", r.IntN(n+n/2))) // perhaps one that is not there
 			if i.Subject >= i.Digest || len(i.Subject) > len(i.Digest) {
 				i.Subject = "gone"
@@ -279,6 +308,38 @@ func TestDecisionsCanBeCarriedOutInTheirOrder(t *testing.T) {
 			if d.Action == Transition {
 				left[i.Digest] = i.archived(0)
 			}
+		}
+	}
+}
+
+// What a preview shows is all that is done: when it is done, nothing more is to
+// be done at the same time.
+func TestNothingIsLeftToBeDone(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(5, 6))
+	for range 10_000 {
+		p, ok := anyPolicy(r)
+		if !ok {
+			continue
+		}
+		images := anyImages(r)
+		var left []Image
+		gone := map[string]bool{}
+		for _, d := range Evaluate(p, images, now) {
+			switch i := *d.Image; d.Action {
+			case Expire:
+				gone[i.Digest] = true
+			case Transition:
+				left = append(left, i.archived(0))
+			default:
+				left = append(left, i)
+			}
+		}
+		for n := range left {
+			left[n].Orphan = left[n].Orphan || gone[left[n].Subject]
+		}
+		if again := acts(Evaluate(p, left, now)); len(again) > 0 {
+			t.Fatalf("done: %q\nthen: %q\npolicy %+v\nimages %+v", acts(Evaluate(p, images, now)), again, p, images)
 		}
 	}
 }

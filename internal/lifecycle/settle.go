@@ -3,70 +3,49 @@ package lifecycle
 import "math"
 
 // settle makes out of the rules' decisions those that go together: nothing goes
-// before the indexes that list it, and referrers go with their subjects. An image
-// that would have to go both before and after another one stays, as when an index
-// refers to what it lists.
+// before the indexes that list it, and referrers follow their subjects. It decides
+// about an image when it has decided about all of these. An image that is never
+// reached has to go, or has one before it that has to go, both before and after
+// another one, as when an index refers to what it lists: such images stay.
 func (e *evaluation) settle() {
-	e.stuck = make([]bool, len(e.images))
-	for {
-		e.fixpoint()
-		e.level = e.levels()
-		more := false
-		for i := range e.out {
-			if e.out[i].Action != Keep && e.level[i] == math.MaxInt32 {
-				e.stuck[i], more = true, true
-			}
+	e.level = make([]int32, len(e.images))
+	waits := make([]int32, len(e.images)) // for decisions about so many others
+	var ready []int32
+	for i := range e.images {
+		waits[i] = int32(len(e.parents[i]))
+		if e.subject[i] >= 0 {
+			waits[i]++
 		}
-		if !more {
-			return
+		if waits[i] == 0 {
+			ready = append(ready, int32(i))
 		}
+		e.level[i] = math.MaxInt32
+		e.out[i] = Decision{Image: &e.images[i], Rule: e.base[i].Rule, Reason: RefersInCircle}
 	}
-}
-
-// fixpoint starts with all that could go and takes away what must stay, which can
-// only make more stay: each image changes at most twice.
-func (e *evaluation) fixpoint() {
-	e.out = append([]Decision(nil), e.base...)
-	var queue []int32
-	for i := range e.out {
-		if _, refers := e.subject[int32(i)]; refers {
-			e.out[i].Action = Expire // at most
-		}
+	for len(ready) > 0 {
+		i := ready[len(ready)-1]
+		ready = ready[:len(ready)-1]
+		e.out[i] = e.decide(i)
 		if e.out[i].Action != Keep {
-			queue = append(queue, int32(i))
+			e.level[i] = e.after(i)
 		}
-	}
-	for len(queue) > 0 {
-		i := queue[len(queue)-1]
-		queue = queue[:len(queue)-1]
-		d := e.decide(i)
-		if d == e.out[i] {
-			continue
-		}
-		e.out[i] = d
 		for _, c := range e.dependents[i] {
-			if _, refers := e.subject[c]; refers || e.out[c].Action != Keep {
-				queue = append(queue, c)
+			if waits[c]--; waits[c] == 0 {
+				ready = append(ready, c)
 			}
 		}
 	}
-	for i := range e.out { // reasons may name what was found out later
-		e.out[i] = e.decide(int32(i))
-	}
 }
 
-// decide returns the decision about an image as far as those about its subject
-// and its indexes are made.
+// decide returns the decision about an image. Those about its indexes and its
+// subject have been made.
 func (e *evaluation) decide(i int32) Decision {
 	d := e.base[i]
-	if s, refers := e.subject[i]; refers {
+	if s := e.subject[i]; s >= 0 {
 		d = e.follow(i, s)
 	}
 	if d.Action == Keep {
 		return d
-	}
-	if e.stuck[i] {
-		return Decision{Image: d.Image, Rule: d.Rule, Reason: RefersInCircle}
 	}
 	by := ""
 	for _, p := range e.parents[i] {
@@ -107,43 +86,17 @@ func (e *evaluation) follow(i, subject int32) Decision {
 	return d
 }
 
-// levels returns when the images are to go: after all images with a lower level.
-// Those that are kept have the greatest level.
-func (e *evaluation) levels() []int32 {
-	levels := make([]int32, len(e.images))
-	waits := make([]int32, len(e.images)) // for so many images to go first
-	var ready []int32
-	goes := func(i int32) bool { return e.out[i].Action != Keep }
-	for i := range levels {
-		levels[i] = math.MaxInt32
-		if !goes(int32(i)) {
-			continue
-		}
-		for _, p := range e.parents[int32(i)] {
-			if goes(p) {
-				waits[i]++
-			}
-		}
-		if s, refers := e.subject[int32(i)]; refers && goes(s) {
-			waits[i]++
-		}
-		if waits[i] == 0 {
-			levels[i] = 0
-			ready = append(ready, int32(i))
+// after returns the level of an image that goes: it is above those of its indexes
+// and of its subject, as far as they go.
+func (e *evaluation) after(i int32) int32 {
+	level := int32(0)
+	for _, p := range e.parents[i] {
+		if e.out[p].Action != Keep {
+			level = max(level, e.level[p]+1)
 		}
 	}
-	for len(ready) > 0 {
-		i := ready[0]
-		ready = ready[1:]
-		for _, c := range e.dependents[i] {
-			if !goes(c) {
-				continue
-			}
-			if waits[c]--; waits[c] == 0 {
-				levels[c] = levels[i] + 1
-				ready = append(ready, c)
-			}
-		}
+	if s := e.subject[i]; s >= 0 && e.out[s].Action != Keep {
+		level = max(level, e.level[s]+1)
 	}
-	return levels
+	return level
 }

@@ -316,6 +316,7 @@ func TestWhatAnIndexListsWaitsForIt(t *testing.T) {
 		"the same image listed twice":       {[]Image{img("I", 40).index("c", "c"), img("c", 40)}, []string{"1 any pushed 30 expire"}, []string{"expire I by 1", "expire c by 1"}},
 		"children do count as images":       {list(false), []string{"1 any count 1 expire"}, []string{"expire I by 1"}},
 		"an index that refers to its child": {[]Image{img("I", 40).index("c").of("c"), img("c", 40), img("R", 40).of("I")}, []string{"1 any pushed 30 expire"}, []string{}},
+		"what an archived referrer lists":   {[]Image{img("T", 40, "v"), img("S", 40).of("T"), img("i", 40).of("S").index("J"), img("K", 40), img("J", 40).index("K"), img("P", 40).index("i")}, []string{"1 any pushed 30 transition"}, []string{"transition P by 1", "transition T by 1", "transition S by 1", "transition i by 1", "transition J by 1", "transition K by 1"}},
 		"what is newer in the archive kept": {[]Image{img("A", 9), img("B", 8).archived(1)}, []string{"1 any count 1 expire"}, []string{}},
 	} {
 		t.Run(name, func(t *testing.T) {
