@@ -58,6 +58,7 @@ func dev(ctx context.Context, c *config.Config, io stdio) error {
 	var clock clock
 	o := server.Options{Now: clock.now, Dev: map[string]http.Handler{clockPath: &clock}}
 	return serve(ctx, c, o, io, func(s *server.Server) error {
+		clock.onMove(s.Registry().WakeLifecycle)
 		root := access.Caller{Account: c.Account, ARN: "arn:aws:iam::" + c.Account + ":root", ID: c.Account, Type: access.Root}
 		_, err := s.Registry().CreateRepositoryCreationTemplate(ctx, root, registry.ID{Account: c.Account, Region: c.Region}, registry.Template{
 			Prefix: "ROOT", AppliedFor: []string{registry.CreateOnPush}, Mutability: registry.Mutability{Mode: registry.Mutable},
@@ -73,6 +74,13 @@ func dev(ctx context.Context, c *config.Config, io stdio) error {
 type clock struct {
 	mu    sync.Mutex
 	ahead time.Duration // guarded by mu
+	moved func()        // guarded by mu; nil, or called when the clock was set
+}
+
+func (c *clock) onMove(moved func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.moved = moved
 }
 
 func (c *clock) now() time.Time {
@@ -85,6 +93,9 @@ func (c *clock) now() time.Time {
 func (c *clock) set(text string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.moved != nil {
+		defer c.moved()
+	}
 	if d, ok := strings.CutPrefix(text, "+"); ok {
 		by, err := time.ParseDuration(d)
 		if err != nil || by < 0 {

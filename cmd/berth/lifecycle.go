@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -57,14 +58,20 @@ The server is the one whose data directory is on this machine.`,
 			if err != nil {
 				return err
 			}
+			var in server.LifecycleRequest
+			if cmd.Flags().Changed("repository") {
+				in.RepositoryName = &repository
+			}
 			var done server.LifecycleResponse
-			if err := callServer(cmd.Context(), a, key, server.LifecyclePath, server.LifecycleRequest{RepositoryName: repository}, &done); err != nil {
+			if err := callServer(cmd.Context(), a, key, server.LifecyclePath, in, &done); err != nil {
 				return err
 			}
 			if output == "json" {
-				return json.NewEncoder(io.out).Encode(done)
+				err = json.NewEncoder(io.out).Encode(done)
+			} else {
+				err = printRuns(io.out, done)
 			}
-			return printRuns(io.out, done)
+			return errors.Join(err, failedRuns(done))
 		},
 	}
 	config.AddFlags(cmd.Flags())
@@ -84,6 +91,17 @@ func printRuns(w io.Writer, done server.LifecycleResponse) error {
 		fmt.Fprintf(table, "%s\t%d\t%d\t%d\n", r.Name, r.Expired, r.Archived, r.Kept)
 	}
 	return table.Flush()
+}
+
+// failedRuns says which policies were not carried out to the end.
+func failedRuns(done server.LifecycleResponse) error {
+	var errs []error
+	for _, r := range done.Runs {
+		if r.Error != "" {
+			errs = append(errs, fmt.Errorf("repository %s: %s", r.Name, r.Error))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // callServer posts a document to an operation of a running server, signed with

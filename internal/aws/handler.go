@@ -151,6 +151,18 @@ func write(w http.ResponseWriter, res response) {
 	_, _ = w.Write(res.body) // the client is gone
 }
 
+// WriteError answers a request that is not for a [Handler] with an error, as the
+// JSON protocol does. It reports whether the error is a fault of ours: the client
+// sees no more of it than the request's id.
+func WriteError(w http.ResponseWriter, requestID string, err error) (internal bool) {
+	f, ok := fault.As(err)
+	if internal = !ok || f.Kind == fault.Internal; internal {
+		f = internalError("ServerException", requestID)
+	}
+	write(w, jsonFailure(f, "message"))
+	return internal
+}
+
 // isForm tells Query requests from JSON ones.
 func isForm(r *http.Request) bool {
 	return r.Header.Get("X-Amz-Target") == "" && mediaType(r) == "application/x-www-form-urlencoded"

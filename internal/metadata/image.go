@@ -74,9 +74,7 @@ func (tx *Tx) Images(repository string, f registry.Filter, after digest.Digest, 
 			if err := rows.Scan(append(imageFields(&i), &tags)...); err != nil {
 				return err
 			}
-			if tags != "" {
-				i.Tags = strings.Split(tags, ",")
-			}
+			i.Tags = split(tags)
 			out = append(out, i)
 			return nil
 		})

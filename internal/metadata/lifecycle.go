@@ -11,15 +11,34 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// LifecyclePolicy implements [registry.LifecycleReader].
-func (tx *Tx) LifecyclePolicy(repository string) (*registry.LifecyclePolicy, error) {
-	p := registry.LifecyclePolicy{Repository: repository}
-	found, err := tx.row(`SELECT version, text, evaluated_at, due_at FROM lifecycle_policies WHERE repository = $1`, []any{repository},
-		&p.Version, &p.Text, (*instant)(&p.EvaluatedAt), (*instant)(&p.DueAt))
+const policyColumns = `repository, version, text, evaluated_at, due_at, changes`
+
+// onePolicy reads the policyColumns of a query, or nil.
+func (tx *Tx) onePolicy(query string, args ...any) (*registry.LifecyclePolicy, error) {
+	var p registry.LifecyclePolicy
+	found, err := tx.row(query, args, &p.Repository, &p.Version, &p.Text, (*instant)(&p.EvaluatedAt), (*instant)(&p.DueAt), &p.Changes)
 	if err != nil || !found {
 		return nil, err
 	}
 	return &p, nil
+}
+
+// LifecyclePolicy implements [registry.LifecycleReader].
+func (tx *Tx) LifecyclePolicy(repository string) (*registry.LifecyclePolicy, error) {
+	return tx.onePolicy(`SELECT `+policyColumns+` FROM lifecycle_policies WHERE repository = $1`, repository)
+}
+
+// DueLifecyclePolicy implements [registry.LifecycleReader].
+func (tx *Tx) DueLifecyclePolicy(at, latest time.Time) (*registry.LifecyclePolicy, error) {
+	p, err := tx.onePolicy(`SELECT `+policyColumns+` FROM lifecycle_policies WHERE evaluated_at = 0 AND due_at <= $1 ORDER BY due_at LIMIT 1`, micros(at))
+	if err != nil || p != nil {
+		return p, err
+	}
+	p, err = tx.onePolicy(`SELECT `+policyColumns+` FROM lifecycle_policies WHERE due_at <= $1 ORDER BY due_at LIMIT 1`, micros(at))
+	if err != nil || p != nil {
+		return p, err
+	}
+	return tx.onePolicy(`SELECT `+policyColumns+` FROM lifecycle_policies WHERE due_at > $1 ORDER BY due_at DESC LIMIT 1`, micros(latest))
 }
 
 // LifecycleRepositories implements [registry.LifecycleReader].
@@ -37,28 +56,6 @@ func (tx *Tx) LifecycleRepositories(id registry.ID, after registry.RepositoryNam
 			return err
 		})
 	return out, err
-}
-
-// LifecycleDue implements [registry.LifecycleReader].
-func (tx *Tx) LifecycleDue(at time.Time, limit int) ([]string, error) {
-	previews, err := tx.strings(`SELECT repository FROM lifecycle_previews WHERE due_at <> 0 AND due_at <= $1 ORDER BY due_at LIMIT $2`, micros(at), limit)
-	if err != nil {
-		return nil, err
-	}
-	policies, err := tx.strings(`SELECT repository FROM lifecycle_policies WHERE due_at <= $1 ORDER BY due_at LIMIT $2`, micros(at), limit)
-	if err != nil {
-		return nil, err
-	}
-	seen := make(map[string]bool, len(previews))
-	for _, p := range previews {
-		seen[p] = true
-	}
-	for _, p := range policies {
-		if !seen[p] {
-			previews = append(previews, p)
-		}
-	}
-	return previews, nil
 }
 
 // LifecycleImages implements [registry.LifecycleReader].
@@ -90,8 +87,9 @@ func (tx *Tx) LifecycleImages(repository string) ([]lifecycle.Image, error) {
 		WHERE c.repository = $1 AND i.deleted_at = 0`, []any{repository}, func(rows *sql.Rows) error {
 		var parent, child string
 		err := rows.Scan(&parent, &child)
-		if n, there := index[parent]; there {
-			out[n].Children = append(out[n].Children, child)
+		n, there := index[parent]
+		if c, listed := index[child]; there && listed {
+			out[n].Children = append(out[n].Children, out[c].Digest) // no copy for each index
 		}
 		return err
 	})
@@ -106,15 +104,26 @@ func split(names string) []string {
 	return strings.Split(names, ",")
 }
 
-// LifecyclePreview implements [registry.LifecycleReader].
-func (tx *Tx) LifecyclePreview(repository string) (*registry.LifecyclePreview, error) {
-	p := registry.LifecyclePreview{Repository: repository}
-	found, err := tx.row(`SELECT id, text, status, ended_at, due_at, expiring, transitioning FROM lifecycle_previews WHERE repository = $1`,
-		[]any{repository}, &p.ID, &p.Text, &p.Status, (*instant)(&p.EndedAt), (*instant)(&p.DueAt), &p.Expiring, &p.Transitioning)
+const previewColumns = `repository, id, text, status, ended_at, due_at, expiring, transitioning`
+
+// onePreview reads the previewColumns of a query, or nil.
+func (tx *Tx) onePreview(query string, args ...any) (*registry.LifecyclePreview, error) {
+	var p registry.LifecyclePreview
+	found, err := tx.row(query, args, &p.Repository, &p.ID, &p.Text, &p.Status, (*instant)(&p.EndedAt), (*instant)(&p.DueAt), &p.Expiring, &p.Transitioning)
 	if err != nil || !found {
 		return nil, err
 	}
 	return &p, nil
+}
+
+// LifecyclePreview implements [registry.LifecycleReader].
+func (tx *Tx) LifecyclePreview(repository string) (*registry.LifecyclePreview, error) {
+	return tx.onePreview(`SELECT `+previewColumns+` FROM lifecycle_previews WHERE repository = $1`, repository)
+}
+
+// DueLifecyclePreview implements [registry.LifecycleReader].
+func (tx *Tx) DueLifecyclePreview(at time.Time) (*registry.LifecyclePreview, error) {
+	return tx.onePreview(`SELECT `+previewColumns+` FROM lifecycle_previews WHERE due_at <> 0 AND due_at <= $1 ORDER BY due_at LIMIT 1`, micros(at))
 }
 
 const resultColumns = `digest, tags, pushed_at, action, priority, class`
@@ -165,6 +174,30 @@ func (tx *Tx) PutLifecyclePolicy(p *registry.LifecyclePolicy) error {
 // DeleteLifecyclePolicy implements [registry.LifecycleWriter].
 func (tx *Tx) DeleteLifecyclePolicy(repository string) error {
 	return tx.change(`DELETE FROM lifecycle_policies WHERE repository = $1`, repository)
+}
+
+// PostponeLifecyclePolicy implements [registry.LifecycleWriter].
+func (tx *Tx) PostponeLifecyclePolicy(p *registry.LifecyclePolicy, until time.Time) error {
+	return tx.change(`UPDATE lifecycle_policies SET due_at = $4 WHERE repository = $1 AND version = $2 AND due_at = $3`,
+		p.Repository, p.Version, micros(p.DueAt), micros(until))
+}
+
+// RenewLifecyclePolicies implements [registry.LifecycleWriter].
+func (tx *Tx) RenewLifecyclePolicies(id registry.ID, at time.Time) error {
+	return tx.change(`UPDATE lifecycle_policies SET due_at = $3 WHERE due_at > $3
+		AND repository IN (SELECT uid FROM repositories WHERE account = $1 AND region = $2 AND deleted_at = 0)`,
+		id.Account, id.Region, micros(at))
+}
+
+// LifecycleChanged implements [registry.LifecycleWriter].
+func (tx *Tx) LifecycleChanged(repository string) error {
+	return tx.change(`UPDATE lifecycle_policies SET changes = changes + 1 WHERE repository = $1`, repository)
+}
+
+// PostponeLifecyclePreview implements [registry.LifecycleWriter].
+func (tx *Tx) PostponeLifecyclePreview(p *registry.LifecyclePreview, until time.Time) error {
+	return tx.change(`UPDATE lifecycle_previews SET due_at = $4 WHERE repository = $1 AND id = $2 AND due_at = $3`,
+		p.Repository, p.ID, micros(p.DueAt), micros(until))
 }
 
 // PutLifecyclePreview implements [registry.LifecycleWriter].

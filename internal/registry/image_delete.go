@@ -101,7 +101,11 @@ func referenced(tx ReadTx, repo *Repository, img *Image, id ImageID) (*ImageFail
 	}, nil
 }
 
+// emitDelete writes ECR's event, one for each tag that is gone.
 func (r *Registry) emitDelete(tx Tx, repo *Repository, img *Image, gone []ImageID, c access.Caller) error {
+	if err := tx.LifecycleChanged(repo.UID); err != nil {
+		return err
+	}
 	for _, id := range gone {
 		if err := tx.Emit(Event{
 			Kind: ImageDeleted, Ref: repo.Ref, RepositoryUID: repo.UID, Time: r.now(), Digest: img.Digest, Tag: id.Tag,

@@ -95,7 +95,7 @@ func (r *Registry) putImage(tx Tx, repo *Repository, in PutImageInput, m *Manife
 	if err != nil {
 		return nil, err
 	}
-	moved, err := r.putTags(tx, repo, in, img)
+	moved, err := r.putTags(tx, repo, in, img, added)
 	if err != nil {
 		return nil, err
 	}
@@ -134,9 +134,9 @@ func sameBytes(tx ReadTx, img *Image, manifest []byte, m *Manifest) error {
 	return nil
 }
 
-// putTags puts the tags on the image and returns those that were not there
-// before, in order.
-func (r *Registry) putTags(tx Tx, repo *Repository, in PutImageInput, img *Image) ([]string, error) {
+// putTags puts the tags on the image, which has just been added or not, and
+// returns those that were not there before, in order.
+func (r *Registry) putTags(tx Tx, repo *Repository, in PutImageInput, img *Image, added bool) ([]string, error) {
 	var moved []string
 	for _, tag := range slices.Compact(slices.Sorted(slices.Values(in.Tags))) {
 		on, err := tx.ImageByTag(repo.UID, tag)
@@ -152,6 +152,11 @@ func (r *Registry) putTags(tx Tx, repo *Repository, in PutImageInput, img *Image
 		}
 		if err := tx.PutTag(repo.UID, tag, img, r.now()); err != nil {
 			return nil, err
+		}
+		if on != nil || !added {
+			if err := tx.LifecycleChanged(repo.UID); err != nil {
+				return nil, err
+			}
 		}
 		moved = append(moved, tag)
 	}

@@ -19,6 +19,11 @@ type LifecyclePolicy struct {
 	Text        string    // as it was put
 	EvaluatedAt time.Time // when it was last carried out; zero if never
 	DueAt       time.Time // when it is to be carried out next
+	// Changes counts the changes by which an image may have left what a rule
+	// selects, so that others are within the rule's limit now: images and tags
+	// that are deleted or moved, images that are archived or restored. New
+	// images do not count: they only bring others over a limit.
+	Changes int64
 }
 
 // PutLifecyclePolicyInput is what PutLifecyclePolicy is asked for.
@@ -44,7 +49,7 @@ func (r *Registry) PutLifecyclePolicy(ctx context.Context, c access.Caller, in P
 		return tx.Emit(Event{Kind: RepositoryChanged, Ref: repo.Ref, RepositoryUID: repo.UID, Time: r.now()})
 	})
 	if err == nil {
-		r.wakeLifecycle()
+		r.WakeLifecycle()
 	}
 	return err
 }

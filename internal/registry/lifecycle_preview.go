@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"berth/internal/access"
@@ -94,7 +95,7 @@ func (r *Registry) StartLifecyclePolicyPreview(ctx context.Context, c access.Cal
 		return tx.PutLifecyclePreview(p)
 	})
 	if err == nil {
-		r.wakeLifecycle()
+		r.WakeLifecycle()
 	}
 	return p, err
 }
@@ -123,6 +124,11 @@ func (r *Registry) GetLifecyclePolicyPreview(ctx context.Context, c access.Calle
 		if len(in.IDs) > 0 && in.Page != (Page{}) {
 			return invalidParameter("imageIds", "nextToken and maxResults cannot be used with imageIds")
 		}
+		for _, id := range in.IDs {
+			if f := id.check(); f != nil {
+				return fault.New(fault.Invalid, "InvalidParameterException", "%s", f.Reason)
+			}
+		}
 		after, err := r.pages.open(in.Page.Token, "GetLifecyclePolicyPreview", repo)
 		if err != nil {
 			return err
@@ -132,6 +138,10 @@ func (r *Registry) GetLifecyclePolicyPreview(ctx context.Context, c access.Calle
 		}
 		if p == nil {
 			return errPreviewNotFound()
+		}
+		of, after, _ := strings.Cut(after, " ") // the pages of each preview are apart
+		if of != "" && of != p.ID {
+			return invalidParameter("nextToken", "Invalid token")
 		}
 		if p.at(r.now()).Status != PreviewComplete {
 			return nil
@@ -146,21 +156,19 @@ func (r *Registry) GetLifecyclePolicyPreview(ctx context.Context, c access.Calle
 			return err
 		}
 		out = out[:limit]
-		next = r.pages.seal(string(out[limit-1].Digest), "GetLifecyclePolicyPreview", repo)
+		next = r.pages.seal(p.ID+" "+string(out[limit-1].Digest), "GetLifecyclePolicyPreview", repo)
 		return nil
 	})
 	return p, out, next, err
 }
 
-// previewOf returns the results for the images that the ids name, in their
-// order. Images that nothing would happen to, or that are not there, have none.
+// previewOf returns the results for the images that the ids name, which are
+// valid, in their order. Images that nothing would happen to, or that are not
+// there, have none.
 func previewOf(tx ReadTx, repo *Repository, in GetLifecyclePolicyPreviewInput) ([]LifecycleResult, error) {
 	var out []LifecycleResult
 	seen := map[digest.Digest]bool{}
 	for _, id := range in.IDs {
-		if f := id.check(); f != nil {
-			return nil, fault.New(fault.Invalid, "InvalidParameterException", "%s", f.Reason)
-		}
 		d := id.Digest
 		if id.Tag != "" {
 			img, failure, err := find(tx, repo, id)

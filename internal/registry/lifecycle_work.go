@@ -15,14 +15,14 @@ import (
 const (
 	// lifecycleLook is how often a process looks whether something is due.
 	lifecycleLook = time.Second
-	// lifecycleRetry is how long after a failure it is tried again.
-	lifecycleRetry = time.Minute
 	// lifecycleLease is how long a process that does not go on is waited for.
 	lifecycleLease = time.Minute
 )
 
-// wakeLifecycle makes RunLifecycle look at once.
-func (r *Registry) wakeLifecycle() {
+// WakeLifecycle makes RunLifecycle look at once whether something is due. It is
+// for those who move the clock; everything else that makes something due does it
+// by itself.
+func (r *Registry) WakeLifecycle() {
 	select {
 	case r.lifecycleWork <- struct{}{}:
 	default:
@@ -53,10 +53,11 @@ func (r *Registry) RunLifecycle(ctx context.Context, failed func(error)) {
 	}
 }
 
-// doLifecycle does all that is due, if no other process does.
+// doLifecycle does all that is due, if no other process does. It looks again
+// after each thing what is the next, so that nothing waits for more than one.
 func (r *Registry) doLifecycle(ctx context.Context, owner string, failed func(error)) error {
 	due, err := r.lifecycleDue(ctx)
-	if err != nil || len(due) == 0 {
+	if err != nil || due == nil {
 		return err
 	}
 	h := func(tx Tx) error {
@@ -67,7 +68,7 @@ func (r *Registry) doLifecycle(ctx context.Context, owner string, failed func(er
 		}
 		return err
 	}
-	if err := r.store.Relaxed(ctx, func(tx Tx) error { return h(tx) }); err != nil {
+	if err := r.store.Relaxed(ctx, h); err != nil {
 		return ignoreGone(err)
 	}
 	defer func() {
@@ -76,25 +77,22 @@ func (r *Registry) doLifecycle(ctx context.Context, owner string, failed func(er
 			return err
 		})
 	}()
-	for len(due) > 0 {
-		for _, uid := range due {
-			err := r.doRepository(ctx, uid, h)
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			if ignoreGone(err) == nil {
-				continue
-			}
+	for due != nil {
+		err := r.doDue(ctx, due, h)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if ignoreGone(err) != nil && !errors.Is(err, errUnsettled) {
 			failed(err)
-			if err := r.postpone(ctx, uid); err != nil {
+			if err := r.postpone(ctx, due, lifecycleRetry); err != nil {
 				return err
 			}
 		}
+		if err := r.store.Relaxed(ctx, h); err != nil {
+			return ignoreGone(err)
+		}
 		if due, err = r.lifecycleDue(ctx); err != nil {
 			return err
-		}
-		if err := r.store.Relaxed(ctx, func(tx Tx) error { return h(tx) }); err != nil {
-			return ignoreGone(err)
 		}
 	}
 	return nil
@@ -107,71 +105,61 @@ func ignoreGone(err error) error {
 	return err
 }
 
-func (r *Registry) lifecycleDue(ctx context.Context) ([]string, error) {
-	var due []string
+// dueLifecycle is a preview or a policy that is due.
+type dueLifecycle struct {
+	repo    *Repository // nil if it is deleted
+	preview *LifecyclePreview
+	policy  *LifecyclePolicy
+}
+
+// lifecycleDue returns what is to be done next, or nil. Somebody waits for
+// previews.
+func (r *Registry) lifecycleDue(ctx context.Context) (*dueLifecycle, error) {
+	var due *dueLifecycle
 	err := r.store.View(ctx, func(tx ReadTx) error {
-		var err error
-		due, err = tx.LifecycleDue(r.now(), 100)
+		due = nil
+		now := r.now()
+		preview, err := tx.DueLifecyclePreview(now)
+		if err != nil {
+			return err
+		}
+		if preview != nil {
+			repo, err := tx.RepositoryByUID(preview.Repository)
+			due = &dueLifecycle{repo: repo, preview: preview}
+			return err
+		}
+		policy, err := tx.DueLifecyclePolicy(now, now.Add(lifecycleEvery+time.Hour))
+		if err != nil || policy == nil {
+			return err
+		}
+		repo, err := tx.RepositoryByUID(policy.Repository)
+		due = &dueLifecycle{repo: repo, policy: policy}
 		return err
 	})
 	return due, err
 }
 
-// doRepository does what is due about one repository.
-func (r *Registry) doRepository(ctx context.Context, uid string, h hold) error {
-	var repo *Repository
-	var policy *LifecyclePolicy
-	var preview *LifecyclePreview
-	err := r.store.View(ctx, func(tx ReadTx) error {
-		var err error
-		if repo, err = tx.RepositoryByUID(uid); err != nil {
-			return err
-		}
-		if policy, err = tx.LifecyclePolicy(uid); err != nil {
-			return err
-		}
-		preview, err = tx.LifecyclePreview(uid)
-		return err
-	})
-	if err != nil {
-		return err
+// doDue does what is due.
+func (r *Registry) doDue(ctx context.Context, due *dueLifecycle, h hold) error {
+	switch {
+	case due.preview != nil && due.repo == nil:
+		return r.forgetPreview(ctx, due.preview.Repository)
+	case due.preview != nil:
+		return r.doPreview(ctx, due.repo, due.preview, h)
+	case due.repo == nil: // its policy is kept as its images are
+		return r.postpone(ctx, due, lifecycleEvery)
 	}
-	if repo == nil {
-		return r.forgetLifecycle(ctx, uid)
-	}
-	now := r.now()
-	if preview != nil && !preview.DueAt.IsZero() && !preview.DueAt.After(now) {
-		if err := r.doPreview(ctx, repo, preview, h); ignoreGone(err) != nil {
-			return err
-		}
-	}
-	if policy == nil || policy.DueAt.After(now) {
-		return nil
-	}
-	_, err = r.runLifecycle(ctx, repo, h)
+	_, err := r.runLifecycle(ctx, due.repo, h)
 	return err
 }
 
-// postpone puts off what is due about a repository and has failed.
-func (r *Registry) postpone(ctx context.Context, uid string) error {
-	later := r.now().Add(lifecycleRetry)
+// postpone puts off what is due, unless it has changed.
+func (r *Registry) postpone(ctx context.Context, due *dueLifecycle, by time.Duration) error {
 	return r.store.Relaxed(ctx, func(tx Tx) error {
-		policy, err := tx.LifecyclePolicy(uid)
-		if err != nil {
-			return err
+		if due.preview != nil {
+			return tx.PostponeLifecyclePreview(due.preview, r.now().Add(by))
 		}
-		if policy != nil && policy.DueAt.Before(later) {
-			policy.DueAt = later
-			if err := tx.PutLifecyclePolicy(policy); err != nil {
-				return err
-			}
-		}
-		preview, err := tx.LifecyclePreview(uid)
-		if err != nil || preview == nil || preview.DueAt.IsZero() || !preview.DueAt.Before(later) {
-			return err
-		}
-		preview.DueAt = later
-		return tx.PutLifecyclePreview(preview)
+		return tx.PostponeLifecyclePolicy(due.policy, r.now().Add(by))
 	})
 }
 
@@ -202,22 +190,24 @@ func (r *Registry) doPreview(ctx context.Context, repo *Repository, p *Lifecycle
 		next.Status = PreviewExpired
 		return update(func(tx Tx) error { return tx.PutLifecyclePreview(&next) })
 	}
-	results, invalid, err := r.previewResults(ctx, repo, p.Text)
-	if err != nil {
+	found := &plan{}
+	err := r.evaluate(ctx, repo, found, func(ReadTx) (string, error) { return p.Text, nil })
+	_, invalid := fault.As(err) // the text is no policy any more
+	if err != nil && !invalid {
 		return err
 	}
-	for batch := range slices.Chunk(results, resultBatch) {
-		if err := update(func(tx Tx) error { return tx.PutLifecycleResults(repo.UID, batch) }); err != nil {
+	for batch := range slices.Chunk(found.acts, resultBatch) {
+		if err := update(func(tx Tx) error { return tx.PutLifecycleResults(repo.UID, newResults(batch)) }); err != nil {
 			return err
 		}
 	}
 	next.Status, next.EndedAt = PreviewComplete, r.now()
 	next.DueAt = next.EndedAt.Add(previewLife)
-	if invalid != nil {
+	if invalid {
 		next.Status = PreviewFailed
 	}
-	for _, result := range results {
-		if result.Action == lifecycle.Expire {
+	for _, d := range found.acts {
+		if d.Action == lifecycle.Expire {
 			next.Expiring++
 		} else {
 			next.Transitioning++
@@ -226,36 +216,18 @@ func (r *Registry) doPreview(ctx context.Context, repo *Repository, p *Lifecycle
 	return update(func(tx Tx) error { return tx.PutLifecyclePreview(&next) })
 }
 
-// previewResults returns what a policy would do. invalid says why the text is no
-// policy any more.
-func (r *Registry) previewResults(ctx context.Context, repo *Repository, text string) (results []LifecycleResult, invalid, err error) {
-	var images []lifecycle.Image
-	var policy *lifecycle.Policy
-	err = r.store.View(ctx, func(tx ReadTx) error {
-		var err error
-		if policy, err = parseLifecycle(text).in(tx, repo.ID); err != nil {
-			return err
+func newResults(acts []lifecycle.Decision) []LifecycleResult {
+	out := make([]LifecycleResult, len(acts))
+	for n, d := range acts {
+		out[n] = LifecycleResult{
+			Digest: digest.Digest(d.Image.Digest), Tags: d.Image.Tags, PushedAt: d.Image.PushedAt, Action: d.Action, Priority: d.Rule,
+			Class: lifecycle.Standard,
 		}
-		images, err = tx.LifecycleImages(repo.UID)
-		return err
-	})
-	if _, ok := fault.As(err); ok {
-		return nil, err, nil
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	p := plan{decisions: lifecycle.Evaluate(policy, images, r.now())}
-	for _, d := range p.acts() {
-		class := lifecycle.Standard
 		if d.Image.State == lifecycle.Archived {
-			class = lifecycle.Archive
+			out[n].Class = lifecycle.Archive
 		}
-		results = append(results, LifecycleResult{
-			Digest: digest.Digest(d.Image.Digest), Tags: d.Image.Tags, PushedAt: d.Image.PushedAt, Action: d.Action, Priority: d.Rule, Class: class,
-		})
 	}
-	return results, nil, nil
+	return out
 }
 
 // removeResults removes the results of a preview, some in each update.
@@ -273,14 +245,11 @@ func removeResults(update func(func(Tx) error) error, repository string) error {
 	}
 }
 
-// forgetLifecycle removes the policy and the preview of a repository that is
-// deleted.
-func (r *Registry) forgetLifecycle(ctx context.Context, uid string) error {
+// forgetPreview removes the preview of a repository that is deleted.
+func (r *Registry) forgetPreview(ctx context.Context, uid string) error {
 	update := func(fn func(Tx) error) error { return r.store.Relaxed(ctx, fn) }
 	if err := removeResults(update, uid); err != nil {
 		return err
 	}
-	return update(func(tx Tx) error {
-		return errors.Join(tx.DeleteLifecyclePolicy(uid), tx.DeleteLifecyclePreview(uid))
-	})
+	return update(func(tx Tx) error { return tx.DeleteLifecyclePreview(uid) })
 }

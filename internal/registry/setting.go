@@ -50,6 +50,11 @@ func (r *Registry) PutAccountSetting(ctx context.Context, c access.Caller, in Se
 		if err := tx.PutSetting(in.ID, in.Name, in.Value); err != nil {
 			return err
 		}
+		if in.Name == LifecycleExtensions { // policies may have waited for it
+			if err := tx.RenewLifecyclePolicies(in.ID, r.now()); err != nil {
+				return err
+			}
+		}
 		return tx.Emit(Event{Kind: SettingChanged, Ref: Ref{ID: in.ID}, Time: r.now(), Detail: in.Name})
 	})
 }

@@ -173,6 +173,9 @@ func (r *Registry) activateOne(tx Tx, due *Image) error {
 }
 
 func (r *Registry) emitStorageClass(tx Tx, repo *Repository, img *Image, kind, principal string) error {
+	if err := tx.LifecycleChanged(repo.UID); err != nil {
+		return err
+	}
 	return tx.Emit(Event{
 		Kind: kind, Ref: repo.Ref, RepositoryUID: repo.UID, Time: r.now(), Digest: img.Digest, MediaType: img.MediaType,
 		ArtifactType: img.ArtifactType, Subject: img.Subject, Principal: principal,

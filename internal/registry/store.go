@@ -272,10 +272,16 @@ type LifecycleReader interface {
 	// LifecycleRepositories returns at most limit repositories of the registry
 	// that have a policy and whose names come after a name, in byte order.
 	LifecycleRepositories(id ID, after RepositoryName, limit int) ([]Repository, error)
-	// LifecycleDue returns at most about limit repositories, deleted ones
-	// too, whose policy or preview was due at the time given or before.
-	LifecycleDue(at time.Time, limit int) ([]string, error)
-	// LifecycleImages returns all images of the repository.
+	// DueLifecyclePolicy returns a policy, perhaps of a deleted repository, that
+	// is due at the time given: first those that were never carried out, then
+	// the one that has waited longest. One that is due after latest is due, too:
+	// the clock was wrong.
+	DueLifecyclePolicy(at, latest time.Time) (*LifecyclePolicy, error)
+	// DueLifecyclePreview returns the preview, perhaps of a deleted repository,
+	// that has waited longest of those that are due at the time given.
+	DueLifecyclePreview(at time.Time) (*LifecyclePreview, error)
+	// LifecycleImages returns all images of the repository, with the children
+	// that are there.
 	LifecycleImages(repository string) ([]lifecycle.Image, error)
 	LifecyclePreview(repository string) (*LifecyclePreview, error)
 	// LifecycleResults returns at most limit results of the preview whose
@@ -287,9 +293,20 @@ type LifecycleReader interface {
 // LifecycleWriter writes lifecycle policies and their previews. A repository has
 // at most one of each.
 type LifecycleWriter interface {
+	// PutLifecyclePolicy replaces everything but Changes.
 	PutLifecyclePolicy(*LifecyclePolicy) error
+	// PostponeLifecyclePolicy makes the policy due at a time, unless it was put
+	// or carried out meanwhile.
+	PostponeLifecyclePolicy(p *LifecyclePolicy, until time.Time) error
+	// RenewLifecyclePolicies makes all policies of the registry due at a time.
+	RenewLifecyclePolicies(id ID, at time.Time) error
+	// LifecycleChanged counts a change of the repository's policy's Changes.
+	LifecycleChanged(repository string) error
 	DeleteLifecyclePolicy(repository string) error
 	PutLifecyclePreview(*LifecyclePreview) error
+	// PostponeLifecyclePreview makes the preview due at a time, unless it was
+	// started anew or computed meanwhile.
+	PostponeLifecyclePreview(p *LifecyclePreview, until time.Time) error
 	DeleteLifecyclePreview(repository string) error
 	PutLifecycleResults(repository string, results []LifecycleResult) error
 	// DeleteLifecycleResults removes at most limit results and returns how

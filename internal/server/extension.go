@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -23,7 +24,7 @@ type verifier func(*http.Request) (aws.Signature[access.Call], error)
 // extension serves an operation that ECR does not have. A request is a POST of
 // one JSON document, signed for the service ecr; an answer is one JSON document,
 // and an error is in the form of ECR's. It may take as long as it takes.
-func extension[I, O any](s *Server, verify verifier, perform func(context.Context, access.Call, I) (O, error)) http.Handler {
+func extension[I, O any](s *Server, verify verifier, operation string, perform func(context.Context, access.Call, I) (O, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		if r.Method != http.MethodPost {
@@ -31,7 +32,13 @@ func extension[I, O any](s *Server, verify verifier, perform func(context.Contex
 			answer(w, http.StatusMethodNotAllowed, "this is asked for with POST")
 			return
 		}
-		in, call, err := signedInput[I](w, r, verify)
+		body, call, err := signedBody(w, r, verify)
+		var in I
+		if err == nil {
+			if in, err = strictJSON[I](body); err != nil {
+				s.refused(call, "ecr", operation, err)
+			}
+		}
 		if err == nil {
 			// The connection is not expected to bring anything before the answer.
 			_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // a recorder in tests has none
@@ -41,45 +48,44 @@ func extension[I, O any](s *Server, verify verifier, perform func(context.Contex
 				return
 			}
 		}
-		s.answerError(w, r, err)
+		if aws.WriteError(w, requestID(r), err) && !errors.Is(err, context.Canceled) {
+			s.failed(r, err)
+		}
 	})
 }
 
-// signedInput reads the document of a request and finds out who has sent it.
-func signedInput[I any](w http.ResponseWriter, r *http.Request, verify verifier) (in I, call access.Call, err error) {
+// signedBody reads the body of a request and finds out who has sent it.
+func signedBody(w http.ResponseWriter, r *http.Request, verify verifier) (body []byte, call access.Call, err error) {
 	signature, err := verify(r)
 	if err != nil {
-		return in, call, err
+		return nil, call, err
 	}
 	if signature.Service != "ecr" {
-		return in, call, fault.New(fault.Unauthenticated, "InvalidSignatureException", "Credential should be scoped to correct service: 'ecr'.")
+		return nil, call, fault.New(fault.Unauthenticated, "InvalidSignatureException", "Credential should be scoped to correct service: 'ecr'.")
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxExtensionBody))
+	body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxExtensionBody))
 	if err != nil {
-		return in, call, fault.New(fault.Invalid, "SerializationException", "The request body could not be read, or is larger than %d bytes", maxExtensionBody)
+		return nil, call, fault.New(fault.Invalid, "SerializationException", "The request body could not be read, or is larger than %d bytes", maxExtensionBody)
 	}
-	if call, err = signature.Verify(sha256.Sum256(body)); err != nil {
-		return in, call, err
-	}
-	if err := json.Unmarshal(body, &in); err != nil {
-		return in, call, fault.New(fault.Invalid, "SerializationException", "The request body is not the JSON document that is expected")
-	}
-	return in, call, nil
+	call, err = signature.Verify(sha256.Sum256(body))
+	return body, call, err
 }
 
-// answerError renders an error as ECR's JSON protocol does. What the client may
-// not see goes to the log.
-func (s *Server) answerError(w http.ResponseWriter, r *http.Request, err error) {
-	status := http.StatusBadRequest
-	f, ok := fault.As(err)
-	if !ok || f.Kind == fault.Internal {
-		if !errors.Is(err, context.Canceled) {
-			s.failed(r, err)
-		}
-		status, f = http.StatusInternalServerError, fault.New(fault.Internal, "ServerException", "internal error (request id %s)", requestID(r))
+// strictJSON reads one JSON object. Members that are not known, or null, are
+// refused: what they leave out might be what says that only a little is meant.
+func strictJSON[I any](text []byte) (in I, err error) {
+	var members map[string]json.RawMessage
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields()
+	err = errors.Join(json.Unmarshal(text, &members), dec.Decode(&in))
+	bad := err != nil || members == nil
+	for _, m := range members {
+		bad = bad || string(m) == "null"
 	}
-	w.Header().Set("X-Amzn-Errortype", f.Code)
-	answerJSON(w, status, map[string]string{"__type": f.Code, "message": f.Message})
+	if bad {
+		return in, fault.New(fault.Invalid, "SerializationException", "The request body is not the JSON document that is expected")
+	}
+	return in, nil
 }
 
 func answerJSON(w http.ResponseWriter, status int, v any) {

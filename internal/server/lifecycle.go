@@ -14,38 +14,67 @@ import (
 //	POST {"repositoryName": "app"}, or {} for all of the registry
 //	200  {"runs": [{"repositoryName": "app", "expired": 2, "archived": 0, "kept": 10, "lastEvaluatedAt": "..."}]}
 //
-// It is signed, and answers errors, as ECR's operations do. The caller must be
-// allowed ecr:PutLifecyclePolicy.
+// A run that fails has an "error" as well. The request is signed, and errors are
+// answered, as those of ECR's operations are. The caller must be allowed
+// ecr:PutLifecyclePolicy; repositories for which he is not are left out of all.
 const LifecyclePath = "/_berth/v1/lifecycle/run"
 
 // LifecycleRequest is the body of a request to LifecyclePath.
 type LifecycleRequest struct {
-	RegistryID     string `json:"registryId,omitempty"`     // the caller's account if ""
-	RepositoryName string `json:"repositoryName,omitempty"` // all repositories that have a policy if ""
+	RegistryID     *string `json:"registryId,omitempty"`     // the caller's account if nil
+	RepositoryName *string `json:"repositoryName,omitempty"` // all repositories that have a policy if nil
+}
+
+// ref returns what the request is about.
+func (in LifecycleRequest) ref(c access.Call) (registry.Ref, error) {
+	ref := registry.Ref{ID: registry.ID{Account: c.Account, Region: c.Region}}
+	if in.RegistryID != nil {
+		if ref.Account = *in.RegistryID; !registry.ValidAccount(ref.Account) {
+			return ref, fault.New(fault.Invalid, "InvalidParameterException",
+				"Invalid parameter at 'registryId' failed to satisfy constraint: 'must satisfy regular expression [0-9]{12}'")
+		}
+	}
+	if in.RepositoryName == nil {
+		return ref, nil
+	}
+	var err error
+	ref.Name, err = registry.ParseRepositoryName(*in.RepositoryName)
+	return ref, err
 }
 
 // LifecycleResponse is the answer.
 type LifecycleResponse struct {
-	Runs []registry.LifecycleRun `json:"runs"`
+	Runs []LifecycleRun `json:"runs"`
 }
+
+// LifecycleRun is what was done to one repository.
+type LifecycleRun struct {
+	registry.LifecycleRun
+	Error string `json:"error,omitempty"` // why the policy was not carried out to the end
+}
+
+const runLifecyclePolicies = "RunLifecyclePolicies"
 
 // runLifecycle carries out lifecycle policies for a caller.
 func (s *Server) runLifecycle(ctx context.Context, c access.Call, in LifecycleRequest) (LifecycleResponse, error) {
-	ref := registry.Ref{ID: registry.ID{Account: c.Account, Region: c.Region}}
-	if in.RegistryID != "" {
-		if ref.Account = in.RegistryID; !registry.ValidAccount(ref.Account) {
-			return LifecycleResponse{}, fault.New(fault.Invalid, "InvalidParameterException",
-				"Invalid parameter at 'registryId' failed to satisfy constraint: 'must satisfy regular expression [0-9]{12}'")
-		}
-	}
-	if in.RepositoryName != "" {
-		var err error
-		if ref.Name, err = registry.ParseRepositoryName(in.RepositoryName); err != nil {
-			return LifecycleResponse{}, err
-		}
+	ref, err := in.ref(c)
+	if err != nil {
+		s.refused(c, "ecr", runLifecyclePolicies, err)
+		return LifecycleResponse{}, err
 	}
 	runs, err := s.registry.RunLifecyclePolicies(ctx, c.Caller, registry.RunLifecyclePoliciesInput{Ref: ref})
-	return LifecycleResponse{runs}, err
+	out := LifecycleResponse{Runs: []LifecycleRun{}}
+	for _, run := range runs {
+		one := LifecycleRun{LifecycleRun: run}
+		if f, ok := fault.As(run.Err); ok && f.Kind != fault.Internal {
+			one.Error = f.Code + ": " + f.Message
+		} else if run.Err != nil {
+			s.lifecycleFailed(run.Err)
+			one.Error = "internal error"
+		}
+		out.Runs = append(out.Runs, one)
+	}
+	return out, err
 }
 
 // lifecycleFailed tells the operator that the background work has failed.
@@ -55,5 +84,5 @@ func (s *Server) lifecycleFailed(err error) {
 
 // extensions are the signed operations that ECR does not have, by path.
 func (s *Server) extensions(verify verifier) map[string]http.Handler {
-	return map[string]http.Handler{LifecyclePath: extension(s, verify, s.runLifecycle)}
+	return map[string]http.Handler{LifecyclePath: extension(s, verify, runLifecyclePolicies, s.runLifecycle)}
 }

@@ -82,7 +82,7 @@ func TestPoliciesAreCarriedOutByThemselves(t *testing.T) {
 
 		// Again after twelve hours, also if the server was not running then.
 		tiny(t, c, "app", "3")
-		s.Clock.Advance(12 * time.Hour)
+		advance(s, 12*time.Hour)
 		eventually(t, "the older image is deleted", left(1))
 		tiny(t, c, "app", "4")
 		s.Stop(t)
@@ -94,7 +94,7 @@ func TestPoliciesAreCarriedOutByThemselves(t *testing.T) {
 		must(c.DeleteLifecyclePolicy(t.Context(), &ecr.DeleteLifecyclePolicyInput{RepositoryName: new("app")}))(t)
 		tiny(t, c, "app", "5")
 		putPolicy(t, c, "free", keepOne)
-		s.Clock.Advance(100 * day)
+		advance(s, 100*day)
 		eventually(t, "the other policy is evaluated", func() bool { return getPolicy(t, c, "free").LastEvaluatedAt.Equal(s.Clock.Now()) })
 		wantEqual(t, "images", len(listImages(t, c, "app")), 2)
 		wantEqual(t, "images of the other repository", len(listImages(t, c, "free")), 1)
@@ -351,9 +351,12 @@ func TestTheLifecycleOfADeletedRepositoryEnds(t *testing.T) {
 		wantEqual(t, "policy of the new repository", servertest.ErrorCode(err), "LifecyclePolicyNotFoundException")
 		_, err = c.GetLifecyclePolicyPreview(t.Context(), &ecr.GetLifecyclePolicyPreviewInput{RepositoryName: new("app")})
 		wantEqual(t, "preview of the new repository", servertest.ErrorCode(err), "LifecyclePolicyPreviewNotFoundException")
-		s.Clock.Advance(2 * day)
-		eventually(t, "nothing is left of the old one", func() bool {
-			return rows(t, s, "SELECT (SELECT count(*) FROM lifecycle_policies) + (SELECT count(*) FROM lifecycle_previews) + (SELECT count(*) FROM lifecycle_preview_results)")[0] == "0"
+		advance(s, 2*day)
+		eventually(t, "no preview is left of the old one", func() bool {
+			return rows(t, s, "SELECT (SELECT count(*) FROM lifecycle_previews) + (SELECT count(*) FROM lifecycle_preview_results)")[0] == "0"
+		})
+		eventually(t, "its policy, which stays as its images do, is not due", func() bool {
+			return rows(t, s, "SELECT count(*) FROM lifecycle_policies WHERE due_at > $1", s.Clock.Now().UnixMicro())[0] == "1"
 		})
 		wantEqual(t, "images of the new one", len(listImages(t, c, "app")), 1)
 	})

@@ -65,7 +65,16 @@ func seizeLifecycle(t *testing.T, s *servertest.Server) (release func()) {
 			ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, lease_until = excluded.lease_until
 			WHERE leases.lease_until <= $1 RETURNING name`, s.Clock.Now().UnixMicro())) == 1
 	})
-	return func() { rows(t, s, `UPDATE leases SET lease_until = 0 WHERE owner = 'the test' RETURNING name`) }
+	return func() {
+		rows(t, s, `UPDATE leases SET lease_until = 0 WHERE owner = 'the test' RETURNING name`)
+		s.Server().Registry().WakeLifecycle()
+	}
+}
+
+// advance puts the clock forward and lets the server see what is due then.
+func advance(s *servertest.Server, d time.Duration) {
+	s.Clock.Advance(d)
+	s.Server().Registry().WakeLifecycle()
 }
 
 // eventually waits until something is so that the server does in the background.
@@ -244,7 +253,7 @@ func TestExtensionsOfLifecyclePoliciesAreTurnedOnByASetting(t *testing.T) {
 
 		// A policy that is not valid any more does nothing.
 		set("DISABLED")
-		s.Clock.Advance(20 * 24 * time.Hour)
+		advance(s, 20*24*time.Hour)
 		eventually(t, "the policy is put off", func() bool {
 			return rows(t, s, "SELECT count(*) FROM lifecycle_policies WHERE due_at <= $1", s.Clock.Now().UnixMicro())[0] == "0"
 		})

@@ -8,9 +8,11 @@ CREATE TABLE lifecycle_policies (
   version      TEXT NOT NULL,              -- another one each time that the policy is put
   text         TEXT NOT NULL,              -- as it was put
   evaluated_at INTEGER NOT NULL DEFAULT 0,
-  due_at       INTEGER NOT NULL            -- when to evaluate it next
+  due_at       INTEGER NOT NULL,           -- when to evaluate it next
+  changes      INTEGER NOT NULL DEFAULT 0  -- how often images may have left what a rule selects
 );
 CREATE INDEX lifecycle_policies_due ON lifecycle_policies (due_at);
+CREATE INDEX lifecycle_policies_new ON lifecycle_policies (due_at) WHERE evaluated_at = 0;
 
 -- The last preview of each repository.
 CREATE TABLE lifecycle_previews (
