@@ -61,37 +61,47 @@ func (tx *Tx) LifecycleRepositories(id registry.ID, after registry.RepositoryNam
 // LifecycleImages implements [registry.LifecycleReader].
 func (tx *Tx) LifecycleImages(repository string) ([]lifecycle.Image, error) {
 	var out []lifecycle.Image
-	index := map[string]int{}
+	byUID, byDigest := map[string]int{}, map[string]int{}
 	err := tx.rows(`SELECT i.uid, i.digest, i.subject, i.status, i.pushed_at, i.pulled_at, i.archived_at, i.activated_at,
-			(SELECT COALESCE(string_agg(name, ','), '') FROM (SELECT name FROM tags WHERE image = i.uid ORDER BY name) AS t),
 			CASE WHEN i.subject <> '' AND EXISTS (SELECT 1 FROM images s
 				WHERE s.repository = i.repository AND s.digest = i.subject AND s.deleted_at <> 0 AND s.deleted_at >= i.pushed_at)
 			THEN 1 ELSE 0 END
-		FROM images i WHERE i.repository = $1 AND i.deleted_at = 0 ORDER BY i.digest`,
+		FROM images i WHERE i.repository = $1 AND i.deleted_at = 0`,
 		[]any{repository}, func(rows *sql.Rows) error {
 			var i lifecycle.Image
 			var status registry.Status
-			var tags string
 			var orphan int64
 			err := rows.Scan(&i.ID, &i.Digest, &i.Subject, &status, (*instant)(&i.PushedAt), (*instant)(&i.PulledAt),
-				(*instant)(&i.ArchivedAt), (*instant)(&i.ActivatedAt), &tags, &orphan)
-			i.State, i.Tags, i.Orphan = status.Lifecycle(), split(tags), orphan != 0
-			index[i.Digest] = len(out)
+				(*instant)(&i.ArchivedAt), (*instant)(&i.ActivatedAt), &orphan)
+			i.State, i.Orphan = status.Lifecycle(), orphan != 0
+			byUID[i.ID], byDigest[i.Digest] = len(out), len(out)
 			out = append(out, i)
 			return err
 		})
 	if err != nil {
 		return nil, err
 	}
-	err = tx.rows(`SELECT i.digest, c.digest FROM image_children c JOIN images i ON i.uid = c.image
-		WHERE c.repository = $1 AND i.deleted_at = 0`, []any{repository}, func(rows *sql.Rows) error {
-		var parent, child string
-		err := rows.Scan(&parent, &child)
-		n, there := index[parent]
-		if c, listed := index[child]; there && listed {
+	var one, other string
+	pairs := func(query string, add func()) error {
+		return tx.rows(query, []any{repository}, func(rows *sql.Rows) error {
+			err := rows.Scan(&one, &other)
+			add()
+			return err
+		})
+	}
+	err = pairs(`SELECT image, name FROM tags WHERE repository = $1 ORDER BY name`, func() {
+		if n, there := byUID[one]; there {
+			out[n].Tags = append(out[n].Tags, other)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = pairs(`SELECT image, digest FROM image_children WHERE repository = $1`, func() {
+		n, there := byUID[one]
+		if c, listed := byDigest[other]; there && listed {
 			out[n].Children = append(out[n].Children, out[c].Digest) // no copy for each index
 		}
-		return err
 	})
 	return out, err
 }
