@@ -40,7 +40,7 @@ type Setting struct {
 func (r *Registry) PutAccountSetting(ctx context.Context, c access.Caller, in Setting) error {
 	q := request{caller: c, event: "PutAccountSetting", ref: Ref{ID: in.ID}, params: in,
 		context: map[string][]string{"ecr:AccountSetting": {in.Name}}}
-	return r.updateAll(ctx, q, func(tx Tx) error {
+	err := r.updateAll(ctx, q, func(tx Tx) error {
 		if err := checkSetting(in.Name); err != nil {
 			return err
 		}
@@ -57,6 +57,10 @@ func (r *Registry) PutAccountSetting(ctx context.Context, c access.Caller, in Se
 		}
 		return tx.Emit(Event{Kind: SettingChanged, Ref: Ref{ID: in.ID}, Time: r.now(), Detail: in.Name})
 	})
+	if err == nil {
+		r.WakeLifecycle()
+	}
+	return err
 }
 
 // GetAccountSetting returns the value of a setting. Errors:

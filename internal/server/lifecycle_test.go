@@ -70,18 +70,50 @@ func TestLifecyclePoliciesAreCarriedOutOnDemand(t *testing.T) {
 			}
 			return names
 		}
-		for body, want := range map[string]struct{ names, resource string }{
-			`{"repositoryName":"aa"}`:                             {"aa", "repository/aa"},
-			`{"repositoryName":"bb","registryId":"123456789012"}`: {"bb", "repository/bb"},
-			`{}`: {"aa bb", "repository/*"},
+		for body, want := range map[string]string{
+			`{"repositoryName":"aa"}`:                             "aa",
+			`{"repositoryName":"bb","registryId":"123456789012"}`: "bb",
+			`{}`: "aa bb",
 		} {
-			if got := strings.Join(run(body), " "); got != want.names {
-				t.Errorf("POST %s ran the policies of %s, want %s", body, got, want.names)
+			if got := strings.Join(run(body), " "); got != want {
+				t.Errorf("POST %s ran the policies of %s, want %s", body, got, want)
 			}
-			d := s.Decisions()
-			if len(d) != 1 || d[0].Action != "ecr:PutLifecyclePolicy" || d[0].Resource != "arn:aws:ecr:us-east-1:123456789012:"+want.resource {
-				t.Errorf("POST %s asked about %v, want %s", body, d, want.resource)
+			var asked []string
+			for _, d := range s.Decisions() {
+				asked = append(asked, strings.TrimPrefix(d.Action+" "+d.Resource, "ecr:PutLifecyclePolicy arn:aws:ecr:us-east-1:123456789012:repository/"))
 			}
+			if got := strings.Join(asked, " "); got != want {
+				t.Errorf("POST %s asked about %s, want %s", body, got, want)
+			}
+		}
+	})
+}
+
+func TestAPolicyThatIsNotValidAnyMoreDoesNotKeepOthersFromTheirTurn(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
+		ask := func(operation, body string) {
+			t.Helper()
+			if status, text := call(t, s, operation, body); status != 200 {
+				t.Fatalf("%s = %d %s", operation, status, text)
+			}
+		}
+		set := func(value string) {
+			ask("PutAccountSetting", `{"name":"BERTH_LIFECYCLE_EXTENSIONS","value":"`+value+`"}`)
+		}
+		s.CreateRepository(t, "aa")
+		s.CreateRepository(t, "bb")
+		set("ENABLED")
+		ask("PutLifecyclePolicy", `{"repositoryName":"aa",`+strings.Replace(lifecyclePolicy, "expire", "retain", 1)+`}`)
+		ask("PutLifecyclePolicy", `{"repositoryName":"bb",`+lifecyclePolicy+`}`)
+		set("DISABLED")
+		status, text := post(t, s, "ecr", `{}`)
+		var got server.LifecycleResponse
+		if err := json.Unmarshal([]byte(text), &got); status != 200 || err != nil || len(got.Runs) != 2 {
+			t.Fatalf("POST = %d %s, want two runs", status, text)
+		}
+		if a, b := got.Runs[0].Error, got.Runs[1].Error; !strings.HasPrefix(a, "InvalidParameterException: ") || b != "" {
+			t.Errorf("errors = %q, %q, want that of the first alone", a, b)
 		}
 	})
 }
@@ -102,6 +134,12 @@ func TestWhoMayNotCarryOutLifecyclePoliciesIsRefused(t *testing.T) {
 			"no JSON":                  {"ecr", `{`, "SerializationException"},
 			"no text":                  {"ecr", ``, "SerializationException"},
 			"a member of another type": {"ecr", `{"repositoryName":1}`, "SerializationException"},
+			"an unknown member":        {"ecr", `{"repository":"app"}`, "SerializationException"},
+			"null":                     {"ecr", `null`, "SerializationException"},
+			"a member that is null":    {"ecr", `{"repositoryName":null}`, "SerializationException"},
+			"an empty name":            {"ecr", `{"repositoryName":""}`, "InvalidParameterException"},
+			"a list":                   {"ecr", `[]`, "SerializationException"},
+			"more than a document":     {"ecr", `{"repositoryName":"app"}{}`, "SerializationException"},
 			"a great body":             {"ecr", `{"x":"` + strings.Repeat("x", 70_000) + `"}`, "SerializationException"},
 		} {
 			status, text := post(t, s, tt.service, tt.body)

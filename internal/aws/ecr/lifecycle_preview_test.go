@@ -152,6 +152,10 @@ func TestPagesOfAPreview(t *testing.T) {
 		other.RepositoryName = new("other")
 		_, err := c.GetLifecyclePolicyPreview(t.Context(), other)
 		wantError(t, err, "InvalidParameterException", bad)
+		startPreview(t, c, "app", policyText(rule(1, anyImage, "2", "expire")))
+		awaitPreview(t, c, in(nil, nil))
+		_, err = c.GetLifecyclePolicyPreview(t.Context(), in(nil, first.NextToken))
+		wantError(t, err, "InvalidParameterException", bad) // the page of another preview
 		_, err = c.GetLifecyclePolicyPreview(t.Context(), in(nil, new("x")))
 		wantError(t, err, "InvalidParameterException", bad)
 		for _, both := range []*ecr.GetLifecyclePolicyPreviewInput{in(new(int32(7)), nil), in(nil, first.NextToken)} {
@@ -196,6 +200,9 @@ func TestTheStatesOfAPreview(t *testing.T) {
 			"The previous lifecycle policy preview request has not completed. Wait and try again.")
 		s.Restart(t)
 		wantEqual(t, "status after a restart", must(c.GetLifecyclePolicyPreview(t.Context(), get))(t).Status, types.LifecyclePolicyPreviewStatusInProgress)
+
+		_, err = c.GetLifecyclePolicyPreview(t.Context(), &ecr.GetLifecyclePolicyPreviewInput{RepositoryName: new("app"), ImageIds: []types.ImageIdentifier{{}}})
+		wantEqual(t, "an id of nothing", servertest.ErrorCode(err), "InvalidParameterException")
 
 		release()
 		wantEqual(t, "results", len(awaitPreview(t, c, get)), 2)

@@ -281,6 +281,9 @@ func TestWhatAPolicyDoesIsRecorded(t *testing.T) {
 			if r.EventName == "PolicyExecutionEvent" {
 				found = append(found, r)
 			}
+			if r.EventName == "RunLifecyclePolicies" && !r.change {
+				t.Error("the record of a run may be lost")
+			}
 		}
 		if len(found) != 1 || !found[0].change {
 			t.Fatalf("records = %v, want one that was written with the change", found)

@@ -258,6 +258,8 @@ func TestExtensionsOfLifecyclePoliciesAreTurnedOnByASetting(t *testing.T) {
 			return rows(t, s, "SELECT count(*) FROM lifecycle_policies WHERE due_at <= $1", s.Clock.Now().UnixMicro())[0] == "0"
 		})
 		wantEqual(t, "images", listImages(t, c, "app"), []string{kept + "@keep"})
+		set("ENABLED")
+		eventually(t, "the policy is carried out at once", func() bool { return len(listImages(t, c, "app")) == 0 })
 	})
 }
 
