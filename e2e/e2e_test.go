@@ -24,6 +24,16 @@
 //	newaws ARGS         the newer aws, which is told by the variable alone
 //	capture NAME        put what the last command printed into a variable
 //	until PROGRAM ARGS  run a program until it succeeds, for a minute at most
+//	clock +DURATION     put the clock of berth dev forward
+//
+//	image REPOSITORY NAME TAG...       push a small image that is like no other
+//	images FILE                        push those of a table: REPOSITORY DAYS NAME TAG...
+//	left REPOSITORY NAME...            the repository has just these images
+//	awaitleft REPOSITORY NAME...       it comes to have just these, in a minute at most
+//	policy REPOSITORY RULE...          put a lifecycle policy that deletes by rules such as
+//	                                   '1 prod* sinceImagePushed 14'
+//	policy REPOSITORY FILE.json        put this one
+//	! policy REPOSITORY FILE.json TEXT it is refused with a text
 //
 // What is set from the start: $HELLO is a program to make images of (see the
 // directory hello), DOCKER_CONFIG and the like keep the logins of scripts apart.
@@ -60,6 +70,7 @@ func TestScripts(t *testing.T) {
 // would otherwise use the machine's.
 func setup(env *testscript.Env) error {
 	env.Values[serverKey{}] = &server{}
+	env.Values[namesKey{}] = imageNames{}
 	env.Defer(func() { tidy(env) })
 	dir := func(name string) string { return filepath.Join(env.WorkDir, ".home", name) }
 	for name, value := range map[string]string{
