@@ -68,6 +68,7 @@ type response struct {
 	contentType string
 	errorType   string // the code of an error, in the JSON protocol
 	body        []byte
+	retryAfter  int64 // seconds until the call can succeed, 0 if not known
 }
 
 // The content types of answers.
@@ -89,7 +90,7 @@ func jsonFailure(f *fault.Error, message string) response {
 		buf.Reset()
 		_ = enc.Encode(map[string]string{"__type": f.Code, message: f.Message})
 	}
-	return response{status(f), jsonType, f.Code, bytes.TrimSuffix(buf.Bytes(), []byte("\n"))}
+	return response{status(f), jsonType, f.Code, bytes.TrimSuffix(buf.Bytes(), []byte("\n")), f.RetrySeconds()}
 }
 
 // xmlFailure renders an error as an <ErrorResponse>.
@@ -113,5 +114,5 @@ func xmlFailure(f *fault.Error, namespace, requestID string) response {
 	x.end("Error")
 	x.leaf("RequestId", requestID)
 	x.end("ErrorResponse")
-	return response{st, xmlType, "", x.buf.Bytes()}
+	return response{st, xmlType, "", x.buf.Bytes(), f.RetrySeconds()}
 }

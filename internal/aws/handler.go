@@ -134,7 +134,7 @@ func (h *Handler[C]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		write(w, x.failure(h.visible(r.Context(), x, err)))
 		return
 	}
-	res := response{http.StatusOK, jsonType, "", body}
+	res := response{status: http.StatusOK, contentType: jsonType, body: body}
 	if x.protocol == Query {
 		res.contentType = xmlType
 	}
@@ -146,6 +146,9 @@ func write(w http.ResponseWriter, res response) {
 	w.Header().Set("Content-Length", strconv.Itoa(len(res.body)))
 	if res.errorType != "" {
 		w.Header().Set("X-Amzn-Errortype", res.errorType)
+	}
+	if res.retryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.FormatInt(res.retryAfter, 10))
 	}
 	w.WriteHeader(res.status)
 	_, _ = w.Write(res.body) // the client is gone

@@ -8,6 +8,7 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Kind says in general terms why a request failed. Fronts map Kinds to status
@@ -49,13 +50,15 @@ func (k Kind) String() string {
 // Code is the name of the AWS exception, without a namespace. Message is
 // written for the client: it never holds secrets, SQL or paths. Members are
 // further members of the exception's document, such as InvalidLayerPartException's
-// lastValidByteReceived. Err is the cause, for the log only.
+// lastValidByteReceived. RetryAfter is how long it takes until the same request
+// can succeed, 0 if that is not known. Err is the cause, for the log only.
 type Error struct {
-	Kind    Kind
-	Code    string
-	Message string
-	Members map[string]any
-	Err     error
+	Kind       Kind
+	Code       string
+	Message    string
+	Members    map[string]any
+	RetryAfter time.Duration
+	Err        error
 }
 
 // New returns an Error without a cause. The message is formatted as by
@@ -67,6 +70,10 @@ func New(kind Kind, code, format string, args ...any) *Error {
 	}
 	return &Error{Kind: kind, Code: code, Message: msg}
 }
+
+// RetrySeconds returns RetryAfter as a Retry-After header has it: in whole
+// seconds, rounded up.
+func (e *Error) RetrySeconds() int64 { return int64((e.RetryAfter + time.Second - 1) / time.Second) }
 
 // Error returns code, message and cause on one line, for the log.
 func (e *Error) Error() string {

@@ -92,7 +92,7 @@ func quote(s string) string {
 func (f *Front) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	a, message := f.render(r, err)
 	if a.status == http.StatusTooManyRequests {
-		w.Header().Set("Retry-After", "1") // by then a rate allows one more
+		w.Header().Set("Retry-After", retryAfter(err))
 	}
 	if a.status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", f.challenge(r))
@@ -110,6 +110,16 @@ func (f *Front) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	if err := writeJSON(w, a.status, body); err != nil {
 		f.fail(r, err)
 	}
+}
+
+// retryAfter returns when a client should come again: in a second if nothing else
+// is known, for by then a rate allows one more.
+func retryAfter(err error) string {
+	seconds := int64(1)
+	if e, ok := fault.As(err); ok {
+		seconds = max(seconds, e.RetrySeconds())
+	}
+	return strconv.FormatInt(seconds, 10)
 }
 
 // render returns how an error is answered. Those that are no fault of the client

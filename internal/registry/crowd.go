@@ -54,15 +54,15 @@ func (w *crowd) admit(c access.Caller, now time.Time) error {
 	defer w.mu.Unlock()
 	v := w.visitor(c, now)
 	if w.limits.ManifestsPerSecond > 0 {
-		v.credit = min(v.credit+now.Sub(v.seen), anonymousBurst)
+		v.credit = min(v.credit+max(0, now.Sub(v.seen)), anonymousBurst) // a clock can be put back
 		v.seen = now
 		cost := time.Second / time.Duration(w.limits.ManifestsPerSecond)
 		if v.credit < cost {
-			return fault.New(fault.Throttled, "ThrottlingException", "Rate exceeded")
+			return throttled("Rate exceeded", cost-v.credit)
 		}
 		v.credit -= cost
 	}
-	return w.enough(v)
+	return w.enough(v, now)
 }
 
 // within returns ThrottlingException if a caller has had all bytes of its
@@ -73,14 +73,20 @@ func (w *crowd) within(c access.Caller, now time.Time) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.enough(w.visitor(c, now))
+	return w.enough(w.visitor(c, now), now)
 }
 
-func (w *crowd) enough(v *visitor) error {
+func (w *crowd) enough(v *visitor, now time.Time) error {
 	if w.limits.Bytes > 0 && v.bytes >= w.limits.Bytes {
-		return fault.New(fault.Throttled, "ThrottlingException", "Data limit exceeded")
+		return throttled("Data limit exceeded", anonymousPeriod-now.Sub(v.since))
 	}
 	return nil
+}
+
+func throttled(message string, after time.Duration) error {
+	err := fault.New(fault.Throttled, "ThrottlingException", "%s", message)
+	err.RetryAfter = after
+	return err
 }
 
 // took counts bytes that a caller is given.
@@ -132,6 +138,7 @@ func (w *crowd) forget() {
 
 // network returns what counts as one address.
 func network(a netip.Addr) netip.Prefix {
+	a = a.Unmap()
 	bits := 32
 	if a.Is6() {
 		bits = 64

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"berth/internal/access"
+	"berth/internal/fault"
 )
 
 func at(address string) access.Caller { return access.Caller{SourceIP: netip.MustParseAddr(address)} }
@@ -26,6 +27,7 @@ func TestACrowdIsLimitedByAddress(t *testing.T) {
 		"at first":                     {admitted(one), 20},
 		"at once again":                {admitted(one), 0},
 		"of another address":           {admitted(two), 20},
+		"of IPv4 in IPv6":              {admitted(at("::ffff:192.0.2.1")), 0},
 		"of IPv6":                      {admitted(at("2001:db8::1")), 20},
 		"of the same network":          {admitted(at("2001:db8::ffff:1")), 0},
 		"of another network":           {admitted(at("2001:db8:0:1::1")), 20},
@@ -89,5 +91,53 @@ func TestACrowdIsBounded(t *testing.T) {
 	}
 	if err := w.within(at("192.0.2.1"), now); err == nil {
 		t.Error("the one that has taken much was forgotten")
+	}
+}
+
+func TestACrowdIsToldWhenToComeAgain(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)
+	w := crowd{limits: AnonymousLimits{ManifestsPerSecond: 2, Bytes: 100}}
+	c := at("192.0.2.1")
+	after := func(err error) time.Duration {
+		e, _ := fault.As(err)
+		if e == nil {
+			t.Fatal("not refused")
+		}
+		return e.RetryAfter
+	}
+	var err error
+	for err == nil {
+		err = w.admit(c, now)
+	}
+	if d := after(err); d != time.Second/2 {
+		t.Errorf("RetryAfter = %v, want the half second that is missing", d)
+	}
+	now = now.Add(time.Hour)
+	w.took(c, now, 100)
+	if d := after(w.within(c, now)); d != anonymousPeriod-time.Hour {
+		t.Errorf("RetryAfter = %v, want the rest of the period", d)
+	}
+}
+
+// A clock that is put back costs nobody more than the time that it was put back
+// by is worth.
+func TestACrowdAndAClockThatIsPutBack(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)
+	w := crowd{limits: AnonymousLimits{ManifestsPerSecond: 1}}
+	c := at("192.0.2.1")
+	for range 10 {
+		if err := w.admit(c, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now = now.Add(-time.Hour)
+	if err := w.admit(c, now); err == nil {
+		t.Error("admitted without credit")
+	}
+	now = now.Add(time.Second)
+	if err := w.admit(c, now); err != nil {
+		t.Errorf("a second later: %v, want nil", err)
 	}
 }
