@@ -26,7 +26,7 @@ func imageFields(i *registry.Image) []any {
 // a repository and a second argument.
 func (tx *Tx) oneImage(name, query, repository, arg string) (*registry.Image, error) {
 	k := memoKey{name, repository, arg, ""}
-	i, err := remember(tx, k, func(*registry.Image) int { return 700 }, func() (*registry.Image, error) {
+	i, err := remember(tx, k, some[*registry.Image](700), func() (*registry.Image, error) {
 		var i registry.Image
 		found, err := tx.row(query, []any{repository, arg}, imageFields(&i)...)
 		if err != nil || !found {
@@ -139,7 +139,7 @@ func (tx *Tx) Referrers(repository string, subject digest.Digest, f registry.Ref
 	if types != "" {
 		types += ")"
 	}
-	return remember(tx, k, func(r []registry.Referrer) int { return 500 * len(r) }, func() ([]registry.Referrer, error) {
+	return remember(tx, k, sizeOfReferrers, func() ([]registry.Referrer, error) {
 		var out []registry.Referrer
 		err := tx.rows(`SELECT i.digest, i.media_type, i.artifact_type, i.manifest_size, i.annotations, i.status FROM images i
 			WHERE i.repository = $1 AND i.subject = $2 AND i.digest > $3 AND i.subject <> '' AND i.deleted_at = 0
@@ -152,6 +152,17 @@ func (tx *Tx) Referrers(repository string, subject digest.Digest, f registry.Ref
 			})
 		return out, err
 	})
+}
+
+// sizeOfReferrers is roughly what referrers take in memory.
+func sizeOfReferrers(found []registry.Referrer) int {
+	n := 500 * len(found)
+	for _, r := range found {
+		for k, v := range r.Annotations {
+			n += 100 + len(k) + len(v)
+		}
+	}
+	return n
 }
 
 func scanReferrer(rows *sql.Rows) (registry.Referrer, error) {

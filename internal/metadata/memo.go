@@ -1,6 +1,9 @@
 package metadata
 
-import "sync"
+import (
+	"strings"
+	"sync"
+)
 
 // memo remembers what views have read of repositories, images and manifests, so
 // that the same pull again costs no query. It is for a database that this
@@ -19,11 +22,20 @@ type memo struct {
 // memoKey is a query by the name of its method, and its arguments.
 type memoKey struct{ query, a, b, c string }
 
+// clone returns the key with copies of the arguments: these come from requests, and
+// would hold all that they were cut from.
+func (k memoKey) clone() memoKey {
+	return memoKey{k.query, strings.Clone(k.a), strings.Clone(k.b), strings.Clone(k.c)}
+}
+
 // fact is the answer to a query. It must not be changed.
 type fact struct {
 	value any
 	size  int
 }
+
+// factSize is roughly what a fact takes in memory beside its key and its value.
+const factSize = 128
 
 // What a memo holds at most.
 const (
@@ -63,18 +75,21 @@ func (m *memo) get(generation uint64, k memoKey) (any, bool) {
 func (m *memo) put(generation uint64, k memoKey, f fact) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	f.size += factSize + len(k.query) + len(k.a) + len(k.b) + len(k.c)
 	if m.generation != generation || generation%2 == 1 || f.size > memoBytes/16 {
 		return
 	}
 	if m.facts == nil || len(m.facts) >= memoFacts || m.bytes+f.size > memoBytes {
 		m.facts, m.bytes = map[memoKey]fact{}, 0
 	}
-	m.facts[k] = f
+	m.facts[k.clone()] = f
 	m.bytes += f.size
 }
 
 // remember returns what read returns, or what it has returned before in this
-// generation. size is roughly what the answer takes in memory.
+// generation. size is roughly what the answer takes in memory, 0 for the answer that
+// there is nothing: that is not remembered, for strangers can ask for as many
+// things that are not there as they like.
 func remember[T any](tx *Tx, k memoKey, size func(T) int, read func() (T, error)) (T, error) {
 	if tx.memo == nil {
 		return read()
@@ -84,8 +99,21 @@ func remember[T any](tx *Tx, k memoKey, size func(T) int, read func() (T, error)
 		return v.(T), nil
 	}
 	v, err := read()
-	if err == nil {
-		tx.memo.put(tx.generation, k, fact{v, size(v)})
+	if err != nil {
+		return v, err
 	}
-	return v, err
+	if n := size(v); n > 0 {
+		tx.memo.put(tx.generation, k, fact{v, n})
+	}
+	return v, nil
+}
+
+// some returns a size for remember: n unless there is nothing.
+func some[T comparable](n int) func(T) int {
+	return func(v T) int {
+		if v == *new(T) {
+			return 0
+		}
+		return n
+	}
 }

@@ -21,7 +21,7 @@ func (tx *Tx) AccountByAlias(alias string) (string, error) {
 // pull from a public registry asks for it.
 func (tx *Tx) publicName(name, query, arg string) (string, error) {
 	k := memoKey{"public " + name, arg, "", ""}
-	return remember(tx, k, func(string) int { return 300 }, func() (string, error) {
+	return remember(tx, k, some[string](300), func() (string, error) {
 		value := ""
 		_, err := tx.row(query, []any{arg}, &value)
 		return value, err

@@ -46,7 +46,7 @@ func (tx *Tx) Repository(ref registry.Ref, lock registry.Lock) (*registry.Reposi
 	const query = `SELECT ` + repositoryColumns + ` FROM repositories
 		WHERE account = $1 AND region = $2 AND name = $3 AND deleted_at = 0`
 	k := memoKey{"repository", ref.Account, ref.Region, string(ref.Name)}
-	r, err := remember(tx, k, func(*registry.Repository) int { return 500 }, func() (*registry.Repository, error) {
+	r, err := remember(tx, k, some[*registry.Repository](500), func() (*registry.Repository, error) {
 		return tx.oneRepository(query+tx.locks[lock], ref.Account, ref.Region, string(ref.Name))
 	})
 	return copied(r), err

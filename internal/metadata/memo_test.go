@@ -1,0 +1,89 @@
+package metadata
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"berth/internal/registry"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// What a memo holds is bounded with the keys counted, which strangers choose.
+func TestAMemoIsBounded(t *testing.T) {
+	t.Parallel()
+	var m memo
+	long := strings.Repeat("x", 60_000)
+	for i := range 20_000 {
+		m.put(0, memoKey{"referrers", "repository", strconv.Itoa(i), long}, fact{nil, 1})
+		held := 0
+		for k := range m.facts {
+			held += len(k.c)
+		}
+		if held > memoBytes || m.bytes > memoBytes {
+			t.Fatalf("%d bytes of keys are held, %d counted, want at most %d", held, m.bytes, memoBytes)
+		}
+		if i == 1000 {
+			break // it has been full a few times
+		}
+	}
+	m.step()
+	m.step()
+	if len(m.facts) != 0 || m.bytes != 0 {
+		t.Errorf("%d facts of %d bytes after a change, want none", len(m.facts), m.bytes)
+	}
+}
+
+// A key does not hold what it was cut from.
+func TestAMemoCopiesItsKeys(t *testing.T) {
+	t.Parallel()
+	var m memo
+	line := "GET /v2/alias/app/manifests/v1"
+	k := memoKey{"tag", line[4:9], line[10:20], line[21:]}
+	m.put(0, k, fact{1, 1})
+	if v, ok := m.get(0, k); !ok || v != 1 {
+		t.Fatalf("get = %v, %t, want what was put", v, ok)
+	}
+	for held := range m.facts {
+		for i, part := range []string{held.a, held.b, held.c} {
+			if unsafe.StringData(part) == unsafe.StringData([]string{k.a, k.b, k.c}[i]) {
+				t.Errorf("part %d of the key is the caller's", i)
+			}
+		}
+	}
+}
+
+// Strangers can ask for endless things that are not there.
+func TestWhatIsNotThereIsNotRemembered(t *testing.T) {
+	t.Parallel()
+	db, err := OpenSQLite(t.Context(), t.TempDir()+"/berth.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	var memory *memo
+	err = For[registry.ReadTx, registry.Tx](db).View(t.Context(), func(tx registry.ReadTx) error {
+		memory = tx.(*Tx).memo
+		for i := range 100 {
+			n := strconv.Itoa(i)
+			if _, err := tx.Repository(registry.Ref{ID: home, Name: registry.RepositoryName("r" + n)}, registry.LockNone); err != nil {
+				return err
+			}
+			if _, err := tx.AccountByAlias("a" + n); err != nil {
+				return err
+			}
+			if _, err := tx.ImageByTag("uid", "v"+n); err != nil {
+				return err
+			}
+			if _, err := tx.Referrers("uid", digest.FromString(n), registry.ReferrerFilter{}, "", 10); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil || memory == nil || len(memory.facts) > 0 {
+		t.Errorf("View = %v, the memo is %+v, want an empty one", err, memory)
+	}
+}
