@@ -36,6 +36,10 @@ type Batch struct {
 const (
 	batchSize = 4096          // records that are stored at once
 	maxHeld   = 4 * batchSize // records that are held in memory; more are dropped and counted
+
+	// maxAnonymous are the records of callers without a login that are kept in a
+	// minute. There is no end to such calls, and they must not crowd out others.
+	maxAnonymous = 100
 )
 
 // Log gathers records. It is safe for concurrent use.
@@ -47,6 +51,9 @@ type Log struct {
 	mu      sync.Mutex
 	held    []access.Record // guarded by mu
 	dropped int64           // since the last batch was taken; guarded by mu
+
+	minute    time.Time // when the minute of the anonymous began; guarded by mu
+	anonymous int       // their records in it; guarded by mu
 }
 
 // NewLog returns an empty Log.
@@ -54,12 +61,13 @@ func NewLog(store Store, log *slog.Logger) *Log {
 	return &Log{store: store, log: log, full: make(chan struct{}, 1)}
 }
 
-// Record adds a record. It never waits: if too many are held already, the record
-// is dropped, and the next batch says so.
+// Record adds a record. It never waits: if too many are held already, or there were
+// too many of callers without a login in the minute, the record is dropped, and the
+// next batch says so.
 func (l *Log) Record(r access.Record) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.held) >= maxHeld {
+	if len(l.held) >= maxHeld || !l.admit(r) {
 		l.dropped++
 		return
 	}
@@ -70,6 +78,19 @@ func (l *Log) Record(r access.Record) {
 		default:
 		}
 	}
+}
+
+// admit reports whether the record is within the bounds of those without a login.
+// mu must be held.
+func (l *Log) admit(r access.Record) bool {
+	if r.Caller.Type != access.Anonymous || r.Details != nil {
+		return true
+	}
+	if d := r.Time.Sub(l.minute); d < 0 || d >= time.Minute {
+		l.minute, l.anonymous = r.Time, 0
+	}
+	l.anonymous++
+	return l.anonymous <= maxAnonymous
 }
 
 // Run stores batches, at least every second, until ctx ends; then it stores what
@@ -101,8 +122,13 @@ func (l *Log) flush(ctx context.Context) {
 func (l *Log) Flush(ctx context.Context) error {
 	l.mu.Lock()
 	records, dropped := l.held, l.dropped
-	l.held, l.dropped = nil, 0
+	if len(records) > 0 { // else there is no batch to say so
+		l.held, l.dropped = nil, 0
+	}
 	l.mu.Unlock()
+	if len(records) == 0 {
+		return nil
+	}
 	if dropped > 0 {
 		l.log.Warn("audit records dropped", "dropped", dropped)
 	}

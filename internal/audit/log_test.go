@@ -71,12 +71,14 @@ func lines(t *testing.T, b Batch) []map[string]any {
 
 func at(second int) time.Time { return time.Date(2026, 5, 4, 3, 2, second, 0, time.UTC) }
 
+var known = access.Caller{Type: access.Root}
+
 func TestRecordsAreStoredInABatch(t *testing.T) {
 	t.Parallel()
 	k := new(keeper)
 	l := NewLog(k, slog.New(slog.DiscardHandler))
 	for i := range 3 {
-		l.Record(access.Record{Time: at(i), Service: "ecr", Event: "ListImages", Parameters: map[string]int{"n": i}})
+		l.Record(access.Record{Time: at(i), Caller: known, Service: "ecr", Event: "ListImages", Parameters: map[string]int{"n": i}})
 	}
 	for range 2 { // the second time there is nothing to store
 		if err := l.Flush(t.Context()); err != nil {
@@ -107,7 +109,7 @@ func TestManyRecordsAreSeveralBatches(t *testing.T) {
 	k := new(keeper)
 	l := NewLog(k, slog.New(slog.DiscardHandler))
 	for range 2*batchSize + 1 {
-		l.Record(access.Record{Time: at(0)})
+		l.Record(access.Record{Time: at(0), Caller: known})
 	}
 	if err := l.Flush(t.Context()); err != nil {
 		t.Fatal(err)
@@ -127,7 +129,7 @@ func TestRecordsThatThereIsNoRoomForAreCounted(t *testing.T) {
 	var log bytes.Buffer
 	l := NewLog(k, slog.New(slog.NewTextHandler(&log, nil)))
 	for range maxHeld + 7 {
-		l.Record(access.Record{Time: at(0)})
+		l.Record(access.Record{Time: at(0), Caller: known})
 	}
 	if err := l.Flush(t.Context()); err != nil {
 		t.Fatal(err)
@@ -143,7 +145,7 @@ func TestRecordsThatThereIsNoRoomForAreCounted(t *testing.T) {
 	if !strings.Contains(log.String(), "dropped=7") {
 		t.Errorf("log = %q, want it to say that 7 were dropped", &log)
 	}
-	l.Record(access.Record{Time: at(0)})
+	l.Record(access.Record{Time: at(0), Caller: known})
 	if err := l.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +158,7 @@ func TestOneRecordThatCannotBeStoredIsReported(t *testing.T) {
 	t.Parallel()
 	k := &keeper{err: errors.New("the database is away")}
 	l := NewLog(k, slog.New(slog.DiscardHandler))
-	l.Record(access.Record{Time: at(0)})
+	l.Record(access.Record{Time: at(0), Caller: known})
 	if err := l.Flush(t.Context()); !errors.Is(err, k.err) {
 		t.Errorf("Flush = %v, want the store's error", err)
 	}
@@ -181,7 +183,7 @@ func TestRunStoresEverySecondAndAtTheEnd(t *testing.T) {
 			}
 			return n
 		}
-		l.Record(access.Record{Time: at(0)})
+		l.Record(access.Record{Time: at(0), Caller: known})
 		if n := count(); n != 0 {
 			t.Errorf("%d records stored at once, want 0", n)
 		}
@@ -190,12 +192,12 @@ func TestRunStoresEverySecondAndAtTheEnd(t *testing.T) {
 			t.Errorf("%d records stored after a second, want 1", n)
 		}
 		for range batchSize {
-			l.Record(access.Record{Time: at(0)})
+			l.Record(access.Record{Time: at(0), Caller: known})
 		}
 		if n := count(); n != 1+batchSize {
 			t.Errorf("%d records stored when a batch was full, want %d", n, 1+batchSize)
 		}
-		l.Record(access.Record{Time: at(0)})
+		l.Record(access.Record{Time: at(0), Caller: known})
 		cancel()
 		wg.Wait()
 		if n := count(); n != 2+batchSize {
@@ -210,7 +212,7 @@ func TestABatchIsStoredEvenIfRunIsToEndMeanwhile(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		k := &keeper{begin: cancel}
 		l := NewLog(k, slog.New(slog.DiscardHandler))
-		l.Record(access.Record{Time: at(0)})
+		l.Record(access.Record{Time: at(0), Caller: known})
 		l.Run(ctx) // begins to store after a second
 		if len(k.batches) != 1 {
 			t.Errorf("%d batches stored, want 1", len(k.batches))
@@ -226,7 +228,7 @@ func TestRecordingIsSafeForConcurrentUse(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for range 500 {
-				l.Record(access.Record{Time: at(0)})
+				l.Record(access.Record{Time: at(0), Caller: known})
 			}
 		})
 		wg.Go(func() { _ = l.Flush(context.Background()) }) // the keeper has no errors
@@ -241,5 +243,34 @@ func TestRecordingIsSafeForConcurrentUse(t *testing.T) {
 	}
 	if n != 4000 {
 		t.Errorf("%d records stored, want 4000", n)
+	}
+}
+
+// Those without a login leave few records, and none in the place of others'.
+func TestRecordsOfTheAnonymousAreFew(t *testing.T) {
+	t.Parallel()
+	k := new(keeper)
+	l := NewLog(k, slog.New(slog.DiscardHandler))
+	start := at(0)
+	for i := range 2 * maxHeld {
+		l.Record(access.Record{Time: start.Add(time.Duration(i) * time.Millisecond)}) // for 32 seconds
+	}
+	for range 10 {
+		l.Record(access.Record{Time: start, Caller: known})
+		l.Record(access.Record{Time: start, Details: "what the service did"})
+	}
+	for range maxAnonymous + 1 {
+		l.Record(access.Record{Time: start.Add(time.Minute)})
+	}
+	if err := l.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	records, dropped := 0, int64(0)
+	for _, b := range k.batches {
+		records += b.Records
+		dropped += b.Dropped
+	}
+	if want := 2*maxAnonymous + 20; records != want || dropped != 2*maxHeld-maxAnonymous+1 {
+		t.Errorf("%d records stored and %d dropped, want %d stored", records, dropped, want)
 	}
 }

@@ -62,6 +62,9 @@ func (a *Authenticator) Public(r *http.Request) (access.Caller, time.Duration, e
 	return a.describe(access.Caller{}, r), left, nil
 }
 
+// Nobody returns the anonymous caller of a request.
+func (a *Authenticator) Nobody(r *http.Request) access.Caller { return a.describe(access.Caller{}, r) }
+
 // PublicToken returns a token for the public registries and how long it works:
 // for whom a password in Basic authentication stands for, or, without any
 // credentials, for nobody. Errors are those of Registry.

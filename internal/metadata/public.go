@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"berth/internal/registry"
+
+	"github.com/opencontainers/go-digest"
 )
 
 // Alias implements [registry.PublicReader].
@@ -49,10 +51,10 @@ func (tx *Tx) Catalog(repository string) (*registry.Catalog, error) {
 }
 
 // Logo implements [registry.PublicReader].
-func (tx *Tx) Logo(repository string) (registry.Logo, error) {
+func (tx *Tx) Logo(repository string, d digest.Digest) (registry.Logo, error) {
 	l := registry.Logo{Repository: repository}
-	found, err := tx.row(`SELECT logo_type, logo_digest, logo FROM public_catalog WHERE repository = $1 AND logo_digest <> ''`,
-		[]any{repository}, &l.Type, &l.Digest, &l.Content)
+	found, err := tx.row(`SELECT logo_type, logo_digest, logo FROM public_catalog WHERE repository = $1 AND logo_digest = $2`,
+		[]any{repository, string(d)}, &l.Type, &l.Digest, &l.Content)
 	if err != nil || !found {
 		return registry.Logo{}, err
 	}

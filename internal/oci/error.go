@@ -57,6 +57,7 @@ var kindAnswers = map[fault.Kind]answer{
 var (
 	errPath   = &wireError{answer{"UNSUPPORTED", http.StatusNotFound}, "no such endpoint in the distribution API"}
 	errTag    = &wireError{answer{"TAG_INVALID", http.StatusBadRequest}, "Invalid parameter at 'imageTag' failed to satisfy constraint: 'must satisfy regular expression '[a-zA-Z0-9-_.]+''"}
+	errURI    = &wireError{answer{"UNSUPPORTED", http.StatusRequestURITooLong}, "the path with its query is longer than 16 KiB"}
 	errMethod = &wireError{answer{"UNSUPPORTED", http.StatusMethodNotAllowed}, "the operation is unsupported"}
 )
 
@@ -96,6 +97,9 @@ func (f *Front) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	if a.status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", f.challenge(r))
+	}
+	if (a.status == http.StatusUnauthorized || a.status == http.StatusForbidden) && r.ContentLength != 0 {
+		w.Header().Set("Connection", "close") // else net/http waits for a body that nobody will read
 	}
 	for _, h := range []string{"Content-Length", "Docker-Content-Digest", "ETag", "Cache-Control", "Content-Disposition"} {
 		w.Header().Del(h)

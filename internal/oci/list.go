@@ -97,6 +97,10 @@ func (f *Front) listCatalog(c *call) error {
 	}{names})
 }
 
+// maxMediaType is how long a media type can be: each of its two names has at most
+// 127 characters.
+const maxMediaType = 255
+
 // referrersPage is how many referrers an answer has at most.
 const referrersPage = 1000
 
@@ -114,7 +118,7 @@ func (f *Front) listReferrers(c *call) error {
 	if in.After != "" && !registry.ValidDigest(string(in.After)) {
 		return errDigest(string(in.After))
 	}
-	if !isText(artifactType) {
+	if len(artifactType) > maxMediaType || !isText(artifactType) {
 		return invalid("UNSUPPORTED", "artifactType is not a media type: "+quote(artifactType))
 	}
 	found, err := f.registry.Referrers(c.r.Context(), c.caller, in)

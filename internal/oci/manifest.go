@@ -106,11 +106,8 @@ func imageFailure(f registry.ImageFailure) error {
 
 // putManifest answers PUT of a manifest.
 func (f *Front) putManifest(c *call) error {
-	body, err := f.readManifest(c.w, c.r)
-	if err != nil {
-		return err
-	}
-	in := registry.PutImageInput{Ref: c.ref, Manifest: body, MediaType: c.r.Header.Get("Content-Type"), Again: true}
+	in := registry.PutImageInput{Ref: c.ref, MediaType: c.r.Header.Get("Content-Type"), Again: true}
+	in.Read = func() ([]byte, error) { return f.readManifest(c.w, c.r) }
 	if c.route.isDigest() {
 		in.Digest = digest.Digest(c.route.ref)
 		in.Tags = c.r.URL.Query()["tag"]

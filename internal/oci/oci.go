@@ -26,6 +26,8 @@ type Options struct {
 	// Public is Authenticate for the public host, where the caller may be
 	// anonymous.
 	Public func(*http.Request) (Session, error)
+	// Nobody returns the anonymous caller of a request that needs no token.
+	Nobody func(*http.Request) access.Caller
 	// Token returns a token that Public takes, and how long it works.
 	Token func(*http.Request) (string, time.Duration, error)
 	// Fail is told of errors that are no fault of the client.
@@ -44,13 +46,14 @@ type Front struct {
 	hosts        *registry.Hosts
 	authenticate func(*http.Request) (Session, error)
 	public       func(*http.Request) (Session, error)
+	nobody       func(*http.Request) access.Caller
 	token        func(*http.Request) (string, time.Duration, error)
 	fail         func(*http.Request, error)
 }
 
 // New returns a Front.
 func New(o Options) *Front {
-	return &Front{o.Registry, o.Hosts, o.Authenticate, o.Public, o.Token, o.Fail}
+	return &Front{o.Registry, o.Hosts, o.Authenticate, o.Public, o.Nobody, o.Token, o.Fail}
 }
 
 // call is one request on its way through a handler.
@@ -102,6 +105,10 @@ var handlers = map[endpoint]func(*Front, *call) error{
 func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if len(r.RequestURI) > maxURI {
+		f.writeError(w, r, errURI)
+		return
+	}
 	authenticate := f.authenticate
 	if _, ok := f.hosts.Public(r.Host); ok {
 		authenticate = f.public
@@ -133,8 +140,16 @@ func (f *Front) serve(w http.ResponseWriter, r *http.Request, c access.Caller) e
 	if err != nil {
 		return err
 	}
-	return handle(f, &call{w: w, r: r, caller: c, route: rt, ref: ref})
+	err = handle(f, &call{w: w, r: r, caller: c, route: rt, ref: ref})
+	if err != nil && ref.Public() && c.Account != ref.Account {
+		err = withAlias(err, ref, string(rt.name))
+	}
+	return err
 }
+
+// maxURI bounds a path with its query, in bytes: a push with a hundred tags has
+// the longest.
+const maxURI = 16 << 10
 
 // allowed returns the methods of a kind of path, for the Allow header.
 func allowed(k kind) string {

@@ -79,11 +79,28 @@ func (f *Front) publicRef(ctx context.Context, path string) (registry.Ref, error
 		return registry.Ref{}, errName(path)
 	}
 	id, err := f.registry.ResolveAlias(ctx, alias)
-	if fault.CodeOf(err) == "RegistryNotFoundException" {
+	if code := fault.CodeOf(err); code == "RegistryNotFoundException" || code == "InvalidParameterException" {
 		err = fault.New(fault.NotFound, "RepositoryNotFoundException",
 			"The repository with name '%s' does not exist in the registry with id '%s'", name, alias)
 	}
 	return registry.Ref{ID: id, Name: name}, err
+}
+
+// withAlias returns an error without the id of the account, which those do not learn
+// who belong to another: it has the alias instead, from the path that the request
+// is for.
+func withAlias(err error, ref registry.Ref, path string) error {
+	e, ok := fault.As(err)
+	if !ok {
+		return err
+	}
+	alias, _, _ := strings.Cut(path, "/")
+	told := *e
+	told.Message = strings.NewReplacer(
+		"id '"+ref.Account+"'", "id '"+alias+"'",
+		"::"+ref.Account+":repository/", "::"+alias+":repository/",
+	).Replace(e.Message)
+	return &told
 }
 
 // mountSource returns the name, in the registry of the call, of the repository
@@ -137,23 +154,22 @@ func (f *Front) serveLogo(w http.ResponseWriter, r *http.Request) error {
 	if !isText(repository) || !registry.ValidDigest(d) {
 		return errPath
 	}
-	logo, err := f.registry.OpenLogo(r.Context(), repository, digest.Digest(d))
+	h := w.Header()
+	h.Set("Cache-Control", "public, max-age=86400")
+	h.Set("ETag", `"`+d+`"`)
+	if matches(r.Header.Get("If-None-Match"), digest.Digest(d)) {
+		w.WriteHeader(http.StatusNotModified) // what is under a digest never changes
+		return nil
+	}
+	logo, err := f.registry.OpenLogo(r.Context(), f.nobody(r), repository, digest.Digest(d))
 	if err != nil {
 		return err
 	}
 	if logo.Digest == "" {
 		return errPath
 	}
-	h := w.Header()
 	h.Set("Content-Type", logo.Type)
 	h.Set("Content-Length", strconv.Itoa(len(logo.Content)))
-	h.Set("Cache-Control", "public, max-age=86400")
-	h.Set("ETag", `"`+string(logo.Digest)+`"`)
-	if matches(r.Header.Get("If-None-Match"), logo.Digest) {
-		h.Del("Content-Length")
-		w.WriteHeader(http.StatusNotModified)
-		return nil
-	}
 	w.WriteHeader(http.StatusOK)
 	if r.Method == http.MethodGet {
 		_, _ = w.Write(logo.Content) // who has gone away misses nothing

@@ -231,44 +231,6 @@ func TestThePublicHostHasNames(t *testing.T) {
 	}
 }
 
-func TestAnonymousPullsCanBeLimited(t *testing.T) {
-	t.Parallel()
-	limits := servertest.Options{Configure: func(c *config.Config) { c.AnonymousRate, c.AnonymousBytes = 1, 100_000 }}
-	servertest.Each(t, limits, func(t *testing.T, s *servertest.Server) {
-		owner, anybody, names := publicBegin(t, s, "app")
-		img := servertest.NewImage(1, 60_000)
-		owner.Push(t, names[0], "v1", img)
-		path, blob := manifestPath(names[0], "v1"), blobPath(names[0], digest.FromBytes(img.Layers[0]))
-		throttled := func(path, message string) {
-			t.Helper()
-			r := anybody.Do(t, "GET", path, nil)
-			checkError(t, "GET "+path, r, 429, "TOOMANYREQUESTS")
-			if r.Message() != message {
-				t.Errorf("message = %q, want %q", r.Message(), message)
-			}
-		}
-		for range 10 {
-			check(t, "GET of a manifest", anybody.Do(t, "GET", path, nil), 200)
-		}
-		throttled(path, "Rate exceeded")
-		check(t, "the owner's GET", owner.Do(t, "GET", path, nil), 200)
-		s.Clock.Advance(time.Second)
-		check(t, "GET a second later", anybody.Do(t, "GET", path, nil), 200)
-		throttled(path, "Rate exceeded")
-
-		for range 2 { // the one that passes the limit is served whole
-			check(t, "GET of a blob", anybody.Do(t, "GET", blob, nil), 200)
-		}
-		throttled(blob, "Data limit exceeded")
-		s.Clock.Advance(time.Minute)
-		throttled(path, "Data limit exceeded")
-		check(t, "the owner's GET", owner.Do(t, "GET", blob, nil), 200)
-		s.Clock.Advance(30 * 24 * time.Hour)
-		owner.Token, anybody.Token = s.PublicToken(t), anybody.FetchToken(t)
-		check(t, "GET 30 days later", anybody.Do(t, "GET", blob, nil), 200)
-	})
-}
-
 // The token that the API hands out is base64 of user and password, and so is
 // what an exchange returns.
 func TestTheAPIsTokenIsABearerToken(t *testing.T) {

@@ -148,14 +148,15 @@ func (r *Registry) GetRepositoryCatalogData(ctx context.Context, c access.Caller
 
 // OpenLogo returns the logo of a living public repository, which is for
 // everybody to see, or the zero Logo. The digest must be the logo's, so that
-// what is under it never changes.
-func (r *Registry) OpenLogo(ctx context.Context, repository string, d digest.Digest) (Logo, error) {
+// what is under it never changes. Errors: ThrottlingException.
+func (r *Registry) OpenLogo(ctx context.Context, c access.Caller, repository string, d digest.Digest) (Logo, error) {
+	if err := r.crowd.within(c, r.now()); err != nil {
+		return Logo{}, err
+	}
 	var out Logo
 	err := r.store.View(ctx, func(tx ReadTx) error {
-		logo, err := tx.Logo(repository)
-		if err == nil && logo.Digest == d {
-			out = logo
-		}
+		var err error
+		out, err = tx.Logo(repository, d)
 		return err
 	})
 	return out, err

@@ -11,8 +11,8 @@ import (
 
 // AnonymousLimits are what an address may pull without a login. 0 is no limit.
 type AnonymousLimits struct {
-	ManifestsPerSecond int64 // on average; ten seconds' worth at once
-	Bytes              int64 // of layers and manifests, in the 30 days from its first pull
+	RequestsPerSecond int64 // for manifests, tag lists and referrers, on average; ten seconds' worth at once
+	Bytes             int64 // of all answers, in the 30 days from its first pull
 }
 
 const (
@@ -45,7 +45,7 @@ func (w *crowd) limited(c access.Caller) bool {
 	return c.Type == access.Anonymous && w.limits != AnonymousLimits{}
 }
 
-// admit lets a caller have one manifest more, or returns ThrottlingException.
+// admit lets a caller make one request more, or returns ThrottlingException.
 func (w *crowd) admit(c access.Caller, now time.Time) error {
 	if !w.limited(c) {
 		return nil
@@ -53,10 +53,10 @@ func (w *crowd) admit(c access.Caller, now time.Time) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	v := w.visitor(c, now)
-	if w.limits.ManifestsPerSecond > 0 {
+	if w.limits.RequestsPerSecond > 0 {
 		v.credit = min(v.credit+max(0, now.Sub(v.seen)), anonymousBurst) // a clock can be put back
 		v.seen = now
-		cost := time.Second / time.Duration(w.limits.ManifestsPerSecond)
+		cost := time.Second / time.Duration(w.limits.RequestsPerSecond)
 		if v.credit < cost {
 			return throttled("Rate exceeded", cost-v.credit)
 		}
@@ -89,7 +89,7 @@ func throttled(message string, after time.Duration) error {
 	return err
 }
 
-// took counts bytes that a caller is given.
+// took counts bytes that a caller was sent.
 func (w *crowd) took(c access.Caller, now time.Time, n int64) {
 	if !w.limited(c) {
 		return
@@ -146,3 +146,7 @@ func network(a netip.Addr) netip.Prefix {
 	p, _ := a.Prefix(bits) // the zero Prefix if the address is not known
 	return p
 }
+
+// Sent counts bytes that a caller was sent, if it is one without a login and there
+// are limits for those.
+func (r *Registry) Sent(c access.Caller, n int64) { r.crowd.took(c, r.now(), n) }

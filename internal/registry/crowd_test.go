@@ -15,7 +15,7 @@ func at(address string) access.Caller { return access.Caller{SourceIP: netip.Mus
 func TestACrowdIsLimitedByAddress(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)
-	w := crowd{limits: AnonymousLimits{ManifestsPerSecond: 2, Bytes: 100}}
+	w := crowd{limits: AnonymousLimits{RequestsPerSecond: 2, Bytes: 100}}
 	admitted := func(c access.Caller) (n int) {
 		for w.admit(c, now) == nil && n < 1000 {
 			n++
@@ -97,7 +97,7 @@ func TestACrowdIsBounded(t *testing.T) {
 func TestACrowdIsToldWhenToComeAgain(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)
-	w := crowd{limits: AnonymousLimits{ManifestsPerSecond: 2, Bytes: 100}}
+	w := crowd{limits: AnonymousLimits{RequestsPerSecond: 2, Bytes: 100}}
 	c := at("192.0.2.1")
 	after := func(err error) time.Duration {
 		e, _ := fault.As(err)
@@ -125,7 +125,7 @@ func TestACrowdIsToldWhenToComeAgain(t *testing.T) {
 func TestACrowdAndAClockThatIsPutBack(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)
-	w := crowd{limits: AnonymousLimits{ManifestsPerSecond: 1}}
+	w := crowd{limits: AnonymousLimits{RequestsPerSecond: 1}}
 	c := at("192.0.2.1")
 	for range 10 {
 		if err := w.admit(c, now); err != nil {

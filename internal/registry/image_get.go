@@ -33,15 +33,8 @@ func (r *Registry) BatchGetImage(ctx context.Context, c access.Caller, in BatchG
 	var images []StoredImage
 	var failures []ImageFailure
 	var uid string
-	admitted := false
-	q := request{caller: c, event: "BatchGetImage", ref: in.Ref, params: in, readOnly: true}
+	q := request{caller: c, event: "BatchGetImage", ref: in.Ref, params: in, readOnly: true, pull: true}
 	err := r.view(ctx, q, func(tx ReadTx, repo *Repository) error {
-		if !admitted {
-			if err := r.crowd.admit(c, r.now()); err != nil {
-				return err
-			}
-			admitted = true
-		}
 		uid, images, failures = repo.UID, images[:0], failures[:0]
 		for _, id := range in.IDs {
 			img, failure, err := getImage(tx, repo, id, in.Accept)
@@ -62,7 +55,6 @@ func (r *Registry) BatchGetImage(ctx context.Context, c access.Caller, in BatchG
 		}
 		r.pulls.note(in.ID, &images[i].Image, c, r.now())
 		r.meter.add(Usage{Ref: in.Ref, RepositoryUID: uid, Principal: c.ARN, Pulls: 1, BytesOut: images[i].ManifestSize})
-		r.crowd.took(c, r.now(), images[i].ManifestSize)
 	}
 	return images, failures, err
 }
@@ -191,10 +183,10 @@ func describeNamed(tx ReadTx, repo *Repository, in DescribeImagesInput) ([]Image
 
 // TagNames returns at most limit tags of the repository that come after last,
 // in byte order: the tag list of the distribution API. The caller must be
-// allowed ecr:ListImages. Errors: RepositoryNotFoundException.
+// allowed ecr:ListImages. Errors: RepositoryNotFoundException, ThrottlingException.
 func (r *Registry) TagNames(ctx context.Context, c access.Caller, ref Ref, last string, limit int) ([]string, error) {
 	var out []string
-	q := request{caller: c, event: "ListImages", ref: ref, readOnly: true}
+	q := request{caller: c, event: "ListImages", ref: ref, readOnly: true, pull: true}
 	err := r.view(ctx, q, func(tx ReadTx, repo *Repository) error {
 		var err error
 		out, err = tx.TagNames(repo.UID, last, limit)
@@ -231,10 +223,10 @@ type ReferrersInput struct {
 // Referrers returns at most in.Limit images whose subject is in.Subject, in the
 // order of their digests. The subject need not exist. The caller must be allowed
 // ecr:BatchGetImage. Errors: RepositoryNotFoundException,
-// InvalidParameterException.
+// InvalidParameterException, ThrottlingException.
 func (r *Registry) Referrers(ctx context.Context, c access.Caller, in ReferrersInput) ([]Referrer, error) {
 	var out []Referrer
-	q := request{caller: c, event: "ListImageReferrers", action: "BatchGetImage", ref: in.Ref, params: in, readOnly: true}
+	q := request{caller: c, event: "ListImageReferrers", action: "BatchGetImage", ref: in.Ref, params: in, readOnly: true, pull: true}
 	err := r.view(ctx, q, func(tx ReadTx, repo *Repository) error {
 		if err := checkDigest("subjectId.imageDigest", string(in.Subject)); err != nil {
 			return err

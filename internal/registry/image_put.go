@@ -14,10 +14,13 @@ import (
 // PutImageInput is what PutImage is asked for.
 type PutImageInput struct {
 	Ref
-	Manifest  []byte        `json:"-"`
-	MediaType string        `json:"imageManifestMediaType,omitempty"` // "" if the manifest names its own
-	Tags      []string      `json:"imageTags,omitempty"`              // none leaves the image untagged
-	Digest    digest.Digest `json:"imageDigest,omitempty"`            // "" to have it computed with SHA-256
+	Manifest []byte `json:"-"`
+	// Read, if it is set, returns the manifest. It is called for those only who may
+	// push, and its errors are returned as they are.
+	Read      func() ([]byte, error) `json:"-"`
+	MediaType string                 `json:"imageManifestMediaType,omitempty"` // "" if the manifest names its own
+	Tags      []string               `json:"imageTags,omitempty"`              // none leaves the image untagged
+	Digest    digest.Digest          `json:"imageDigest,omitempty"`            // "" to have it computed with SHA-256
 	// Again allows the image to be there already with these tags, as the
 	// distribution API does and ECR's does not.
 	Again bool `json:"-"`
@@ -34,6 +37,15 @@ type PutImageInput struct {
 func (r *Registry) PutImage(ctx context.Context, c access.Caller, in PutImageInput) (*Image, error) {
 	var img *Image
 	q := request{caller: c, event: "PutImage", ref: in.Ref, params: in, lock: LockChange, create: true}
+	if err := r.mayPush(ctx, q); err != nil {
+		return nil, err
+	}
+	if in.Read != nil {
+		var err error
+		if in.Manifest, err = in.Read(); err != nil {
+			return nil, err
+		}
+	}
 	m, malformed := in.parse()
 	err := r.update(ctx, q, func(tx Tx, repo *Repository) error {
 		if malformed != nil {
@@ -47,6 +59,22 @@ func (r *Registry) PutImage(ctx context.Context, c access.Caller, in PutImageInp
 		return err
 	})
 	return img, err
+}
+
+// mayPush decides about a push before anything is read and parsed for it. It leaves
+// a record only of a refusal: the push itself is decided about, and recorded, too.
+func (r *Registry) mayPush(ctx context.Context, q request) error {
+	err := r.store.View(ctx, func(tx ReadTx) error {
+		repo, err := tx.Repository(q.ref, LockNone)
+		if err != nil {
+			return err
+		}
+		return r.decide(ctx, q, repo)
+	})
+	if err != nil {
+		r.auditor.Record(q.record(r.now(), err))
+	}
+	return err
 }
 
 // parse checks all of the input that can be checked without the repository, and

@@ -51,9 +51,9 @@ type BatchCheckLayerAvailabilityInput struct {
 }
 
 // BatchCheckLayerAvailability says which layers the repository holds, and keeps
-// those for a while, so that who was told of one may rely on it; for somebody
-// unknown it keeps nothing. A digest that
-// the repository does not hold is an answer, not a failure. Errors:
+// those for a while, so that who was told of one may rely on it. For callers who
+// only may read because everybody may, it keeps nothing. A digest that the
+// repository does not hold is an answer, not a failure. Errors:
 // RepositoryNotFoundException.
 func (r *Registry) BatchCheckLayerAvailability(ctx context.Context, c access.Caller, in BatchCheckLayerAvailabilityInput) ([]LayerAvailability, []LayerFailure, error) {
 	var out []LayerAvailability
@@ -83,7 +83,7 @@ func (r *Registry) BatchCheckLayerAvailability(ctx context.Context, c access.Cal
 	if err != nil {
 		return nil, nil, err
 	}
-	if c.Type == access.Anonymous {
+	if c.Type == access.Anonymous || in.Public() && c.Account != in.Account {
 		return out, failures, nil // who cannot push has nothing to rely on
 	}
 	return out, failures, r.lease(ctx, due)
@@ -147,11 +147,7 @@ func (r *Registry) OpenLayer(ctx context.Context, c access.Caller, ref Ref, d di
 	if err != nil {
 		return nil, err
 	}
-	content, err := r.openContent(ctx, ref, l, c.ARN)
-	if err == nil {
-		r.crowd.took(c, r.now(), content.Size)
-	}
-	return content, err
+	return r.openContent(ctx, ref, l, c.ARN)
 }
 
 // layerParams are the audited parameters of calls about one layer.

@@ -103,6 +103,8 @@ func TestParseManifestRefusesWhatClientsCouldReadDifferently(t *testing.T) {
 		"no UTF-8":                        {image(`,"x":"` + "\xff" + `"`), typeOCIManifest, "Invalid JSON syntax"},
 		"text after the end":              {image("") + "{}", typeOCIManifest, "Invalid JSON syntax"},
 		"a comment":                       {image(`/**/`), typeOCIManifest, "Invalid JSON syntax"},
+		"a million descriptors":           {`{"schemaVersion":2,"manifests":[` + strings.Repeat("{},", 1_000_000) + `{}]}`, typeOCIIndex, "more than 100000 values"},
+		"a million URLs":                  {image(`,"subject":{"urls":[` + strings.Repeat(`"",`, 1_000_000) + `""]}`), typeOCIManifest, "more than 100000 values"},
 		"a member twice":                  {image(`,"layers":[` + layer + `]`), typeOCIManifest, "the member 'layers' is there twice"},
 		"a member twice, by an escape":    {image(`,"lay\u0065rs":[]`), typeOCIManifest, "the member 'layers' is there twice"},
 		"an unknown member twice":         {image(`,"x":1,"x":2`), typeOCIManifest, "the member 'x' is there twice"},
@@ -151,6 +153,17 @@ func TestAManifestOf4MiBIsRead(t *testing.T) {
 	data += strings.Repeat(" ", MaxManifestSize-len(data))
 	if _, err := ParseManifest([]byte(data), typeOCIManifest); err != nil {
 		t.Errorf("ParseManifest of 4 MiB: %v", err)
+	}
+}
+
+// The greatest manifest of nothing but digests is not refused for their number.
+func TestAManifestOfManyDescriptorsIsRead(t *testing.T) {
+	t.Parallel()
+	head, one := `{"schemaVersion":2,"manifests":[`, `{"digest":"`+digestA+`"}`
+	n := (MaxManifestSize - len(head) - 2) / (len(one) + 1)
+	m, err := ParseManifest([]byte(head+strings.Repeat(one+",", n-1)+one+"]}"), typeOCIIndex)
+	if err != nil || len(m.Manifests) != n {
+		t.Errorf("ParseManifest of %d descriptors: %v", n, err)
 	}
 }
 

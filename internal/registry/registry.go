@@ -12,6 +12,7 @@ package registry
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"berth/internal/access"
@@ -107,6 +108,7 @@ type request struct {
 	lock     Lock // what an update means to do to the repository
 	create   bool // a template may create the repository
 	admitted bool // the call has been counted against its rate
+	pull     bool // the call counts against the rate of those without a login
 }
 
 // prefix is what the names of the service's actions begin with.
@@ -126,14 +128,17 @@ func (q *request) record(at time.Time, err error) access.Record {
 	if q.ref.Name != "" {
 		rec.Resource = q.ref.ARN()
 	}
-	if rec.Parameters == nil {
-		rec.Parameters = q.ref
+	if rec.Parameters == nil || q.caller.Type == access.Anonymous {
+		rec.Parameters = q.ref // strangers write nothing of their own into the log
 	}
 	if e, ok := fault.As(err); ok {
-		rec.Message = e.Message
+		rec.Message = strings.ToValidUTF8(e.Message[:min(len(e.Message), maxAuditedMessage)], "")
 	}
 	return rec
 }
+
+// maxAuditedMessage bounds the text of an error in the audit log, in bytes.
+const maxAuditedMessage = 1024
 
 // decide asks the authorizer about the call. repo is nil if the repository does
 // not exist; it then counts as one without tags and policy.
@@ -215,13 +220,20 @@ func (r *Registry) viewAll(ctx context.Context, q request, fn func(ReadTx) error
 	})
 }
 
-// viewTx runs fn in a transaction that writes nothing, and leaves the record.
+// viewTx runs fn in a transaction that writes nothing, and leaves the record. What
+// everybody may read leaves none of those without a login, however it ends: there
+// is no end to them, and usage counts what they pull.
 func (r *Registry) viewTx(ctx context.Context, q request, fn func(ReadTx) error) error {
 	err := r.rates.admit(q, r.now())
+	if err == nil && q.pull {
+		err = r.crowd.admit(q.caller, r.now())
+	}
 	if err == nil {
 		err = r.store.View(ctx, fn)
 	}
-	r.auditor.Record(q.record(r.now(), err))
+	if q.caller.Type != access.Anonymous || kindOf(err) == fault.Denied {
+		r.auditor.Record(q.record(r.now(), err))
+	}
 	return err
 }
 
@@ -274,9 +286,16 @@ func (r *Registry) withRepository(ctx context.Context, q request, fn func(Tx, *R
 }
 
 // updateIn runs fn in a transaction whose last row is the call's record. A call
-// that fails changes nothing; its record is left all the same.
+// that fails changes nothing; its record is left all the same. Callers without a
+// login are decided about before, so that they take no turn as writer.
 func (r *Registry) updateIn(ctx context.Context, run func(context.Context, func(Tx) error) error, q request, fn func(Tx) error) error {
-	err := r.rates.admit(q, r.now())
+	var err error
+	if q.caller.Type == access.Anonymous {
+		err = r.decide(ctx, q, nil)
+	}
+	if err == nil {
+		err = r.rates.admit(q, r.now())
+	}
 	if err == nil {
 		err = run(ctx, func(tx Tx) error {
 			if err := fn(tx); err != nil {

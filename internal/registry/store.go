@@ -370,8 +370,9 @@ type PublicReader interface {
 	// Catalog returns what a repository says of itself, its logo without the
 	// content, or nil if it never said anything.
 	Catalog(repository string) (*Catalog, error)
-	// Logo returns the logo of a repository, the zero Logo if there is none.
-	Logo(repository string) (Logo, error)
+	// Logo returns the logo of a repository, the zero Logo if it has none with
+	// that digest.
+	Logo(repository string, d digest.Digest) (Logo, error)
 }
 
 // PublicWriter writes what only public registries and their repositories have.

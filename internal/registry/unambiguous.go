@@ -13,6 +13,10 @@ import (
 // platform's list of features, has five levels.
 const maxDepth = 32
 
+// maxValues is how many values a manifest may have, of members and of elements.
+// The greatest manifest has room for fewer in which each is of use.
+const maxValues = 100_000
+
 // members are the members of an object that some client understands, and those
 // of the objects beneath them.
 type members struct {
@@ -60,14 +64,14 @@ func (m *members) under(name string) *members {
 
 // checkUnambiguous returns an error unless data is one JSON object in UTF-8
 // that every decoder reads the same way: no member twice, none that differs
-// from a known one in case only, no great depth.
+// from a known one in case only, no great depth, not too many values.
 func checkUnambiguous(data []byte) error {
 	if !utf8.Valid(data) {
 		return errManifest("Invalid JSON syntax")
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
-	c := ambiguity{dec}
+	c := &ambiguity{dec: dec}
 	t, err := dec.Token()
 	if err != nil || t != json.Delim('{') {
 		return errManifest("Invalid JSON syntax")
@@ -81,11 +85,14 @@ func checkUnambiguous(data []byte) error {
 	return nil
 }
 
-type ambiguity struct{ dec *json.Decoder }
+type ambiguity struct {
+	dec    *json.Decoder
+	values int // that have been seen
+}
 
 // object checks an object whose opening brace has been read. known are the
 // members that have a meaning in it; nil if it is free.
-func (c ambiguity) object(known *members, depth int) error {
+func (c *ambiguity) object(known *members, depth int) error {
 	seen := map[string]bool{}
 	for c.dec.More() {
 		t, err := c.dec.Token()
@@ -107,9 +114,12 @@ func (c ambiguity) object(known *members, depth int) error {
 	return c.end()
 }
 
-func (c ambiguity) value(known *members, depth int) error {
+func (c *ambiguity) value(known *members, depth int) error {
 	if depth > maxDepth {
 		return errManifest("the manifest is nested more than %d levels deep", maxDepth)
+	}
+	if c.values++; c.values > maxValues {
+		return errManifest("the manifest has more than %d values", maxValues)
 	}
 	t, err := c.dec.Token()
 	if err != nil {
@@ -130,7 +140,7 @@ func (c ambiguity) value(known *members, depth int) error {
 }
 
 // end reads a closing bracket.
-func (c ambiguity) end() error {
+func (c *ambiguity) end() error {
 	if _, err := c.dec.Token(); err != nil {
 		return errManifest("Invalid JSON syntax")
 	}

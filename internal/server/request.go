@@ -9,15 +9,18 @@ import (
 	"strings"
 	"time"
 
+	"berth/internal/access"
+
 	"github.com/google/uuid"
 )
 
 // info is what the server knows of a request.
 type info struct {
-	id     string
-	source netip.Addr
-	secure bool
-	caller string // the principal's ARN; "" if nobody known asked
+	id        string
+	source    netip.Addr
+	secure    bool
+	caller    string // the principal's ARN; "" if nobody known asked
+	anonymous bool   // it was let in without a login
 }
 
 type infoKey struct{}
@@ -89,6 +92,9 @@ func closeAfterChunks(w http.ResponseWriter, r *http.Request) {
 func (s *Server) finished(r *http.Request, w *response, i *info, took time.Duration) {
 	front := frontOf(r.URL.Path)
 	s.metrics.observe(front, r.Method, w.status, w.written, took)
+	if i.anonymous {
+		s.registry.Sent(access.Caller{SourceIP: i.source}, w.written)
+	}
 	level := slog.LevelInfo
 	if w.status >= 500 && r.Context().Err() == nil { // else the client has left, and nobody has seen it
 		level = slog.LevelError

@@ -187,7 +187,7 @@ func (s *Server) newRegistry(master *seal.Master, auth *authn.Authenticator, buc
 		StorageQuotas:    storage,
 		RequestRates:     s.requestRates(),
 		Anonymous: registry.AnonymousLimits{
-			ManifestsPerSecond: s.config.AnonymousRate, Bytes: s.config.AnonymousBytes,
+			RequestsPerSecond: s.config.AnonymousRate, Bytes: s.config.AnonymousBytes,
 		},
 	}), nil
 }
@@ -196,7 +196,7 @@ func (s *Server) newRegistry(master *seal.Master, auth *authn.Authenticator, buc
 func (s *Server) fronts(auth *authn.Authenticator) error {
 	distribution := oci.New(oci.Options{
 		Registry: s.registry, Hosts: s.hosts, Authenticate: session(auth.Registry), Public: session(auth.Public),
-		Token: auth.PublicToken, Fail: s.failed,
+		Nobody: nobody(auth), Token: auth.PublicToken, Fail: s.failed,
 	})
 	ecrService, err := ecr.New(ecr.Options{Registry: s.registry, Hosts: s.hosts, LinkURL: oci.LinkURL}).Service()
 	if err != nil {
@@ -231,12 +231,21 @@ func session(authenticate func(*http.Request) (access.Caller, time.Duration, err
 		if err != nil {
 			return oci.Session{}, err
 		}
-		infoOf(r).caller = c.ARN
+		i := infoOf(r)
+		i.caller, i.anonymous = c.ARN, c.Type == access.Anonymous
 		session := oci.Session{Caller: c}
 		if left < warnBefore && c.Type != access.Anonymous {
 			session.Warning = "Your authorization token expires in " + left.Truncate(time.Second).String() + ". Log in again."
 		}
 		return session, nil
+	}
+}
+
+// nobody is session for what is for everybody.
+func nobody(auth *authn.Authenticator) func(*http.Request) access.Caller {
+	return func(r *http.Request) access.Caller {
+		infoOf(r).anonymous = true
+		return auth.Nobody(r)
 	}
 }
 
