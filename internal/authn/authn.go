@@ -23,6 +23,7 @@ type Principals interface {
 type Options struct {
 	Principals Principals
 	Passwords  *seal.Key // seals registry passwords
+	Anonymous  *seal.Key // authenticates tokens that stand for nobody
 	// Source returns the address that a request came from and whether it came
 	// over TLS, after trusted proxies.
 	Source func(*http.Request) (netip.Addr, bool)

@@ -32,7 +32,7 @@ var alice = access.Caller{Account: "123456789012", ARN: "arn:aws:iam::1234567890
 func authenticator(now *time.Time) (*Authenticator, keys) {
 	known := keys{"AKIAALICE": alice}
 	return New(Options{
-		Principals: known, Passwords: seal.NewMaster().Key("registry password"),
+		Principals: known, Passwords: seal.NewMaster().Key("registry password"), Anonymous: seal.NewMaster().Key("anonymous token"),
 		Source:    func(*http.Request) (netip.Addr, bool) { return netip.MustParseAddr("192.0.2.1"), true },
 		RequestID: func(*http.Request) string { return "request" },
 		Now:       func() time.Time { return *now },

@@ -26,7 +26,7 @@ func (principals) Principal(_ context.Context, accessKeyID string) (access.Calle
 func FuzzPassword(f *testing.F) {
 	now := time.Now()
 	a := authn.New(authn.Options{
-		Principals: principals{}, Passwords: seal.NewMaster().Key("registry password"), Now: func() time.Time { return now },
+		Principals: principals{}, Passwords: seal.NewMaster().Key("registry password"), Anonymous: seal.NewMaster().Key("anonymous token"), Now: func() time.Time { return now },
 		Source:    func(*http.Request) (netip.Addr, bool) { return netip.Addr{}, false },
 		RequestID: func(*http.Request) string { return "" },
 	})

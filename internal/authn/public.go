@@ -11,12 +11,13 @@ import (
 	"berth/internal/seal"
 )
 
-// The contexts that tell the sealed values of the public registries from those
-// of the private ones, and from each other.
-const (
-	publicContext    = "AWS public"
-	anonymousContext = "public anonymous"
-)
+// publicContext tells the passwords of the public registries from those of the
+// private ones.
+const publicContext = "AWS public"
+
+// anonymousPurpose is the field of an anonymous token's MAC that tells it from
+// others made with the same key.
+const anonymousPurpose = "anonymous"
 
 // anonymousLife is how long a token of somebody unknown works. Clients fetch
 // another one by themselves.
@@ -32,10 +33,11 @@ func (a *Authenticator) MintPublic(c access.Caller, now time.Time) (string, time
 // token is one of two things:
 //
 //	base64("AWS:" + password)   stands for whom the password of the public registries stands for
-//	a sealed value              stands for nobody: an anonymous caller
+//	expiry + "." + MAC          stands for nobody: an anonymous caller
 //
-// the sealed value being the expiry in seconds since 1970, as text, in base64
-// without padding for URLs. Errors are those of Registry.
+// the expiry being in seconds since 1970, as text, and the MAC in base64 without
+// padding for URLs. It is a MAC, and of a key of its own, since strangers have as
+// many made as they like. Errors are those of Registry.
 func (a *Authenticator) Public(r *http.Request) (access.Caller, time.Duration, error) {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") || len(token) > 2*maxPassword || len(r.Header.Values("Authorization")) != 1 {
@@ -46,15 +48,12 @@ func (a *Authenticator) Public(r *http.Request) (access.Caller, time.Duration, e
 			return a.redeem(r, text, publicContext)
 		}
 	}
-	sealed, err := seal.DecodeText(token)
-	if err != nil {
+	expiry, text, _ := strings.Cut(token, ".")
+	mac, err := seal.DecodeText(text)
+	if err != nil || !a.o.Anonymous.Verify(mac, anonymousPurpose, expiry) {
 		return access.Caller{}, 0, errNotAuthorized()
 	}
-	plain, err := a.o.Passwords.Open(sealed, anonymousContext)
-	if err != nil {
-		return access.Caller{}, 0, errNotAuthorized()
-	}
-	seconds, err := strconv.ParseInt(string(plain), 10, 64)
+	seconds, err := strconv.ParseInt(expiry, 10, 64)
 	left := time.Unix(seconds, 0).Sub(a.o.Now())
 	if err != nil || left <= 0 {
 		return access.Caller{}, 0, errNotAuthorized() // the challenge makes clients fetch another one
@@ -70,9 +69,8 @@ func (a *Authenticator) Nobody(r *http.Request) access.Caller { return a.describ
 // credentials, for nobody. Errors are those of Registry.
 func (a *Authenticator) PublicToken(r *http.Request) (string, time.Duration, error) {
 	if len(r.Header.Values("Authorization")) == 0 {
-		expires := a.o.Now().Add(anonymousLife).Unix()
-		sealed := a.o.Passwords.Seal(strconv.AppendInt(nil, expires, 10), anonymousContext)
-		return seal.EncodeText(sealed), anonymousLife, nil
+		expiry := strconv.FormatInt(a.o.Now().Add(anonymousLife).Unix(), 10)
+		return expiry + "." + seal.EncodeText(a.o.Anonymous.MAC(anonymousPurpose, expiry)), anonymousLife, nil
 	}
 	_, left, err := a.basic(r, publicContext)
 	if err != nil {

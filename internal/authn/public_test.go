@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,6 +29,12 @@ func TestATokenForNobodyStandsForNobody(t *testing.T) {
 	c, left, err := a.Public(withToken(token))
 	if err != nil || left != time.Hour || c.Type != access.Anonymous || c.Account != "" || c.ARN != "" || c.ID != "" || c.RequestID != "request" || !c.SourceIP.IsValid() {
 		t.Errorf("Public = %+v, %v, %v, want nobody with an address", c, left, err)
+	}
+	expiry, mac, _ := strings.Cut(token, ".")
+	for _, forged := range []string{"9" + token, "0" + token, "+" + token, token[1:], expiry, expiry + ".", "." + mac, expiry + "." + mac + "A", "99999999999." + mac, token + "." + mac} {
+		if _, _, err := a.Public(withToken(forged)); fault.KindOf(err) != fault.Unauthenticated {
+			t.Errorf("Public with %s = %v, want Unauthenticated", forged, err)
+		}
 	}
 	if _, _, err := a.Registry(login("AWS", token)); fault.KindOf(err) != fault.Unauthenticated {
 		t.Errorf("Registry with it as password = %v, want Unauthenticated", err)

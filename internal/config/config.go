@@ -37,8 +37,8 @@ type Config struct {
 	Quotas              []string `key:"quota" file:"quotas" help:"quotas that differ from ECR's, as NAME=VALUE"`
 	StorageQuotas       []string `key:"storage-quota" file:"storage-quotas" help:"most bytes of layers in an account's repositories, or in those at and below a path, as ACCOUNT=BYTES or ACCOUNT/PATH=BYTES"`
 	RequestRates        string   `key:"request-rates" default:"off" help:"limits on how often a principal may call an operation: ecr for ECR's, or off"`
-	AnonymousRate       int64    `key:"public-anonymous-rate" default:"0" help:"manifests a second that an address may pull from public registries without a login; 0 for no limit"`
-	AnonymousBytes      int64    `key:"public-anonymous-bytes" default:"0" help:"bytes in 30 days that an address may pull from public registries without a login; 0 for no limit"`
+	AnonymousRate       int64    `key:"public-anonymous-rate" default:"0" help:"requests a second, for manifests, tag lists and referrers, that an address may make of public registries without a login; 0 for no limit"`
+	AnonymousBytes      int64    `key:"public-anonymous-bytes" default:"0" help:"bytes in 30 days that an address is sent from public registries without a login; 0 for no limit"`
 	MasterKey           string   `key:"master-key" help:"the key that all others derive from: 32 bytes in hex or base64" secret:"true"`
 	MasterKeyFile       string   `key:"master-key-file" help:"file that holds the master key (default: made in the data directory)"`
 	RootAccessKeyID     string   `key:"root-access-key-id" help:"access key id of the default account's root (default: made in the data directory)"`
@@ -84,7 +84,7 @@ func (o option) set(text string) error {
 	case reflect.Int64:
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil || n < 0 {
-			return fmt.Errorf("%s is not a number", o.key)
+			return fmt.Errorf("%s is not a whole number of 0 or more", o.key)
 		}
 		o.value.SetInt(n)
 	case reflect.Slice:

@@ -78,6 +78,15 @@ var (
 // open returns a registry on a new database and bucket.
 func open(t *testing.T, wrap func(registry.Store) registry.Store) *registry.Registry {
 	t.Helper()
+	return openAt(t, wrap, func() time.Time { return start })
+}
+
+// start is the time in these tests.
+var start = time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)
+
+// openAt is open with a clock.
+func openAt(t *testing.T, wrap func(registry.Store) registry.Store, now func() time.Time) *registry.Registry {
+	t.Helper()
 	db, err := metadata.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "berth.db"))
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +101,7 @@ func open(t *testing.T, wrap func(registry.Store) registry.Store) *registry.Regi
 	return registry.New(registry.Options{
 		Store: wrap(metadata.For[registry.ReadTx, registry.Tx](db)), Blobs: blob.NewStore(bucket), Authorizer: &access.Authorizer{Source: world{}},
 		Auditor: world{}, Tokens: world{}, Pages: master.Key("pages"), Links: master.Key("links"),
-		Now: func() time.Time { return time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC) },
+		Now: now,
 	})
 }
 

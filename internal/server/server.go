@@ -148,7 +148,8 @@ func (s *Server) assemble(ctx context.Context, bucket blob.Bucket) error {
 	s.auditLog = audit.NewLog(metadata.For[any, audit.Tx](s.db), s.log)
 	s.directory = identity.NewDirectory(identity.Options{Account: s.config.Account, Root: root, Auditor: s.auditLog, Now: s.options.Now})
 	auth := authn.New(authn.Options{
-		Principals: s.directory, Passwords: master.Key("registry password"), Source: source, RequestID: requestID, Now: s.options.Now,
+		Principals: s.directory, Passwords: master.Key("registry password"), Anonymous: master.Key("anonymous token"),
+		Source: source, RequestID: requestID, Now: s.options.Now,
 	})
 	if s.registry, err = s.newRegistry(master, auth, bucket); err != nil {
 		return err
