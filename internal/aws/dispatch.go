@@ -91,7 +91,11 @@ func (h *Handler[C]) perform(ctx context.Context, x *exchange[C], sig Signature[
 		h.refused(caller, x.service.Name, op.Name, err)
 		return nil, err
 	}
-	return op.call(ctx, caller, in)
+	out, err := op.call(ctx, caller, in)
+	if isUnheard(err) {
+		h.refused(caller, x.service.Name, op.Name, err)
+	}
+	return out, err
 }
 
 // find returns the named operation of x's service. The request calls it by its

@@ -38,7 +38,8 @@ type Options[C any] struct {
 	// Log gets the errors that clients do not see. Nil means none.
 	Log *slog.Logger
 	// Refused is told of calls of known callers that never reached their
-	// operation, because their input breaks a constraint. Nil means nobody.
+	// operation, because their input breaks a constraint, or that it says are
+	// Unheard. Nil means nobody.
 	Refused func(caller C, service, operation string, err error)
 	// Memory bounds the bytes that request bodies above 1 MiB hold at any time,
 	// 256 MiB if it is 0. Requests wait for their share.

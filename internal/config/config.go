@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -37,6 +38,7 @@ type Config struct {
 	Quotas              []string `key:"quota" file:"quotas" help:"quotas that differ from ECR's, as NAME=VALUE"`
 	StorageQuotas       []string `key:"storage-quota" file:"storage-quotas" help:"most bytes of layers in an account's repositories, or in those at and below a path, as ACCOUNT=BYTES or ACCOUNT/PATH=BYTES"`
 	RequestRates        string   `key:"request-rates" default:"off" help:"limits on how often a principal may call an operation: ecr for ECR's, or off"`
+	Public              string   `key:"public" default:"on" help:"ECR Public, where everybody can pull public repositories: on, or off for no API, no public host, no tokens, no logos"`
 	AnonymousRate       int64    `key:"public-anonymous-rate" default:"0" help:"requests a second, for manifests, tag lists and referrers, that an address may make of public registries without a login; 0 for no limit"`
 	AnonymousBytes      int64    `key:"public-anonymous-bytes" default:"0" help:"bytes in 30 days that an address is sent from public registries without a login; 0 for no limit"`
 	MasterKey           string   `key:"master-key" help:"the key that all others derive from: 32 bytes in hex or base64" secret:"true"`
@@ -134,10 +136,7 @@ func (c *Config) Validate() error {
 	} {
 		errs = append(errs, parse())
 	}
-	errs = append(errs, c.validateListen(), c.validateDatabase())
-	if _, err := c.PublicURL(); err != nil {
-		errs = append(errs, err)
-	}
+	errs = append(errs, c.validateListen(), c.validateDatabase(), c.validatePublic())
 	return errors.Join(errs...)
 }
 
@@ -172,6 +171,22 @@ func (c *Config) validateDatabase() error {
 	}
 	if c.RootAccessKeyID == "" {
 		return errors.New("database: with PostgreSQL every replica needs the same root key: give BERTH_ROOT_ACCESS_KEY_ID and BERTH_ROOT_SECRET_ACCESS_KEY")
+	}
+	return nil
+}
+
+// validatePublic also sees to it that the default registry has a name of its own.
+func (c *Config) validatePublic() error {
+	u, err := c.PublicURL()
+	if err != nil {
+		return err
+	}
+	taken := []string{"public." + cmp.Or(c.Domain, "localhost"), "public.ecr.aws", "ecr-public.aws.com"}
+	switch {
+	case c.Public != "on" && c.Public != "off":
+		return fmt.Errorf("public: %q is neither on nor off", c.Public)
+	case c.Public == "on" && slices.Contains(taken, strings.ToLower(u.Hostname())):
+		return fmt.Errorf("url: %s is where public repositories are: give another host, or --public off", u.Host)
 	}
 	return nil
 }

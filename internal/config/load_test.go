@@ -35,7 +35,7 @@ func load(t *testing.T, file string, environ []string, args ...string) (*config.
 func defaults() *config.Config {
 	return &config.Config{
 		Data: "data", Listen: "127.0.0.1:5000", Account: "123456789012", Region: "us-east-1", LogLevel: "info", LogFormat: "text",
-		ImmutableRepush: "refuse", RequestRates: "off",
+		ImmutableRepush: "refuse", RequestRates: "off", Public: "on",
 	}
 }
 
@@ -189,6 +189,12 @@ func TestLoadRefuses(t *testing.T) {
 		"another database":             {"", nil, []string{"--database=mysql://x"}, "database: give a URL that begins with postgres://"},
 		"PostgreSQL without a key":     {"", nil, []string{"--database=postgres://x"}, "every replica needs the same master key"},
 		"PostgreSQL without a root":    {"", []string{"BERTH_MASTER_KEY=k"}, []string{"--database=postgres://x"}, "every replica needs the same root key"},
+		"a negative number":            {"", nil, []string{"--public-anonymous-rate=-1"}, "public-anonymous-rate is not a whole number of 0 or more"},
+		"a half":                       {"", nil, []string{"--public-anonymous-bytes=1.5"}, "public-anonymous-bytes is not a whole number of 0 or more"},
+		"neither on nor off":           {"", nil, []string{"--public=yes"}, `public: "yes" is neither on nor off`},
+		"the public host":              {"", nil, []string{"--url=http://Public.localhost:5000"}, "url: Public.localhost:5000 is where public repositories are"},
+		"the public host of a domain":  {"", nil, []string{"--url=https://public.example.com", "--domain=example.com"}, "is where public repositories are"},
+		"Amazon's public host":         {"", nil, []string{"--url=https://public.ecr.aws"}, "is where public repositories are"},
 		"a URL without a scheme":       {"", nil, []string{"--url=example.com"}, `url: "example.com" is not http(s)://HOST[:PORT]`},
 		"a URL of another scheme":      {"", nil, []string{"--url=ftp://example.com"}, "is not http(s)://HOST[:PORT]"},
 		"a URL with a path":            {"", nil, []string{"--url=https://example.com/registry"}, "is not http(s)://HOST[:PORT]"},

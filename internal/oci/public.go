@@ -151,7 +151,7 @@ func (f *Front) serveLogo(w http.ResponseWriter, r *http.Request) error {
 		return errMethod
 	}
 	repository, d, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, LogoPath), "/")
-	if !isText(repository) || !registry.ValidDigest(d) {
+	if f.hosts.NoPublic || !isText(repository) || !registry.ValidDigest(d) {
 		return errPath
 	}
 	h := w.Header()

@@ -24,6 +24,23 @@ type Catalog struct {
 	Logo             Logo     `json:"-"`
 }
 
+// catalogParams are the audited parameters of catalog data: how much is said, and
+// not what.
+type catalogParams struct {
+	Description      int `json:"descriptionLength"`
+	Architectures    int `json:"architectures"`
+	OperatingSystems int `json:"operatingSystems"`
+	AboutText        int `json:"aboutTextLength"`
+	UsageText        int `json:"usageTextLength"`
+	Logo             int `json:"logoImageBlobLength"`
+}
+
+func (c Catalog) params() *catalogParams {
+	return &catalogParams{
+		len(c.Description), len(c.Architectures), len(c.OperatingSystems), len(c.AboutText), len(c.UsageText), len(c.Logo.Content),
+	}
+}
+
 // Logo is a picture in one of the formats of logoFormats. The zero Logo is none.
 type Logo struct {
 	Repository string // the UID of the repository that it stands for
@@ -105,7 +122,7 @@ func unprintable(c rune) bool { return unicode.IsControl(c) && !strings.Contains
 // PutRepositoryCatalogDataInput is what PutRepositoryCatalogData is asked for.
 type PutRepositoryCatalogDataInput struct {
 	Ref
-	Catalog Catalog `json:"catalogData"`
+	Catalog Catalog
 }
 
 // PutRepositoryCatalogData replaces all that a public repository says of itself,
@@ -113,7 +130,11 @@ type PutRepositoryCatalogDataInput struct {
 // InvalidParameterException.
 func (r *Registry) PutRepositoryCatalogData(ctx context.Context, c access.Caller, in PutRepositoryCatalogDataInput) (Catalog, error) {
 	out := in.Catalog
-	q := request{caller: c, event: "PutRepositoryCatalogData", ref: in.Ref, params: in, lock: LockChange}
+	q := request{caller: c, event: "PutRepositoryCatalogData", ref: in.Ref, lock: LockChange}
+	q.params = struct {
+		Ref
+		Catalog *catalogParams `json:"catalogData"`
+	}{in.Ref, in.Catalog.params()}
 	err := r.update(ctx, q, func(tx Tx, repo *Repository) error {
 		if err := in.Catalog.check(); err != nil {
 			return err
@@ -174,7 +195,7 @@ type PutRegistryCatalogDataInput struct {
 // PutRegistryCatalogData says what the public registry is called. Errors:
 // InvalidParameterException.
 func (r *Registry) PutRegistryCatalogData(ctx context.Context, c access.Caller, in PutRegistryCatalogDataInput) error {
-	q := request{caller: c, event: "PutRegistryCatalogData", ref: Ref{ID: in.ID}, params: in}
+	q := request{caller: c, event: "PutRegistryCatalogData", ref: Ref{ID: in.ID}, resource: in.registryARN(), params: in}
 	return r.updateAll(ctx, q, func(tx Tx) error {
 		if utf8.RuneCountInString(in.DisplayName) > maxDisplayName || hasControl(in.DisplayName) {
 			return invalidParameter("displayName", "a name has at most 100 characters, none of them control characters")
@@ -190,7 +211,7 @@ func (r *Registry) PutRegistryCatalogData(ctx context.Context, c access.Caller, 
 // nobody has said.
 func (r *Registry) GetRegistryCatalogData(ctx context.Context, c access.Caller, id ID) (string, error) {
 	name := ""
-	q := request{caller: c, event: "GetRegistryCatalogData", ref: Ref{ID: id}, readOnly: true}
+	q := request{caller: c, event: "GetRegistryCatalogData", ref: Ref{ID: id}, resource: id.registryARN(), readOnly: true}
 	err := r.viewAll(ctx, q, func(tx ReadTx) error {
 		var err error
 		name, err = tx.Setting(id, displayName)

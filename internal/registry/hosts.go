@@ -19,6 +19,8 @@ type Hosts struct {
 	URL *url.URL
 	// Domain is the domain that registries have names under; "" for localhost.
 	Domain string
+	// NoPublic has the public registries at no host.
+	NoPublic bool
 }
 
 // registryHost matches the first labels of a registry's host as ECR has them,
@@ -98,6 +100,9 @@ var amazonPublicHosts = []string{"public.ecr.aws", "ecr-public.aws.com"}
 func (h *Hosts) Public(host string) (string, bool) {
 	name := hostname(host)
 	domain, ok := strings.CutPrefix(name, publicLabel)
+	if h.NoPublic {
+		return "", false
+	}
 	if ok && domain == h.domain() || slices.Contains(amazonPublicHosts, name) {
 		return h.URL.Scheme + "://" + h.withPort(name), true
 	}

@@ -24,6 +24,11 @@ const maxPublicName = 205
 // it.
 func (id ID) Public() bool { return id.Region == PublicRegion }
 
+// registryARN is the ARN of a public registry.
+func (id ID) registryARN() string {
+	return "arn:aws:ecr-public::" + id.Account + ":registry/" + id.Account
+}
+
 // service is the name of the service that the registry belongs to: the prefix of
 // its actions.
 func (id ID) service() string {
@@ -85,18 +90,21 @@ func (r *Registry) Alias(ctx context.Context, account string) (string, error) {
 }
 
 // publish makes a new repository, which is in a public registry, one that the
-// public can find: with its catalog data, in a registry with an alias.
-func (r *Registry) publish(tx Tx, repo *Repository, c Catalog) error {
+// public can find: with its catalog data, if there is any, in a registry with an
+// alias.
+func (r *Registry) publish(tx Tx, repo *Repository, c *Catalog) error {
 	if len(repo.Name) > maxPublicName {
 		return invalidParameter("repositoryName", "Member must have length less than or equal to 205")
 	}
-	if err := c.check(); err != nil {
-		return err
+	if c != nil {
+		if err := c.check(); err != nil {
+			return err
+		}
+		if err := tx.PutCatalog(repo.UID, *c); err != nil {
+			return err
+		}
 	}
-	if err := r.assignAlias(tx, repo.Account); err != nil {
-		return err
-	}
-	return tx.PutCatalog(repo.UID, c)
+	return r.assignAlias(tx, repo.Account)
 }
 
 // assignAlias gives an account's public registry its default alias with its
@@ -142,7 +150,7 @@ type DescribeRegistriesInput struct {
 // for a token: there are no further pages.
 func (r *Registry) DescribeRegistries(ctx context.Context, c access.Caller, in DescribeRegistriesInput) ([]PublicRegistry, error) {
 	var out []PublicRegistry
-	q := request{caller: c, event: "DescribeRegistries", ref: Ref{ID: in.ID}, params: in, readOnly: true}
+	q := request{caller: c, event: "DescribeRegistries", ref: Ref{ID: in.ID}, resource: in.registryARN(), params: in, readOnly: true}
 	err := r.viewAll(ctx, q, func(tx ReadTx) error {
 		out = nil
 		if _, err := r.pages.open(in.Page.Token, "DescribeRegistries", in.ID); err != nil {

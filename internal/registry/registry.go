@@ -102,6 +102,7 @@ type request struct {
 	action   string   // without the service
 	also     []string // further actions that the call needs, whole
 	ref      Ref
+	resource string              // the ARN asked for; the repository's, or else "*", if ""
 	context  map[string][]string // condition keys that the request sets
 	params   any                 // for the audit record
 	readOnly bool
@@ -123,9 +124,9 @@ func (q *request) prefix() string {
 func (q *request) record(at time.Time, err error) access.Record {
 	rec := access.Record{
 		Time: at, Caller: q.caller, Service: q.prefix(), Event: q.event, Account: q.ref.Account, Region: q.ref.apiRegion(),
-		ReadOnly: q.readOnly, Parameters: q.params, Error: fault.CodeOf(err),
+		Resource: q.resource, ReadOnly: q.readOnly, Parameters: q.params, Error: fault.CodeOf(err),
 	}
-	if q.ref.Name != "" {
+	if rec.Resource == "" && q.ref.Name != "" {
 		rec.Resource = q.ref.ARN()
 	}
 	if rec.Parameters == nil || q.caller.Type == access.Anonymous {
@@ -147,9 +148,13 @@ func (r *Registry) decide(ctx context.Context, q request, repo *Repository) erro
 	if action == "" {
 		action = q.event
 	}
-	resource := "*"
-	if q.ref.Name != "" {
+	resource := q.resource
+	switch {
+	case resource != "":
+	case q.ref.Name != "":
 		resource = q.ref.ARN()
+	default:
+		resource = "*"
 	}
 	ask := access.Request{
 		Caller: q.caller, Action: q.prefix() + ":" + action, Account: q.ref.Account, Resource: resource,

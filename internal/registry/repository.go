@@ -42,14 +42,25 @@ type CreateRepositoryInput struct {
 	ScanOnPush bool              `json:"scanOnPush"`
 	Encryption Encryption        `json:"encryptionConfiguration"`
 	Tags       map[string]string `json:"tags,omitempty"`
-	Catalog    Catalog           `json:"catalogData,omitzero"` // of a public repository
+	Catalog    *Catalog          `json:"-"` // of a public repository; nil if it says nothing
+}
+
+// params are the audited parameters.
+func (in CreateRepositoryInput) params() any {
+	if in.Catalog == nil {
+		return in
+	}
+	return struct {
+		CreateRepositoryInput
+		Said *catalogParams `json:"catalogData"`
+	}{in, in.Catalog.params()}
 }
 
 // CreateRepository makes an empty repository. Errors:
 // RepositoryAlreadyExistsException, InvalidParameterException,
 // InvalidTagParameterException, TooManyTagsException, LimitExceededException.
 func (r *Registry) CreateRepository(ctx context.Context, c access.Caller, in CreateRepositoryInput) (*Repository, error) {
-	q := request{caller: c, event: "CreateRepository", ref: in.Ref, params: in, context: requestTags(in.Tags)}
+	q := request{caller: c, event: "CreateRepository", ref: in.Ref, params: in.params(), context: requestTags(in.Tags)}
 	if len(in.Tags) > 0 {
 		q.also = []string{in.service() + ":TagResource"}
 	}

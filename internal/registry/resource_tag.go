@@ -47,9 +47,8 @@ func requestTags(tags map[string]string) map[string][]string {
 	return out
 }
 
-// ParseRepositoryARN returns the repository, private or public, that an ARN
-// names. The error is
-// InvalidParameterException.
+// ParseRepositoryARN returns the repository, private or public, that an ARN names.
+// The error is InvalidParameterException.
 func ParseRepositoryARN(s string) (Ref, error) {
 	a, ok := policy.ParseARN(s)
 	name, isRepository := strings.CutPrefix(a.Resource, "repository/")

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 
@@ -62,5 +63,24 @@ func newHosts(c *config.Config) (*registry.Hosts, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &registry.Hosts{Default: registry.ID{Account: c.Account, Region: c.Region}, URL: u, Domain: c.Domain}, nil
+	return &registry.Hosts{
+		Default: registry.ID{Account: c.Account, Region: c.Region}, URL: u, Domain: c.Domain, NoPublic: c.Public == "off",
+	}, nil
+}
+
+// announcePublic logs where everybody can pull, and what the operator may have
+// overlooked about it.
+func (s *Server) announcePublic() {
+	if s.hosts.NoPublic {
+		return
+	}
+	host, c := s.hosts.Host(registry.ID{Region: registry.PublicRegion}), s.config
+	if c.AnonymousRate == 0 && c.AnonymousBytes == 0 {
+		s.log.Info("public repositories are pulled without limits: give --public-anonymous-rate or --public-anonymous-bytes, or --public off", "host", host)
+	}
+	name := s.hosts.URL.Hostname()
+	ip, _ := netip.ParseAddr(name)
+	if c.Domain == "" && name != "localhost" && !ip.IsLoopback() {
+		s.log.Warn("public repositories cannot be reached from other machines: give --domain", "host", host)
+	}
 }

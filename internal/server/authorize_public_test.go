@@ -29,19 +29,19 @@ var publicOperations = map[string]asks{
 	"CreateRepository": {body: `{"repositoryName":"new/NAME","tags":[{"Key":"a","Value":"b"}]}`,
 		resource: "repository/new/NAME", also: []string{"ecr-public:TagResource"}, own: true},
 	"DeleteRepository":         {body: `{"registryId":"ACCOUNT","repositoryName":"NAME","force":true}`},
-	"DeleteRepositoryPolicy":   {body: `{"registryId":"ACCOUNT","repositoryName":"NAME"}`},
+	"DeleteRepositoryPolicy":   {body: `{"registryId":"ACCOUNT","repositoryName":"NAME"}`, fails: "RepositoryPolicyNotFoundException"},
 	"DescribeImageTags":        {body: `{"registryId":"ACCOUNT","repositoryName":"NAME"}`},
 	"DescribeImages":           {body: `{"registryId":"ACCOUNT","repositoryName":"NAME"}`},
-	"DescribeRegistries":       {body: `{}`, resource: "*", own: true},
+	"DescribeRegistries":       {body: `{}`, resource: "registry/123456789012", own: true},
 	"DescribeRepositories":     {body: `{"registryId":"ACCOUNT"}`, resource: "repository/*"},
 	"GetAuthorizationToken":    {body: `{}`, resource: "*", also: []string{"sts:GetServiceBearerToken"}, own: true},
-	"GetRegistryCatalogData":   {body: `{}`, resource: "*", own: true},
-	"GetRepositoryCatalogData": {body: `{"registryId":"ACCOUNT","repositoryName":"NAME"}`},
-	"GetRepositoryPolicy":      {body: `{"registryId":"ACCOUNT","repositoryName":"NAME"}`},
+	"GetRegistryCatalogData":   {body: `{}`, resource: "registry/123456789012", own: true},
+	"GetRepositoryCatalogData": {body: `{"registryId":"ACCOUNT","repositoryName":"NAME"}`, fails: "RepositoryCatalogDataNotFoundException"},
+	"GetRepositoryPolicy":      {body: `{"registryId":"ACCOUNT","repositoryName":"NAME"}`, fails: "RepositoryPolicyNotFoundException"},
 	"InitiateLayerUpload":      {body: `{"registryId":"ACCOUNT","repositoryName":"NAME"}`},
 	"ListTagsForResource":      {body: `{"resourceArn":"arn:aws:ecr-public::ACCOUNT:repository/NAME"}`},
 	"PutImage":                 {body: `{"registryId":"ACCOUNT","repositoryName":"NAME","imageManifest":MANIFEST,"imageTag":"v2"}`},
-	"PutRegistryCatalogData":   {body: `{"displayName":"x"}`, resource: "*", own: true},
+	"PutRegistryCatalogData":   {body: `{"displayName":"x"}`, resource: "registry/123456789012", own: true},
 	"PutRepositoryCatalogData": {body: `{"registryId":"ACCOUNT","repositoryName":"NAME","catalogData":{}}`},
 	"TagResource":              {body: `{"resourceArn":"arn:aws:ecr-public::ACCOUNT:repository/NAME","tags":[{"Key":"a","Value":"b"}]}`},
 	"UntagResource":            {body: `{"resourceArn":"arn:aws:ecr-public::ACCOUNT:repository/NAME","tagKeys":["a"]}`},
@@ -52,10 +52,6 @@ var publicOperations = map[string]asks{
 // forEverybody may be called by anybody known about any public repository: it is
 // part of a pull.
 const forEverybody = "BatchCheckLayerAvailability"
-
-// without has the operations that end with an error, which says that there is no
-// policy, for those who may ask.
-var without = []string{"GetRepositoryPolicy", "DeleteRepositoryPolicy"}
 
 // callPublic is call for ECR Public.
 func callPublic(t testing.TB, s *servertest.Server, operation, body string) (int, string) {
@@ -118,24 +114,13 @@ func TestEveryPublicOperationAsksTheAuthorizer(t *testing.T) {
 			}
 			action := "ecr-public:" + op.Name
 
-			// The root of one account is nobody in another.
 			s.Decisions()
 			if !want.own {
-				status, text := callPublic(t, s, op.Name, fill(want.body, "210987654321"))
-				if op.Name == forEverybody {
-					if !strings.Contains(text, "RepositoryNotFoundException") {
-						t.Errorf("%s in another account = %d %s, want RepositoryNotFoundException", op.Name, status, text)
-					}
-				} else if status != 400 || !strings.Contains(text, "AccessDeniedException") || !strings.Contains(text, "is not authorized to perform: "+action) {
-					t.Errorf("%s in another account = %d %s, want AccessDeniedException", op.Name, status, text)
-				}
-				if d := s.Decisions(); len(d) != 1 || d[0].Action != action || d[0].Account != "210987654321" {
-					t.Errorf("%s in another account asked about %v, want %s only", op.Name, d, action)
-				}
+				checkElsewhere(t, s, op.Name, fill(want.body, "210987654321"))
 			}
 			status, text := callPublic(t, s, op.Name, fill(want.body, servertest.Account))
-			if slices.Contains(without, op.Name) != strings.Contains(text, "RepositoryPolicyNotFoundException") || (status == 200) == slices.Contains(without, op.Name) {
-				t.Errorf("%s = %d %s", op.Name, status, text)
+			if (status == 200) != (want.fails == "") || !strings.Contains(text, want.fails) {
+				t.Errorf("%s = %d %s, want the answer or %q", op.Name, status, text, want.fails)
 			}
 			resource := want.resource
 			if resource == "" {
@@ -159,6 +144,24 @@ func TestEveryPublicOperationAsksTheAuthorizer(t *testing.T) {
 			t.Errorf("%d operations are in the service, %d in this test's table", seen, len(publicOperations))
 		}
 	})
+}
+
+// checkElsewhere makes a call about another account, in which the root of one is
+// nobody.
+func checkElsewhere(t *testing.T, s *servertest.Server, operation, body string) {
+	t.Helper()
+	action := "ecr-public:" + operation
+	status, text := callPublic(t, s, operation, body)
+	if operation == forEverybody {
+		if !strings.Contains(text, "RepositoryNotFoundException") {
+			t.Errorf("%s in another account = %d %s, want RepositoryNotFoundException", operation, status, text)
+		}
+	} else if status != 400 || !strings.Contains(text, "AccessDeniedException") || !strings.Contains(text, "is not authorized to perform: "+action) {
+		t.Errorf("%s in another account = %d %s, want AccessDeniedException", operation, status, text)
+	}
+	if d := s.Decisions(); len(d) != 1 || d[0].Action != action || d[0].Account != "210987654321" {
+		t.Errorf("%s in another account asked about %v, want %s only", operation, d, action)
+	}
 }
 
 // What cannot be asked for another registry is asked by others than the root

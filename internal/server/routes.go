@@ -12,12 +12,10 @@ import (
 // routes is the whole URL surface of the server.
 //
 //	/v2/...                 the distribution API (package oci, where its table is)
-//	POST /                  the AWS APIs (package aws/ecr, where the operations are; aws/servicequotas; aws/sts)
-//	/_berth/v1/layers/...   download links
-//	/_berth/v1/lifecycle/run  lifecycle policies on demand
-//	POST /                  the AWS APIs (package aws/ecr, where the operations are; aws/ecrpublic, aws/sts)
+//	POST /                  the AWS APIs (package aws/ecr, where the operations are; aws/ecrpublic, aws/servicequotas, aws/sts)
 //	/token/                 tokens for the public host
 //	/_berth/v1/layers/...   download links
+//	/_berth/v1/lifecycle/run  lifecycle policies on demand
 //	/_berth/v1/public/logo/...   logos of public repositories
 //	/livez /healthz         the process answers
 //	/readyz                 the process and its database answer, and it is not shutting down

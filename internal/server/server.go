@@ -162,6 +162,7 @@ func (s *Server) assemble(ctx context.Context, bucket blob.Bucket) error {
 	}
 	s.startJobs()
 	s.log.Info("configuration of these features is stored but not acted on yet", "features", strings.Join(withoutEngine, ", "))
+	s.announcePublic()
 	return s.writeAddress()
 }
 
@@ -207,13 +208,16 @@ func (s *Server) fronts(auth *authn.Authenticator) error {
 	if err != nil {
 		return err
 	}
-	publicService, err := ecrpublic.New(ecrpublic.Options{Registry: s.registry, Hosts: s.hosts, LogoURL: oci.LogoURL}).Service()
-	if err != nil {
-		return err
+	services := []aws.Service[access.Call]{ecrService, quotaService, sts.New(s.directory).Service()}
+	if !s.hosts.NoPublic {
+		publicService, err := ecrpublic.New(ecrpublic.Options{Registry: s.registry, Hosts: s.hosts, LogoURL: oci.LogoURL}).Service()
+		if err != nil {
+			return err
+		}
+		services = append(services, publicService)
 	}
 	api, err := aws.New(aws.Options[access.Call]{
-		Services: []aws.Service[access.Call]{ecrService, publicService, quotaService, sts.New(s.directory).Service()},
-		Begin:    begin(auth), RequestID: requestID, Refused: s.refused, Log: s.log,
+		Services: services, Begin: begin(auth), RequestID: requestID, Refused: s.refused, Log: s.log,
 	})
 	if err != nil {
 		return err

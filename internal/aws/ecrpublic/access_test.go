@@ -1,7 +1,9 @@
 package ecrpublic_test
 
 import (
+	"compress/gzip"
 	"encoding/base64"
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -117,6 +119,82 @@ func TestPublicCallsAreRecordedAsSuch(t *testing.T) {
 		wantEqual(t, "events", texts(t, s, "SELECT kind || ' ' || region || ' ' || repository FROM outbox"), []string{"repository.created public app"})
 		wantEqual(t, "key domains", texts(t, s, "SELECT key_domain FROM repositories"), []string{"123456789012/public/AES256/"})
 	})
+}
+
+// Calls that are refused before they are about anything are recorded as well, and
+// what a repository says of itself is not part of any record.
+func TestRecordsOfPublicCallsAreWholeAndShort(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.Options{})
+	c := s.ECRPublic()
+	create(t, s, "app")
+	said := types.RepositoryCatalogDataInput{Description: new("secret words"), UsageText: new(strings.Repeat("secret words", 2000))}
+	must(putCatalog(s, t, &said))(t)
+	must(c.CreateRepository(t.Context(), &awspublic.CreateRepositoryInput{RepositoryName: new("said"), CatalogData: &said}))(t)
+	for _, record := range texts(t, s, "SELECT record FROM audit_records") {
+		if strings.Contains(record, "secret words") || len(record) > 2000 {
+			t.Errorf("record = %s, want one without the texts", record)
+		}
+	}
+	put := texts(t, s, "SELECT record FROM audit_records WHERE record LIKE '%PutRepositoryCatalogData%'")
+	if len(put) != 1 || !strings.Contains(put[0], `"catalogData":{"descriptionLength":12,`) || !strings.Contains(put[0], `"usageTextLength":24000,`) {
+		t.Errorf("records = %q, want the lengths", put)
+	}
+
+	_, alias := c.InitiateLayerUpload(t.Context(), &awspublic.InitiateLayerUploadInput{RegistryId: new("nobody"), RepositoryName: new("app")})
+	wantError(t, alias, "RegistryNotFoundException", noAlias)
+	_, logo := putCatalog(s, t, &types.RepositoryCatalogDataInput{LogoImageBlob: []byte("<svg/>")})
+	wantError(t, logo, "InvalidParameterException", noLogo)
+	_, arn := c.ListTagsForResource(t.Context(), &awspublic.ListTagsForResourceInput{ResourceArn: new("app")})
+	wantError(t, arn, "InvalidParameterException", invalidARN)
+	s.Stop(t) // which stores the records
+	var got []string
+	for _, r := range batches(t, s) {
+		if r["errorCode"] != nil {
+			got = append(got, r["eventName"].(string)+" "+r["errorCode"].(string))
+		}
+	}
+	wantEqual(t, "refusals", got, []string{
+		"InitiateLayerUpload RegistryNotFoundException", "PutRepositoryCatalogData InvalidParameterException", "ListTagsForResource InvalidParameterException",
+	})
+}
+
+// batches returns the records that are stored many at a time.
+func batches(t *testing.T, s *servertest.Server) []map[string]any {
+	t.Helper()
+	var out []map[string]any
+	for _, content := range texts(t, s, "SELECT content FROM audit_batches ORDER BY id") {
+		lines := json.NewDecoder(must(gzip.NewReader(strings.NewReader(content)))(t))
+		for lines.More() {
+			var r map[string]any
+			if err := lines.Decode(&r); err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// Without ECR Public there is nothing of it.
+func TestECRPublicCanBeOff(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.Options{})
+	at := create(t, s, "app")
+	put := must(putCatalog(s, t, &types.RepositoryCatalogDataInput{LogoImageBlob: logos(t)["image/png"]}))(t)
+	s.Config.Public = "off"
+	s.Restart(t)
+	_, err := s.ECRPublic().DescribeRegistries(t.Context(), &awspublic.DescribeRegistriesInput{})
+	if code := servertest.ErrorCode(err); code != "UnknownOperationException" {
+		t.Errorf("DescribeRegistries = %v, want UnknownOperationException", err)
+	}
+	fetch(t, s, "GET", *put.LogoUrl).Want(t, 404)
+	public := "http://" + s.PublicHost()
+	fetch(t, s, "GET", public+"/token/").Want(t, 404)
+	r := fetch(t, s, "GET", public+"/v2/"+aliasOf(at)+"/app/tags/list").Want(t, 401)
+	if h := r.Header.Get("WWW-Authenticate"); !strings.HasPrefix(h, `Basic realm="`) {
+		t.Errorf("WWW-Authenticate = %q, want that of the private registry", h)
+	}
 }
 
 // The table has all operations of the SDK.

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"berth/internal/access"
+	"berth/internal/aws"
 	"berth/internal/registry"
 
 	"github.com/aws/aws-sdk-go-v2/service/ecrpublic"
@@ -20,11 +21,11 @@ func (a *API) PutRepositoryCatalogData(ctx context.Context, c access.Call, in *e
 	if err != nil {
 		return nil, err
 	}
-	said, err = a.registry.PutRepositoryCatalogData(ctx, c.Caller, registry.PutRepositoryCatalogDataInput{Ref: ref, Catalog: said})
+	put, err := a.registry.PutRepositoryCatalogData(ctx, c.Caller, registry.PutRepositoryCatalogDataInput{Ref: ref, Catalog: value(said)})
 	if err != nil {
 		return nil, err
 	}
-	return &ecrpublic.PutRepositoryCatalogDataOutput{CatalogData: a.catalog(said)}, nil
+	return &ecrpublic.PutRepositoryCatalogDataOutput{CatalogData: a.catalog(put)}, nil
 }
 
 // GetRepositoryCatalogData returns what a repository says of itself.
@@ -40,16 +41,16 @@ func (a *API) GetRepositoryCatalogData(ctx context.Context, c access.Call, in *e
 	return &ecrpublic.GetRepositoryCatalogDataOutput{CatalogData: a.catalog(said)}, nil
 }
 
-// catalogOf reads catalog data; none says nothing.
-func catalogOf(in *types.RepositoryCatalogDataInput) (registry.Catalog, error) {
+// catalogOf reads catalog data; it is nil if there is none.
+func catalogOf(in *types.RepositoryCatalogDataInput) (*registry.Catalog, error) {
 	if in == nil {
-		return registry.Catalog{}, nil
+		return nil, nil
 	}
 	logo, err := registry.NewLogo(in.LogoImageBlob)
-	return registry.Catalog{
+	return &registry.Catalog{
 		Description: value(in.Description), Architectures: in.Architectures, OperatingSystems: in.OperatingSystems,
 		AboutText: value(in.AboutText), UsageText: value(in.UsageText), Logo: logo,
-	}, err
+	}, aws.Unheard(err)
 }
 
 // catalog renders catalog data. Members that say nothing are absent.

@@ -63,7 +63,8 @@ func TestCatalogDataIsReplacedAsAWhole(t *testing.T) {
 		_, err := c.GetRepositoryCatalogData(t.Context(), &ecrpublic.GetRepositoryCatalogDataInput{RepositoryName: new("app")})
 		wantError(t, err, "RepositoryNotFoundException", "The repository with name 'app' does not exist in the registry with id '123456789012'")
 		create(t, s, "app")
-		wantEqual(t, "of a new repository", getCatalog(t, s), &types.RepositoryCatalogData{})
+		_, err = c.GetRepositoryCatalogData(t.Context(), &ecrpublic.GetRepositoryCatalogDataInput{RepositoryName: new("app")})
+		wantError(t, err, "RepositoryCatalogDataNotFoundException", "Catalog data does not exist for the repository with name 'app' in the registry with id '123456789012'")
 	})
 }
 

@@ -81,7 +81,7 @@ func (a *API) Service() (aws.Service[access.Call], error) {
 func op[I, O any](name string, fn func(context.Context, access.Call, *I) (*O, error)) aws.Operation[access.Call] {
 	return aws.Op(name, func(ctx context.Context, c access.Call, in *I) (*O, error) {
 		if c.Region != registry.PublicAPIRegion {
-			return nil, fault.New(fault.Unsupported, "UnsupportedCommandException", "The action isn't supported in this Region")
+			return nil, aws.Unheard(fault.New(fault.Unsupported, "UnsupportedCommandException", "The action isn't supported in this Region"))
 		}
 		return fn(ctx, c, in)
 	})
@@ -96,14 +96,15 @@ func (a *API) registryOf(ctx context.Context, c access.Call, id *string) (regist
 	case registry.ValidAccount(*id):
 		return registry.ID{Account: *id, Region: registry.PublicRegion}, nil
 	}
-	return a.registry.ResolveAlias(ctx, *id)
+	reg, err := a.registry.ResolveAlias(ctx, *id)
+	return reg, aws.Unheard(err)
 }
 
 // refOf returns the repository that a call is about.
 func (a *API) refOf(ctx context.Context, c access.Call, id, name *string) (registry.Ref, error) {
 	n, err := registry.ParseRepositoryName(value(name))
 	if err != nil {
-		return registry.Ref{}, err
+		return registry.Ref{}, aws.Unheard(err)
 	}
 	reg, err := a.registryOf(ctx, c, id)
 	return registry.Ref{ID: reg, Name: n}, err

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"berth/internal/access"
+	"berth/internal/aws"
 	"berth/internal/fault"
 	"berth/internal/registry"
 
@@ -79,8 +80,8 @@ func (a *API) CompleteLayerUpload(ctx context.Context, c access.Call, in *ecrpub
 		return nil, err
 	}
 	if len(in.LayerDigests) != 1 {
-		return nil, fault.New(fault.Invalid, "InvalidParameterException",
-			"Invalid parameter at 'layerDigests' failed to satisfy constraint: 'Member must have one digest'")
+		return nil, aws.Unheard(fault.New(fault.Invalid, "InvalidParameterException",
+			"Invalid parameter at 'layerDigests' failed to satisfy constraint: 'Member must have one digest'"))
 	}
 	d := in.LayerDigests[0]
 	if err := a.registry.CompleteUpload(ctx, c.Caller, registry.CompleteUploadInput{

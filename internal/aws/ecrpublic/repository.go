@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"berth/internal/access"
+	"berth/internal/aws"
 	"berth/internal/registry"
 
 	"github.com/aws/aws-sdk-go-v2/service/ecrpublic"
@@ -33,8 +34,9 @@ func (a *API) CreateRepository(ctx context.Context, c access.Call, in *ecrpublic
 	if err != nil {
 		return nil, err
 	}
-	said.Logo.Repository = repo.UID
-	return &ecrpublic.CreateRepositoryOutput{Repository: &rendered[0], CatalogData: a.catalog(said)}, nil
+	shown := value(said)
+	shown.Logo.Repository = repo.UID
+	return &ecrpublic.CreateRepositoryOutput{Repository: &rendered[0], CatalogData: a.catalog(shown)}, nil
 }
 
 // DeleteRepository removes a public repository.
@@ -64,7 +66,7 @@ func (a *API) DescribeRepositories(ctx context.Context, c access.Call, in *ecrpu
 	for _, n := range in.RepositoryNames {
 		name, err := registry.ParseRepositoryName(n)
 		if err != nil {
-			return nil, err
+			return nil, aws.Unheard(err)
 		}
 		ask.Names = append(ask.Names, name)
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"berth/internal/access"
+	"berth/internal/aws"
 	"berth/internal/fault"
 	"berth/internal/registry"
 
@@ -73,7 +74,7 @@ func resource(arn *string) (registry.Ref, error) {
 		err = fault.New(fault.Invalid, "InvalidParameterException",
 			"Invalid parameter at 'resourceArn' failed to satisfy constraint: 'Invalid ARN'")
 	}
-	return ref, err
+	return ref, aws.Unheard(err)
 }
 
 // tagMap returns a list of tags as a map. A key must be there, and not twice.
@@ -84,7 +85,7 @@ func tagMap(tags []types.Tag) (map[string]string, error) {
 	out := make(map[string]string, len(tags))
 	for _, t := range tags {
 		if _, ok := out[value(t.Key)]; ok {
-			return nil, fault.New(fault.Invalid, "InvalidTagParameterException", "The tag key '%s' is given more than once.", value(t.Key))
+			return nil, aws.Unheard(fault.New(fault.Invalid, "InvalidTagParameterException", "The tag key '%s' is given more than once.", value(t.Key)))
 		}
 		out[value(t.Key)] = value(t.Value)
 	}
