@@ -77,18 +77,6 @@ func (r *Registry) ResolveAlias(ctx context.Context, alias string) (ID, error) {
 	return ID{account, PublicRegion}, err
 }
 
-// Alias returns the alias of an account's public registry, "" if it has none
-// yet. Everybody may ask, as for ResolveAlias.
-func (r *Registry) Alias(ctx context.Context, account string) (string, error) {
-	alias := ""
-	err := r.store.View(ctx, func(tx ReadTx) error {
-		var err error
-		alias, err = tx.Alias(account)
-		return err
-	})
-	return alias, err
-}
-
 // publish makes a new repository, which is in a public registry, one that the
 // public can find: with its catalog data, if there is any, in a registry with an
 // alias.
@@ -104,22 +92,36 @@ func (r *Registry) publish(tx Tx, repo *Repository, c *Catalog) error {
 			return err
 		}
 	}
-	return r.assignAlias(tx, repo.Account)
+	var err error
+	repo.Alias, err = r.assignAlias(tx, repo.Account)
+	return err
 }
 
 // assignAlias gives an account's public registry its default alias with its
 // first repository, for good.
-func (r *Registry) assignAlias(tx Tx, account string) error {
+func (r *Registry) assignAlias(tx Tx, account string) (string, error) {
 	for range 10 {
 		alias, err := tx.Alias(account)
 		if err != nil || alias != "" {
-			return err
+			return alias, err
 		}
 		if err := tx.InsertAlias(account, newAlias(), r.now()); err != nil {
-			return err
+			return "", err
 		}
 	}
-	return errors.New("no random alias was free")
+	return "", errors.New("no random alias was free")
+}
+
+// withAlias fills in the alias of repositories, which are in one registry.
+func withAlias(tx ReadTx, id ID, repos []Repository) error {
+	if !id.Public() {
+		return nil
+	}
+	alias, err := tx.Alias(id.Account)
+	for i := range repos {
+		repos[i].Alias = alias
+	}
+	return err
 }
 
 // newAlias returns a random alias of ECR's form: a letter, and seven letters or

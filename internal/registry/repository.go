@@ -20,6 +20,7 @@ type Repository struct {
 	Tags       map[string]string // resource tags, not image tags
 	Images     int64             // that are not archived; kept by the store
 	DeletedAt  time.Time         // zero while it lives
+	Alias      string            // of a public repository's registry; filled in by the verbs about repositories
 }
 
 // Encryption says how a repository's bytes are to be sealed at rest.
@@ -165,6 +166,10 @@ func (r *Registry) DeleteRepository(ctx context.Context, c access.Caller, in Del
 			if err := tx.DeleteCatalog(repo.UID); err != nil {
 				return err
 			}
+			var err error
+			if repo.Alias, err = tx.Alias(in.Account); err != nil {
+				return err
+			}
 		}
 		return tx.Emit(Event{Kind: RepositoryDeleted, Ref: in.Ref, RepositoryUID: repo.UID, Time: repo.DeletedAt})
 	})
@@ -195,8 +200,10 @@ func (r *Registry) DescribeRepositories(ctx context.Context, c access.Caller, in
 			return err
 		}
 		limit := in.Page.size(100, 1000)
-		out, err = tx.Repositories(in.ID, RepositoryName(from), limit+1)
-		if err != nil || len(out) <= limit {
+		if out, err = tx.Repositories(in.ID, RepositoryName(from), limit+1); err != nil {
+			return err
+		}
+		if err := withAlias(tx, in.ID, out); err != nil || len(out) <= limit {
 			return err
 		}
 		out = out[:limit]
@@ -222,7 +229,7 @@ func (r *Registry) describeNamed(ctx context.Context, c access.Caller, in Descri
 			}
 			out = append(out, *repo)
 		}
-		return nil
+		return withAlias(tx, in.ID, out)
 	})
 	return out, err
 }

@@ -159,6 +159,34 @@ func TestRecordsOfPublicCallsAreWholeAndShort(t *testing.T) {
 	})
 }
 
+// Those without a login leave records of refusals only, with nothing of their own in
+// them but the repository.
+func TestRecordsOfThoseWithoutALogin(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.Options{})
+	create(t, s, "app")
+	img := servertest.NewImage(1, 10)
+	pushImage(t, s.ECRPublic(), "app", img, "v1")
+	alias := aliasOf(create(t, s, "other"))
+	anybody, at := s.Anonymous(t), "/v2/"+alias
+	for _, path := range []string{"/app/manifests/v1", "/app/manifests/absent", "/absent/manifests/v1", "/app/tags/list", "/app/blobs/" + unknownDigest} {
+		anybody.Do(t, "GET", at+path, nil)
+	}
+	anybody.Do(t, "PUT", at+"/app/manifests/words", nil, "Content-Type", "own/words").Want(t, 403)
+	s.Stop(t)
+	var got []map[string]any
+	for _, r := range batches(t, s) {
+		if r["userIdentity"].(map[string]any)["type"] == "Unknown" {
+			got = append(got, r)
+		}
+	}
+	if len(got) != 1 || got[0]["eventName"] != "PutImage" || got[0]["errorCode"] != "AccessDeniedException" ||
+		!strings.Contains(got[0]["errorMessage"].(string), appARN) {
+		t.Fatalf("records = %v, want the refusal only", got)
+	}
+	wantEqual(t, "parameters", got[0]["requestParameters"], any(map[string]any{"registryId": account, "repositoryName": "app"}))
+}
+
 // batches returns the records that are stored many at a time.
 func batches(t *testing.T, s *servertest.Server) []map[string]any {
 	t.Helper()

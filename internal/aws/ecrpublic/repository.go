@@ -30,13 +30,9 @@ func (a *API) CreateRepository(ctx context.Context, c access.Call, in *ecrpublic
 	if err != nil {
 		return nil, err
 	}
-	rendered, err := a.repositories(ctx, ref.ID, *repo)
-	if err != nil {
-		return nil, err
-	}
 	shown := value(said)
 	shown.Logo.Repository = repo.UID
-	return &ecrpublic.CreateRepositoryOutput{Repository: &rendered[0], CatalogData: a.catalog(shown)}, nil
+	return &ecrpublic.CreateRepositoryOutput{Repository: &a.repositories(*repo)[0], CatalogData: a.catalog(shown)}, nil
 }
 
 // DeleteRepository removes a public repository.
@@ -49,11 +45,7 @@ func (a *API) DeleteRepository(ctx context.Context, c access.Call, in *ecrpublic
 	if err != nil {
 		return nil, err
 	}
-	rendered, err := a.repositories(ctx, ref.ID, *repo)
-	if err != nil {
-		return nil, err
-	}
-	return &ecrpublic.DeleteRepositoryOutput{Repository: &rendered[0]}, nil
+	return &ecrpublic.DeleteRepositoryOutput{Repository: &a.repositories(*repo)[0]}, nil
 }
 
 // DescribeRepositories lists public repositories.
@@ -74,24 +66,19 @@ func (a *API) DescribeRepositories(ctx context.Context, c access.Call, in *ecrpu
 	if err != nil {
 		return nil, err
 	}
-	rendered, err := a.repositories(ctx, id, repos...)
-	if err != nil {
-		return nil, err
-	}
-	return &ecrpublic.DescribeRepositoriesOutput{Repositories: rendered, NextToken: nextToken(next)}, nil
+	return &ecrpublic.DescribeRepositoriesOutput{Repositories: a.repositories(repos...), NextToken: nextToken(next)}, nil
 }
 
-// repositories renders repositories of one registry.
-func (a *API) repositories(ctx context.Context, id registry.ID, repos ...registry.Repository) ([]types.Repository, error) {
-	alias, err := a.registry.Alias(ctx, id.Account)
+// repositories renders repositories.
+func (a *API) repositories(repos ...registry.Repository) []types.Repository {
 	out := []types.Repository{}
 	for _, r := range repos {
-		arn, name, uri := r.ARN(), string(r.Name), a.hosts.RepositoryURI(r.Ref, alias)
+		arn, name, uri := r.ARN(), string(r.Name), a.hosts.RepositoryURI(r.Ref, r.Alias)
 		out = append(out, types.Repository{
 			RepositoryArn: &arn, RegistryId: &r.Account, RepositoryName: &name, RepositoryUri: &uri, CreatedAt: &r.CreatedAt,
 		})
 	}
-	return out, err
+	return out
 }
 
 // GetRepositoryPolicy returns a repository's policy.
