@@ -98,7 +98,7 @@ func TestAViewSeesOneState(t *testing.T) {
 				if err := tx.InsertImage(aa, img, registry.References{}, o); err != nil {
 					return err
 				}
-				return tx.PutTag(aa.UID, "n", img, now)
+				return tx.PutTag(aa.UID, "n", img, registry.Stamp{Time: now})
 			}
 		}
 		update(t, s, func(tx registry.Tx) error {
@@ -200,7 +200,7 @@ func TestWhatAViewReturnsIsTheCallersOwn(t *testing.T) {
 			if err := insert(tx, aa); err != nil {
 				return err
 			}
-			return errors.Join(tx.InsertImage(aa, img, registry.References{}, o), tx.PutTag(aa.UID, "v1", img, now))
+			return errors.Join(tx.InsertImage(aa, img, registry.References{}, o), tx.PutTag(aa.UID, "v1", img, registry.Stamp{Time: now}))
 		})
 		for range 3 {
 			err := s.View(t.Context(), func(tx registry.ReadTx) error {

@@ -99,7 +99,7 @@ func TestNamesAreInTheOrderOfTheirBytes(t *testing.T) {
 				if err := insert(tx, r); err != nil {
 					return err
 				}
-				if err := tx.PutTag(aa.UID, ordered[i], img, now); err != nil {
+				if err := tx.PutTag(aa.UID, ordered[i], img, registry.Stamp{Time: now}); err != nil {
 					return err
 				}
 			}
@@ -170,7 +170,7 @@ func TestADeletedImageFreesItsDigestAndItsTags(t *testing.T) {
 			if err := tx.InsertImage(aa, index, registry.References{Children: []digest.Digest{first.Digest, first.Digest}}, io); err != nil {
 				return err
 			}
-			return tx.PutTag(aa.UID, "v1", first, now)
+			return tx.PutTag(aa.UID, "v1", first, registry.Stamp{Time: now})
 		})
 		state := func(tx registry.ReadTx) []any {
 			got, err1 := tx.Image(aa.UID, first.Digest)
@@ -199,9 +199,9 @@ func TestADeletedImageFreesItsDigestAndItsTags(t *testing.T) {
 			}
 		}
 		check("before", true, true, true, "a/layer", 1, 1)
-		update(t, s, func(tx registry.Tx) error { return tx.DeleteImage(index, now) })
+		update(t, s, func(tx registry.Tx) error { return tx.DeleteImage(index, registry.Stamp{Time: now}) })
 		check("without the index", true, true, true, "a/layer", 0, 0)
-		update(t, s, func(tx registry.Tx) error { return tx.DeleteImage(first, now) })
+		update(t, s, func(tx registry.Tx) error { return tx.DeleteImage(first, registry.Stamp{Time: now}) })
 		check("without the image", false, false, false, "", 0, 0)
 		update(t, s, func(tx registry.Tx) error {
 			if any, err := tx.HasImages(aa.UID); any || err != nil {

@@ -248,12 +248,18 @@ func (tx *Tx) RecordPull(image string, at time.Time) error {
 }
 
 // DeleteImage implements [registry.ImageWriter].
-func (tx *Tx) DeleteImage(i *registry.Image, at time.Time) error {
+func (tx *Tx) DeleteImage(i *registry.Image, by registry.Stamp) error {
 	if err := tx.recount(i, 0); err != nil {
 		return err
 	}
-	if err := tx.change(`DELETE FROM tags WHERE image = $1`, i.UID); err != nil {
+	tags, err := tx.Tags(i.UID)
+	if err != nil {
 		return err
 	}
-	return tx.change(`UPDATE images SET deleted_at = $2 WHERE uid = $1`, i.UID, micros(at))
+	for _, tag := range tags {
+		if err := tx.DeleteTag(i.Repository, tag, by); err != nil {
+			return err
+		}
+	}
+	return tx.change(`UPDATE images SET deleted_at = $2, expired = $3 WHERE uid = $1`, i.UID, micros(by.Time), boolean(by.Policy))
 }

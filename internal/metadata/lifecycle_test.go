@@ -167,7 +167,7 @@ func insertImages(tx registry.Tx, repo *registry.Repository, n int) error {
 			return err
 		}
 		for t := range k % 3 {
-			if err := tx.PutTag(repo.UID, fmt.Sprintf("build-%d-%d", k, t), img, now); err != nil {
+			if err := tx.PutTag(repo.UID, fmt.Sprintf("build-%d-%d", k, t), img, registry.Stamp{Time: now}); err != nil {
 				return err
 			}
 		}

@@ -3,6 +3,7 @@ package metadata
 import (
 	"context"
 	"database/sql"
+	"io/fs"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -12,7 +13,53 @@ import (
 	"berth/internal/registry"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/pressly/goose/v3"
 )
+
+// upgraded runs a test on both databases as they are after a version of the schema
+// had facts put into it and was migrated.
+func upgraded(t *testing.T, version int64, facts []string, test func(*testing.T, *DB)) {
+	t.Helper()
+	prepare := func(t *testing.T, driver, name string, dialect goose.Dialect) {
+		t.Helper()
+		db, err := sql.Open(driver, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		steps, err := fs.Sub(migrations, "migrations")
+		if err == nil && dialect == goose.DialectPostgres {
+			steps, err = inPostgres(steps)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := goose.NewProvider(dialect, db, steps)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.UpTo(t.Context(), version); err != nil {
+			t.Fatal(err)
+		}
+		for _, statement := range facts {
+			if _, err := db.ExecContext(t.Context(), statement); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		path := filepath.Join(t.TempDir(), "berth.db")
+		prepare(t, "sqlite", path, goose.DialectSQLite3)
+		test(t, opener(func(ctx context.Context) (*DB, error) { return OpenSQLite(ctx, path) })(t))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		url := pgtest.URL(t)
+		prepare(t, "pgx", url, goose.DialectPostgres)
+		test(t, opener(func(ctx context.Context) (*DB, error) { return OpenPostgres(ctx, url) })(t))
+	})
+}
 
 // versions returns the rows of the table of migrations.
 func versions(t *testing.T, db *DB) []string {

@@ -1,21 +1,16 @@
 package metadata
 
 import (
-	"database/sql"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
 	"berth/internal/blob"
-	"berth/internal/metadata/pgtest"
 	"berth/internal/registry"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/pressly/goose/v3"
 )
 
 // recounts are queries for counts that are kept, and for what they should be.
@@ -154,7 +149,7 @@ func countedImage(tx registry.Tx, repo *registry.Repository, text string, random
 	}
 	switch random.IntN(3) {
 	case 0:
-		return tx.DeleteImage(img, now)
+		return tx.DeleteImage(img, registry.Stamp{Time: now})
 	case 1:
 		img.Status = registry.Archived
 	default:
@@ -166,42 +161,10 @@ func countedImage(tx registry.Tx, repo *registry.Repository, text string, random
 // Who opens a database of the first version finds its counts.
 func TestTheMigrationCounts(t *testing.T) {
 	t.Parallel()
-	prepare := func(t *testing.T, driver, name string, dialect goose.Dialect) {
-		t.Helper()
-		db, err := sql.Open(driver, name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer db.Close()
-		steps, err := fs.Sub(migrations, "migrations")
-		if err == nil && dialect == goose.DialectPostgres {
-			steps, err = inPostgres(steps)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, err := goose.NewProvider(dialect, db, steps)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := p.UpTo(t.Context(), 8); err != nil {
-			t.Fatal(err)
-		}
-		for _, statement := range oldFacts {
-			if _, err := db.ExecContext(t.Context(), statement); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	check := func(t *testing.T, db *DB, err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer db.Close()
+	upgraded(t, 8, oldFacts, func(t *testing.T, db *DB) {
 		recount(t, db)
 		s := For[registry.ReadTx, registry.Tx](db)
-		err = s.View(t.Context(), func(tx registry.ReadTx) error {
+		err := s.View(t.Context(), func(tx registry.ReadTx) error {
 			repo, err := tx.RepositoryByUID("r1")
 			n, countErr := tx.RepositoryCount(home)
 			if repo == nil || repo.Images != 2 || n != 2 || err != nil || countErr != nil {
@@ -212,20 +175,6 @@ func TestTheMigrationCounts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	t.Run("sqlite", func(t *testing.T) {
-		t.Parallel()
-		path := filepath.Join(t.TempDir(), "berth.db")
-		prepare(t, "sqlite", path, goose.DialectSQLite3)
-		db, err := OpenSQLite(t.Context(), path)
-		check(t, db, err)
-	})
-	t.Run("postgres", func(t *testing.T) {
-		t.Parallel()
-		url := pgtest.URL(t)
-		prepare(t, "pgx", url, goose.DialectPostgres)
-		db, err := OpenPostgres(t.Context(), url)
-		check(t, db, err)
 	})
 }
 

@@ -3,7 +3,6 @@ package metadata
 import (
 	"database/sql"
 	"strconv"
-	"time"
 
 	"berth/internal/registry"
 
@@ -55,15 +54,22 @@ func (tx *Tx) TaggedImages(repository, after string, limit int) ([]registry.Tagg
 }
 
 // PutTag implements [registry.ImageWriter].
-func (tx *Tx) PutTag(repository, tag string, i *registry.Image, at time.Time) error {
+func (tx *Tx) PutTag(repository, tag string, i *registry.Image, by registry.Stamp) error {
 	tx.changed = true
-	return tx.change(`INSERT INTO tags (repository, name, image, tagged_at) VALUES ($1, $2, $3, $4)
+	if err := tx.change(`INSERT INTO tags (repository, name, image, tagged_at) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (repository, name) DO UPDATE SET image = excluded.image, tagged_at = excluded.tagged_at`,
-		repository, tag, i.UID, micros(at))
+		repository, tag, i.UID, micros(by.Time)); err != nil {
+		return err
+	}
+	return tx.noteTag(repository, tag, i.Digest, by)
 }
 
 // DeleteTag implements [registry.ImageWriter].
-func (tx *Tx) DeleteTag(repository, tag string) error {
+func (tx *Tx) DeleteTag(repository, tag string, by registry.Stamp) error {
 	tx.changed = true
-	return tx.change(`DELETE FROM tags WHERE repository = $1 AND name = $2`, repository, tag)
+	n, err := tx.exec(`DELETE FROM tags WHERE repository = $1 AND name = $2`, repository, tag)
+	if err != nil || n == 0 {
+		return err
+	}
+	return tx.noteTag(repository, tag, "", by)
 }

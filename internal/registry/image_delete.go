@@ -68,7 +68,7 @@ func (r *Registry) deleteImage(tx Tx, repo *Repository, id ImageID, c access.Cal
 	}
 	if id.Tag != "" && len(tags) > 1 {
 		gone := ImageID{img.Digest, id.Tag}
-		if err := tx.DeleteTag(repo.UID, id.Tag); err != nil {
+		if err := tx.DeleteTag(repo.UID, id.Tag, r.stamp(c)); err != nil {
 			return nil, nil, err
 		}
 		return []ImageID{gone}, nil, r.emitDelete(tx, repo, img, []ImageID{gone}, c)
@@ -76,7 +76,7 @@ func (r *Registry) deleteImage(tx Tx, repo *Repository, id ImageID, c access.Cal
 	if failure, err := referenced(tx, repo, img, id); err != nil || failure != nil {
 		return nil, failure, err
 	}
-	if err := tx.DeleteImage(img, r.now()); err != nil {
+	if err := tx.DeleteImage(img, r.stamp(c)); err != nil {
 		return nil, nil, err
 	}
 	gone := []ImageID{{Digest: img.Digest}}

@@ -123,7 +123,7 @@ func (r *Registry) putImage(tx Tx, repo *Repository, in PutImageInput, m *Manife
 	if err != nil {
 		return nil, err
 	}
-	moved, err := r.putTags(tx, repo, in, img, added)
+	moved, err := r.putTags(tx, repo, in, img, added, c)
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +164,7 @@ func sameBytes(tx ReadTx, img *Image, manifest []byte, m *Manifest) error {
 
 // putTags puts the tags on the image, which has just been added or not, and
 // returns those that were not there before, in order.
-func (r *Registry) putTags(tx Tx, repo *Repository, in PutImageInput, img *Image, added bool) ([]string, error) {
+func (r *Registry) putTags(tx Tx, repo *Repository, in PutImageInput, img *Image, added bool, c access.Caller) ([]string, error) {
 	var moved []string
 	for _, tag := range slices.Compact(slices.Sorted(slices.Values(in.Tags))) {
 		on, err := tx.ImageByTag(repo.UID, tag)
@@ -178,7 +178,7 @@ func (r *Registry) putTags(tx Tx, repo *Repository, in PutImageInput, img *Image
 		if same {
 			continue
 		}
-		if err := tx.PutTag(repo.UID, tag, img, r.now()); err != nil {
+		if err := tx.PutTag(repo.UID, tag, img, r.stamp(c)); err != nil {
 			return nil, err
 		}
 		if on != nil || !added {

@@ -186,7 +186,7 @@ func (r *Registry) act(tx Tx, repo *Repository, d lifecycle.Decision) (bool, err
 		return false, err
 	}
 	if d.Action == lifecycle.Expire {
-		_, failure, err := r.deleteImage(tx, repo, ImageID{Digest: img.Digest}, access.Caller{})
+		_, failure, err := r.deleteImage(tx, repo, ImageID{Digest: img.Digest}, access.Caller{Type: policyCaller})
 		return failure == nil && err == nil, err
 	}
 	err = r.archive(tx, repo, img, "")

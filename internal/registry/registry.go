@@ -71,6 +71,7 @@ type Registry struct {
 
 	lifecycleWork chan struct{} // something has become due
 	lifecyclePlan chan struct{} // full while a policy is evaluated: one at a time, for they take memory
+	backtests     chan struct{} // has one in it while a back-test runs
 	crowd         crowd
 }
 
@@ -82,7 +83,7 @@ func New(o Options) *Registry {
 	return &Registry{
 		store: o.Store, blobs: o.Blobs, auth: o.Authorizer, auditor: o.Auditor, tokens: o.Tokens,
 		pages: pager{o.Pages}, links: o.Links, clock: o.Now, strict: o.RefuseSameDigest,
-		lifecycleWork: make(chan struct{}, 1), lifecyclePlan: make(chan struct{}, 1),
+		lifecycleWork: make(chan struct{}, 1), lifecyclePlan: make(chan struct{}, 1), backtests: make(chan struct{}, 1),
 		limits: newLimits(o.Quotas, o.RequestRates), rates: newRates(newLimits(o.Quotas, o.RequestRates)), storage: o.StorageQuotas,
 		crowd: crowd{limits: o.Anonymous},
 	}

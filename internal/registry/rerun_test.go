@@ -177,6 +177,18 @@ func tour(t *testing.T, r *registry.Registry) []string {
 	}
 	_, results, next2, err := r.GetLifecyclePolicyPreview(ctx, caller, registry.GetLifecyclePolicyPreviewInput{Ref: app})
 	say("GetLifecyclePolicyPreview %v %q %v", results, next2, err)
+	changes, _, err := r.TagHistory(ctx, caller, registry.TagHistoryInput{Ref: app, Tag: "v3"})
+	say("TagHistory %v %v", changes, err)
+	_, err = r.PutImage(ctx, caller, registry.PutImageInput{Ref: app, Manifest: manifest, Tags: []string{"v3"}})
+	say("PutImage %v", err)
+	for range 2 {
+		back, err := r.RollbackTag(ctx, caller, registry.RollbackTagInput{Ref: app, Tag: "v3"})
+		say("RollbackTag %v %v", back, err)
+	}
+	changes, _, err = r.TagHistory(ctx, caller, registry.TagHistoryInput{Ref: app, Tag: "v3"})
+	say("TagHistory %v %v", changes, err)
+	back, err := r.BacktestLifecyclePolicy(ctx, caller, registry.BacktestLifecyclePolicyInput{Ref: app})
+	say("BacktestLifecyclePolicy %d %d %v", back.Expiring, len(back.Removals), err)
 	for range 2 {
 		p, err := r.DeleteLifecyclePolicy(ctx, caller, app)
 		say("DeleteLifecyclePolicy %t %v", p != nil, err)

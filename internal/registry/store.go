@@ -46,6 +46,7 @@ type ReadTx interface {
 	RepositoryReader
 	ImageReader
 	TagReader
+	HistoryReader
 	LayerReader
 	UploadReader
 	SettingReader
@@ -132,7 +133,19 @@ type TagReader interface {
 	TaggedImages(repository, after string, limit int) ([]TaggedImage, error)
 }
 
-// ImageWriter writes images and their tags.
+// HistoryReader reads what was in a repository, which is given by its UID.
+type HistoryReader interface {
+	// TagHistory returns at most limit changes of a tag whose numbers are less
+	// than one, the newest first.
+	TagHistory(repository, tag string, before int64, limit int) ([]TagChange, error)
+	// LifecycleHistory returns what lifecycle policies have to know of the time
+	// since then, or nil if that is more than most images and changes of tags,
+	// or five times as many entries of indexes.
+	LifecycleHistory(repository string, since time.Time, most int) (*lifecycle.History, error)
+}
+
+// ImageWriter writes images and their tags. What happens to a tag goes into its
+// history.
 type ImageWriter interface {
 	// InsertImage adds an image with what it holds on to. The object holds the
 	// manifest's bytes.
@@ -142,11 +155,11 @@ type ImageWriter interface {
 	// RecordPull puts forward the time of an image's last pull.
 	RecordPull(image string, at time.Time) error
 	// DeleteImage removes an image and its tags.
-	DeleteImage(img *Image, at time.Time) error
+	DeleteImage(img *Image, by Stamp) error
 	// PutTag puts a tag on an image, taking it from any other.
-	PutTag(repository, tag string, img *Image, at time.Time) error
+	PutTag(repository, tag string, img *Image, by Stamp) error
 	// DeleteTag removes a tag.
-	DeleteTag(repository, tag string) error
+	DeleteTag(repository, tag string, by Stamp) error
 }
 
 // LayerReader reads layers.
