@@ -26,11 +26,11 @@ import (
 func lifecycleCommand(environ []string, io stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "lifecycle",
-		Short: "Carry out lifecycle policies",
+		Short: "Carry out lifecycle policies, or test them",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(lifecycleRunCommand(environ, io))
+	cmd.AddCommand(lifecycleRunCommand(environ, io), lifecycleBacktestCommand(environ, io))
 	return cmd
 }
 
@@ -46,26 +46,15 @@ every twelve hours.
 The server is the one whose data directory is on this machine.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := config.Load(cmd.Flags(), environ)
-			if err != nil {
-				return err
-			}
-			a, err := server.ReadAddress(c)
-			if err != nil {
-				return err
-			}
-			key, err := server.ReadRootKey(c, a)
-			if err != nil {
-				return err
-			}
 			var in server.LifecycleRequest
 			if cmd.Flags().Changed("repository") {
 				in.RepositoryName = &repository
 			}
 			var done server.LifecycleResponse
-			if err := callServer(cmd.Context(), a, key, server.LifecyclePath, in, &done); err != nil {
+			if err := ask(cmd, environ, server.LifecyclePath, in, &done); err != nil {
 				return err
 			}
+			var err error
 			if output == "json" {
 				err = json.NewEncoder(io.out).Encode(done)
 			} else {
@@ -102,6 +91,25 @@ func failedRuns(done server.LifecycleResponse) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// ask posts a document to an operation of the running server whose data directory
+// is on this machine, as the root, and reads the answer into out. The command must
+// have the flags of the configuration.
+func ask(cmd *cobra.Command, environ []string, path string, in, out any) error {
+	c, err := config.Load(cmd.Flags(), environ)
+	if err != nil {
+		return err
+	}
+	a, err := server.ReadAddress(c)
+	if err != nil {
+		return err
+	}
+	key, err := server.ReadRootKey(c, a)
+	if err != nil {
+		return err
+	}
+	return callServer(cmd.Context(), a, key, path, in, out)
 }
 
 // callServer posts a document to an operation of a running server, signed with

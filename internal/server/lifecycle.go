@@ -27,17 +27,10 @@ type LifecycleRequest struct {
 
 // ref returns what the request is about.
 func (in LifecycleRequest) ref(c access.Call) (registry.Ref, error) {
-	ref := registry.Ref{ID: registry.ID{Account: c.Account, Region: c.Region}}
-	if in.RegistryID != nil {
-		if ref.Account = *in.RegistryID; !registry.ValidAccount(ref.Account) {
-			return ref, fault.New(fault.Invalid, "InvalidParameterException",
-				"Invalid parameter at 'registryId' failed to satisfy constraint: 'must satisfy regular expression [0-9]{12}'")
-		}
+	ref, err := registryOf(c, in.RegistryID)
+	if err != nil || in.RepositoryName == nil {
+		return ref, err
 	}
-	if in.RepositoryName == nil {
-		return ref, nil
-	}
-	var err error
 	ref.Name, err = registry.ParseRepositoryName(*in.RepositoryName)
 	return ref, err
 }
@@ -84,5 +77,10 @@ func (s *Server) lifecycleFailed(err error) {
 
 // extensions are the signed operations that ECR does not have, by path.
 func (s *Server) extensions(verify verifier) map[string]http.Handler {
-	return map[string]http.Handler{LifecyclePath: extension(s, verify, runLifecyclePolicies, s.runLifecycle)}
+	return map[string]http.Handler{
+		LifecyclePath:   extension(s, verify, runLifecyclePolicies, s.runLifecycle),
+		BacktestPath:    extension(s, verify, backtestLifecyclePolicy, s.backtest),
+		TagHistoryPath:  extension(s, verify, tagHistory, s.tagHistory),
+		TagRollbackPath: extension(s, verify, rollbackTag, s.rollbackTag),
+	}
 }

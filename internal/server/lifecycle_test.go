@@ -12,11 +12,17 @@ import (
 	"berth/internal/servertest"
 )
 
-// post sends a document to an operation that ECR does not have, signed for a
-// service, or not at all if that is "".
+// post carries out lifecycle policies on demand; see postTo.
 func post(t *testing.T, s *servertest.Server, service, body string) (int, string) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), "POST", s.URL+server.LifecyclePath, bytes.NewReader([]byte(body)))
+	return postTo(t, s, server.LifecyclePath, service, body)
+}
+
+// postTo sends a document to an operation that ECR does not have, signed for a
+// service, or not at all if that is "".
+func postTo(t *testing.T, s *servertest.Server, path, service, body string) (int, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), "POST", s.URL+path, bytes.NewReader([]byte(body)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,8 @@ import (
 //	POST /                  the AWS APIs (package aws/ecr, where the operations are; aws/ecrpublic, aws/servicequotas, aws/sts)
 //	/token/                 tokens for the public host
 //	/_berth/v1/layers/...   download links
-//	/_berth/v1/lifecycle/run  lifecycle policies on demand
+//	/_berth/v1/lifecycle/run  lifecycle policies on demand; .../backtest: what one would have done
+//	/_berth/v1/tags/...     the history of a tag, and the way back
 //	/_berth/v1/public/logo/...   logos of public repositories
 //	/livez /healthz         the process answers
 //	/readyz                 the process and its database answer, and it is not shutting down
