@@ -14,21 +14,23 @@ import (
 
 func fsckCommand(environ []string, io stdio) *cobra.Command {
 	var output string
+	var repair bool
 	cmd := &cobra.Command{
 		Use:   "fsck",
 		Short: "Check that all bytes are there and whole",
-		Long: `Compare the database with the store: read and hash every object.
+		Long: `Compare the database with the store: read and hash every object. Compare the
+counts that quotas go by with what they count; --repair puts them right.
 
 The exit code is 1 if bytes are missing or damaged. Orphans (bytes that nothing
-refers to) and abandoned uploads are reported, but nothing is lost by them. The
-server must not be running.`,
+refers to), abandoned uploads and wrong counts are reported, but nothing is lost
+by them. The server must not be running.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := config.Load(cmd.Flags(), environ)
 			if err != nil {
 				return err
 			}
-			report, err := server.Fsck(cmd.Context(), c, progress(io))
+			report, err := server.Fsck(cmd.Context(), c, server.FsckOptions{Progress: progress(io), Repair: repair})
 			if err != nil {
 				return err
 			}
@@ -44,6 +46,7 @@ server must not be running.`,
 		},
 	}
 	config.AddFlags(cmd.Flags())
+	cmd.Flags().BoolVar(&repair, "repair", false, "put right counts that are wrong")
 	addOutput(cmd, &output)
 	return cmd
 }

@@ -1,6 +1,6 @@
 // Package fsck compares facts with bytes: every object that the database knows
 // must be in the bucket, whole, with its digest; whatever else is in the bucket
-// is left over.
+// is left over. It also compares the counts that are kept with what they count.
 package fsck
 
 import (
@@ -28,9 +28,16 @@ type Upload struct {
 	CreatedAt time.Time
 }
 
-// Store reads facts. It is implemented by package metadata.
+// Count is a count that is kept and is not what counting finds.
+type Count struct {
+	Of            string // what is counted
+	Kept, Counted int64
+}
+
+// Store reads facts, and puts counts right. It is implemented by package metadata.
 type Store interface {
 	View(ctx context.Context, fn func(Tx) error) error
+	Update(ctx context.Context, fn func(Repairer) error) error
 }
 
 // Tx is a transaction that reads.
@@ -39,11 +46,19 @@ type Tx interface {
 	Objects(after string, limit int) ([]Object, error)
 	// Uploads returns at most limit uploads whose ids come after one, in order.
 	Uploads(after string, limit int) ([]Upload, error)
+	// WrongCounts returns all counts that are not what counting finds.
+	WrongCounts() ([]Count, error)
+}
+
+// Repairer is a transaction that repairs.
+type Repairer interface {
+	// Recount makes all counts what counting finds.
+	Recount() error
 }
 
 // Problem is one thing that is not as it should be.
 type Problem struct {
-	Kind   string `json:"kind"` // missing, damaged, orphan or abandoned
+	Kind   string `json:"kind"` // missing, damaged, orphan, abandoned or miscounted
 	Key    string `json:"key,omitempty"`
 	Digest string `json:"digest,omitempty"`
 	Detail string `json:"detail"`
@@ -51,10 +66,11 @@ type Problem struct {
 
 // The kinds of problems. Only the first two mean that something is lost.
 const (
-	Missing   = "missing"   // bytes that should be there are not
-	Damaged   = "damaged"   // bytes are there but not those that were stored
-	Orphan    = "orphan"    // bytes are there that nothing refers to
-	Abandoned = "abandoned" // an upload that nobody has finished
+	Missing    = "missing"    // bytes that should be there are not
+	Damaged    = "damaged"    // bytes are there but not those that were stored
+	Orphan     = "orphan"     // bytes are there that nothing refers to
+	Abandoned  = "abandoned"  // an upload that nobody has finished
+	Miscounted = "miscounted" // a count that quotas go by is wrong
 )
 
 // Report is what a check found.
@@ -82,16 +98,17 @@ type Options struct {
 	Store    Store
 	Bucket   blob.Bucket
 	Progress func(*Report)
+	Repair   bool // put counts right that are wrong
 }
 
 // page is how many facts are read at once.
 const page = 500
 
-// Check reads and hashes every object. It changes nothing. Nobody else may use
-// the data meanwhile.
+// Check reads and hashes every object. It changes nothing but, with Repair, counts.
+// Nobody else may use the data meanwhile.
 func Check(ctx context.Context, o Options) (*Report, error) {
 	c := &check{Options: o, blobs: blob.NewStore(o.Bucket), known: map[string]bool{}, report: &Report{Problems: []Problem{}}}
-	for _, step := range []func(context.Context) error{c.objects, c.uploads, c.leftovers} {
+	for _, step := range []func(context.Context) error{c.objects, c.uploads, c.leftovers, c.counts} {
 		if err := step(ctx); err != nil {
 			return c.report, err
 		}
@@ -193,6 +210,29 @@ func (c *check) leftovers(ctx context.Context) error {
 			what = "upload"
 		}
 		c.found(Orphan, e.Key, "", "%s of %d bytes, last written at %s, that nothing refers to", what, e.Size, e.ModTime.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+// counts finds counts that are wrong, and puts them right if that is wanted.
+func (c *check) counts(ctx context.Context) error {
+	var wrong []Count
+	if err := c.Store.View(ctx, func(tx Tx) error {
+		var err error
+		wrong, err = tx.WrongCounts()
+		return err
+	}); err != nil {
+		return err
+	}
+	repaired := ""
+	if c.Repair && len(wrong) > 0 {
+		if err := c.Store.Update(ctx, Repairer.Recount); err != nil {
+			return err
+		}
+		repaired = "; put right"
+	}
+	for _, w := range wrong {
+		c.found(Miscounted, "", "", "%s: %d by the count that is kept, in truth %d%s", w.Of, w.Kept, w.Counted, repaired)
 	}
 	return nil
 }

@@ -91,7 +91,7 @@ func (tx *Tx) LinkObject(repo *registry.Repository, from *registry.Layer, lease 
 			return err
 		}
 		if n == 1 {
-			return tx.store(repo, from.Object.Size)
+			return tx.addStorage(repo.Account, string(repo.Name), from.Object.Size)
 		}
 		n, err = tx.exec(`UPDATE layers SET lease_until = $3 WHERE repository = $1 AND digest = $2`,
 			repo.UID, string(from.Digest), micros(lease))

@@ -44,13 +44,13 @@ var locks = map[registry.Lock]string{
 	registry.LockDelete: " FOR UPDATE",
 }
 
-// exclude makes the writers of a table wait for the end of the transaction, after
+// exclude makes the writers of tables wait for the end of the transaction, after
 // it has waited for them. In SQLite there is no other writer.
-func (tx *Tx) exclude(table string) error {
+func (tx *Tx) exclude(tables string) error {
 	if tx.locks == nil {
 		return nil
 	}
-	return tx.change(`LOCK TABLE ` + table + ` IN SHARE ROW EXCLUSIVE MODE`)
+	return tx.change(`LOCK TABLE ` + tables + ` IN SHARE ROW EXCLUSIVE MODE`)
 }
 
 // view implements engine.

@@ -8,58 +8,93 @@ import (
 	"time"
 
 	"berth/internal/blob"
+	"berth/internal/fsck"
 	"berth/internal/registry"
 
 	"github.com/google/go-cmp/cmp"
 )
 
-// recounts are queries for counts that are kept, and for what they should be.
-var recounts = map[string][2]string{
-	"images": {
-		`SELECT uid || ' ' || images FROM repositories WHERE deleted_at = 0 ORDER BY uid`,
-		`SELECT r.uid || ' ' || (SELECT COUNT(*) FROM images i WHERE i.repository = r.uid AND i.deleted_at = 0 AND i.status <> 'ARCHIVED')
-			FROM repositories r WHERE r.deleted_at = 0 ORDER BY r.uid`,
-	},
-	"repositories": {
-		`SELECT account || ' ' || region || ' ' || repositories FROM registry_usage WHERE repositories <> 0 ORDER BY account, region`,
-		`SELECT account || ' ' || region || ' ' || COUNT(*) FROM repositories WHERE deleted_at = 0 GROUP BY account, region ORDER BY account, region`,
-	},
-	"bytes": {
-		`SELECT repository || ' ' || name || ' ' || bytes FROM repository_storage WHERE bytes <> 0 ORDER BY repository`,
-		`SELECT r.uid || ' ' || r.name || ' ' || SUM(o.size) FROM repositories r JOIN layers l ON l.repository = r.uid
-			JOIN objects o ON o.uid = l.object WHERE r.deleted_at = 0 GROUP BY r.uid, r.name ORDER BY r.uid`,
-	},
-	"storage quotas": {
-		`SELECT account || '/' || prefix || ' ' || bytes FROM storage_quotas ORDER BY account, prefix`,
-		`SELECT q.account || '/' || q.prefix || ' ' || (SELECT COALESCE(SUM(o.size), 0) FROM repositories r JOIN layers l ON l.repository = r.uid
-				JOIN objects o ON o.uid = l.object
-				WHERE r.deleted_at = 0 AND r.account = q.account AND (q.prefix = '' OR r.name = q.prefix OR substr(r.name, 1, length(q.prefix) + 1) = q.prefix || '/'))
-			FROM storage_quotas q ORDER BY q.account, q.prefix`,
-	},
-}
-
 // recount fails the test unless every count is what counting finds.
 func recount(t *testing.T, db *DB) {
 	t.Helper()
+	if wrong := wrongCounts(t, db); len(wrong) > 0 {
+		t.Errorf("wrong counts: %v", wrong)
+	}
+}
+
+func wrongCounts(t *testing.T, db *DB) []fsck.Count {
+	t.Helper()
+	var wrong []fsck.Count
 	err := db.engine.view(t.Context(), func(tx *Tx) error {
-		for name, queries := range recounts {
-			kept, err := tx.strings(queries[0])
-			if err != nil {
-				return err
-			}
-			counted, err := tx.strings(queries[1])
-			if err != nil {
-				return err
-			}
-			if diff := cmp.Diff(counted, kept); diff != "" {
-				t.Errorf("%s (-counted +kept):\n%s", name, diff)
-			}
-		}
-		return nil
+		var err error
+		wrong, err = tx.WrongCounts()
+		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return wrong
+}
+
+// fsck finds counts that are wrong, and puts them right.
+func TestWrongCountsAreFoundAndPutRight(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, open func(*testing.T) *DB) {
+		db := open(t)
+		s := For[registry.ReadTx, registry.Tx](db)
+		repo, other := repository("a/b"), repository("c")
+		update(t, s, func(tx registry.Tx) error { return tx.CountStorage(storageQuotas[2]) })
+		update(t, s, func(tx registry.Tx) error { return insert(tx, repo) })
+		update(t, s, func(tx registry.Tx) error { return insert(tx, other) })
+		img, o := image(repo, "image")
+		update(t, s, func(tx registry.Tx) error { return tx.InsertImage(repo, img, registry.References{}, o) })
+		update(t, s, func(tx registry.Tx) error { return linkOrUnlink(tx, repo, object("layer"), true) })
+		recount(t, db)
+		err := db.engine.update(t.Context(), false, func(tx *Tx) error {
+			for _, statement := range []string{
+				`UPDATE repositories SET images = 7`, `UPDATE registry_usage SET repositories = 0`,
+				`INSERT INTO registry_usage (account, region, repositories) VALUES ('210987654321', 'us-east-1', 3)`,
+				`UPDATE storage_quotas SET bytes = bytes - 100`,
+			} {
+				if err := tx.change(statement); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []fsck.Count{
+			{Of: "images of 123456789012/us-east-1/a/b", Kept: 7, Counted: 1}, {Of: "images of 123456789012/us-east-1/c", Kept: 7},
+			{Of: "repositories of 123456789012/us-east-1", Counted: 2}, {Of: "repositories of 210987654321/us-east-1", Kept: 3},
+			{Of: "bytes of 123456789012/a/b", Kept: object("layer").Size - 100, Counted: object("layer").Size},
+		}
+		if diff := cmp.Diff(want, wrongCounts(t, db)); diff != "" {
+			t.Errorf("wrong counts (-want +got):\n%s", diff)
+		}
+		if err := For[fsck.Tx, fsck.Repairer](db).Update(t.Context(), fsck.Repairer.Recount); err != nil {
+			t.Fatal(err)
+		}
+		recount(t, db)
+	})
+}
+
+// A quota that nothing is counted for is no quota of which nothing is used.
+func TestAStorageQuotaThatIsNotCountedIsAnError(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, s store) {
+		err := s.View(t.Context(), func(tx registry.ReadTx) error {
+			used, err := tx.StorageUsed(storageQuotas[0])
+			if err == nil {
+				t.Errorf("StorageUsed = %d, want an error", used)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
 }
 
 var storageQuotas = []registry.StorageQuota{

@@ -130,21 +130,18 @@ func (tx *Tx) UpdateRepository(r *registry.Repository) error {
 	}
 	tx.changed = true
 	if !r.DeletedAt.IsZero() {
-		if err := tx.retire(r); err != nil {
+		// It stops to count, unless it did before.
+		if err := tx.change(`UPDATE registry_usage
+			SET repositories = repositories - (SELECT COUNT(*) FROM repositories WHERE uid = $3 AND deleted_at = 0)
+			WHERE account = $1 AND region = $2`, r.Account, r.Region, r.UID); err != nil {
 			return err
 		}
 	}
-	return tx.change(`UPDATE repositories SET deleted_at = $2, mutability = $3, filters = $4, scan_on_push = $5, tags = $6
-		WHERE uid = $1`,
+	n, err := tx.exec(`UPDATE repositories SET deleted_at = $2, mutability = $3, filters = $4, scan_on_push = $5, tags = $6
+		WHERE uid = $1 AND deleted_at = 0`,
 		r.UID, micros(r.DeletedAt), string(r.Mutability.Mode), strings.Join(r.Mutability.Filters, " "),
 		boolean(r.ScanOnPush), string(tags))
-}
-
-// retire takes a repository that is to be deleted out of the counts.
-func (tx *Tx) retire(r *registry.Repository) error {
-	if err := tx.change(`UPDATE registry_usage
-		SET repositories = repositories - (SELECT COUNT(*) FROM repositories WHERE uid = $3 AND deleted_at = 0)
-		WHERE account = $1 AND region = $2`, r.Account, r.Region, r.UID); err != nil {
+	if err != nil || n == 0 || r.DeletedAt.IsZero() {
 		return err
 	}
 	return tx.releaseAll(r)

@@ -1,11 +1,18 @@
 package metadata
 
-import "berth/internal/registry"
+import (
+	"fmt"
+
+	"berth/internal/registry"
+)
 
 // StorageUsed implements [registry.StorageReader].
 func (tx *Tx) StorageUsed(q registry.StorageQuota) (int64, error) {
 	var bytes int64
-	_, err := tx.row(`SELECT bytes FROM storage_quotas WHERE account = $1 AND prefix = $2`, []any{q.Account, q.Prefix}, &bytes)
+	found, err := tx.row(`SELECT bytes FROM storage_quotas WHERE account = $1 AND prefix = $2`, []any{q.Account, q.Prefix}, &bytes)
+	if err == nil && !found {
+		err = fmt.Errorf("what the storage quota %s is about is not counted", q)
+	}
 	return bytes, err
 }
 
@@ -16,55 +23,73 @@ func (tx *Tx) CountStorage(q registry.StorageQuota) error {
 	if err != nil || found {
 		return err
 	}
-	// Who adds to repository_storage looks for sums to add to after that: from
-	// here on they wait, and then find this one.
-	if err := tx.exclude("repository_storage"); err != nil {
+	// Who adds a layer, or deletes a repository, looks for sums to change after
+	// that: from here on they wait, and then find this one.
+	if err := tx.exclude("repositories, layers"); err != nil {
 		return err
 	}
-	return tx.change(`INSERT INTO storage_quotas (account, prefix, bytes)
-		SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), CAST(COALESCE(SUM(bytes), 0) AS BIGINT) FROM repository_storage
-		WHERE account = $1 AND ($2 = '' OR name = $2 OR name > $2 || '/' AND name < $2 || '0')
-		ON CONFLICT (account, prefix) DO NOTHING`, q.Account, q.Prefix)
+	if err := tx.change(`INSERT INTO storage_quotas (account, prefix, bytes) VALUES ($1, $2, 0)
+		ON CONFLICT (account, prefix) DO NOTHING`, q.Account, q.Prefix); err != nil {
+		return err
+	}
+	return tx.change(`UPDATE storage_quotas SET bytes = `+storageCounted+` WHERE account = $1 AND prefix = $2`, q.Account, q.Prefix)
 }
 
-// store counts the bytes of a layer that the repository holds from now on.
-func (tx *Tx) store(r *registry.Repository, bytes int64) error {
+// storageCounted is what the bytes of a row of storage_quotas are.
+const storageCounted = `(SELECT CAST(COALESCE(SUM(o.size), 0) AS BIGINT)
+	FROM repositories r JOIN layers l ON l.repository = r.uid JOIN objects o ON o.uid = l.object
+	WHERE r.account = storage_quotas.account AND r.deleted_at = 0 AND (storage_quotas.prefix = '' OR r.name = storage_quotas.prefix
+		OR substr(r.name, 1, length(storage_quotas.prefix) + 1) = storage_quotas.prefix || '/'))`
+
+// addStorage adds to the sums that a repository is part of. What it is about must
+// have been changed before. It locks the sums, so that it should come late in a
+// transaction; always in the same order, so that none waits for another that waits
+// for it.
+func (tx *Tx) addStorage(account, name string, bytes int64) error {
 	if bytes == 0 {
 		return nil
 	}
-	if err := tx.change(`INSERT INTO repository_storage (repository, account, name, bytes) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (repository) DO UPDATE SET bytes = repository_storage.bytes + excluded.bytes`,
-		r.UID, r.Account, string(r.Name), bytes); err != nil {
+	prefixes, err := tx.storageOf(account, name)
+	if err != nil {
 		return err
 	}
-	return tx.addStorage(r.Account, string(r.Name), bytes)
+	for _, prefix := range prefixes {
+		if err := tx.change(`UPDATE storage_quotas SET bytes = bytes + $3 WHERE account = $1 AND prefix = $2`, account, prefix, bytes); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// release counts the bytes of a layer that a repository holds no more. Those of
-// a deleted repository were released when it was deleted.
+// storageOf returns the prefixes of the sums that a repository is part of, in
+// order.
+func (tx *Tx) storageOf(account, name string) ([]string, error) {
+	return tx.strings(`SELECT prefix FROM storage_quotas
+		WHERE account = $1 AND (prefix = '' OR prefix = $2 OR substr($2, 1, length(prefix) + 1) = prefix || '/') ORDER BY prefix`,
+		account, name)
+}
+
+// release takes the bytes of a layer that a repository holds no more out of the
+// sums. Those of a deleted repository were taken out when it was deleted.
 func (tx *Tx) release(repository string, bytes int64) error {
-	var account, name string
-	found, err := tx.row(`UPDATE repository_storage SET bytes = bytes - $2 WHERE repository = $1 RETURNING account, name`,
-		[]any{repository, bytes}, &account, &name)
-	if err != nil || !found {
-		return err
-	}
-	return tx.addStorage(account, name, -bytes)
-}
-
-// releaseAll releases what a repository holds that is deleted.
-func (tx *Tx) releaseAll(r *registry.Repository) error {
-	var bytes int64
-	found, err := tx.row(`DELETE FROM repository_storage WHERE repository = $1 RETURNING bytes`, []any{r.UID}, &bytes)
-	if err != nil || !found {
+	r, err := tx.RepositoryByUID(repository)
+	if err != nil || r == nil {
 		return err
 	}
 	return tx.addStorage(r.Account, string(r.Name), -bytes)
 }
 
-// addStorage adds to the sums that a repository is part of.
-func (tx *Tx) addStorage(account, name string, bytes int64) error {
-	return tx.change(`UPDATE storage_quotas SET bytes = bytes + $3
-		WHERE account = $1 AND (prefix = '' OR prefix = $2 OR substr($2, 1, length(prefix) + 1) = prefix || '/')`,
-		account, name, bytes)
+// releaseAll takes all that a repository holds, which has just been deleted, out
+// of the sums.
+func (tx *Tx) releaseAll(r *registry.Repository) error {
+	prefixes, err := tx.storageOf(r.Account, string(r.Name))
+	if err != nil || len(prefixes) == 0 {
+		return err // what costs as much as it holds layers is not needed
+	}
+	var bytes int64
+	if _, err := tx.row(`SELECT CAST(COALESCE(SUM(o.size), 0) AS BIGINT) FROM layers l JOIN objects o ON o.uid = l.object
+		WHERE l.repository = $1`, []any{r.UID}, &bytes); err != nil {
+		return err
+	}
+	return tx.addStorage(r.Account, string(r.Name), -bytes)
 }

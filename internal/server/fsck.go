@@ -12,9 +12,15 @@ import (
 	"berth/internal/metadata"
 )
 
-// Fsck compares facts with bytes. It refuses with [ErrInUse] while a server has
-// the data directory open. progress may be nil.
-func Fsck(ctx context.Context, c *config.Config, progress func(*fsck.Report)) (_ *fsck.Report, err error) {
+// FsckOptions say how to check. Progress may be nil.
+type FsckOptions struct {
+	Progress func(*fsck.Report)
+	Repair   bool // put right the counts that are wrong
+}
+
+// Fsck compares facts with bytes, and counts with what they count. It refuses with
+// [ErrInUse] while a server has the data directory open.
+func Fsck(ctx context.Context, c *config.Config, o FsckOptions) (_ *fsck.Report, err error) {
 	if c.Database == "" {
 		// To make an empty one and find nothing wrong with it would be a lie.
 		if _, err := os.Stat(filepath.Join(c.Data, databaseFile)); err != nil {
@@ -27,5 +33,7 @@ func Fsck(ctx context.Context, c *config.Config, progress func(*fsck.Report)) (_
 	if err != nil {
 		return nil, err
 	}
-	return fsck.Check(ctx, fsck.Options{Store: metadata.For[fsck.Tx, any](s.db), Bucket: bucket, Progress: progress})
+	return fsck.Check(ctx, fsck.Options{
+		Store: metadata.For[fsck.Tx, fsck.Repairer](s.db), Bucket: bucket, Progress: o.Progress, Repair: o.Repair,
+	})
 }

@@ -138,6 +138,22 @@ func (s *Server) Restart(t testing.TB) {
 	s.start(t, listeners)
 }
 
+// CheckData stops the server, has berth fsck look at what it leaves, and starts it
+// again. Whatever fsck finds fails the test: bytes that are lost or left over,
+// uploads that are not finished, counts that are wrong.
+func (s *Server) CheckData(t testing.TB) {
+	t.Helper()
+	s.Stop(t)
+	report, err := server.Fsck(context.Background(), s.Config, server.FsckOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range report.Problems {
+		t.Errorf("fsck: %s %s %s: %s", p.Kind, p.Key, p.Digest, p.Detail)
+	}
+	s.Restart(t)
+}
+
 // Server is the server itself, for what cannot be seen from outside.
 func (s *Server) Server() *server.Server { return s.server }
 

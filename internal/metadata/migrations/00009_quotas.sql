@@ -18,22 +18,9 @@ CREATE TABLE registry_usage (
 INSERT INTO registry_usage (account, region, repositories)
   SELECT account, region, COUNT(*) FROM repositories WHERE deleted_at = 0 GROUP BY account, region;
 
--- The bytes of the layers that a living repository holds, each digest once. A
--- repository that never held any has no row.
-CREATE TABLE repository_storage (
-  repository TEXT PRIMARY KEY REFERENCES repositories (uid),
-  account    TEXT NOT NULL,
-  name       TEXT NOT NULL,
-  bytes      INTEGER NOT NULL
-);
-CREATE INDEX repository_storage_name ON repository_storage (account, name);
-INSERT INTO repository_storage (repository, account, name, bytes)
-  SELECT r.uid, r.account, r.name, SUM(o.size) FROM repositories r
-    JOIN layers l ON l.repository = r.uid JOIN objects o ON o.uid = l.object
-  WHERE r.deleted_at = 0 GROUP BY r.uid, r.account, r.name;
-
--- The sums of repository_storage that storage quotas are about: of an account,
--- in all regions, or of its repositories at and below a path.
+-- The bytes of the layers that living repositories hold, each digest once in each,
+-- as far as storage quotas are about them: those of an account, in all regions, or
+-- of its repositories at and below a path.
 CREATE TABLE storage_quotas (
   account TEXT NOT NULL,
   prefix  TEXT NOT NULL,           -- '' for all repositories
