@@ -32,3 +32,11 @@ func errBody(err error) error {
 	}
 	return invalid("SIZE_INVALID", "the request's body ended before it was complete")
 }
+
+// ofBody returns the error, in the words of the API if the body is what failed.
+func ofBody(err error) error {
+	if b := (*bodyError)(nil); errors.As(err, &b) {
+		return errBody(b)
+	}
+	return err
+}

@@ -6,6 +6,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/iotest"
+	"time"
 
 	"berth/internal/config"
 	"berth/internal/servertest"
@@ -144,5 +146,54 @@ func TestQuotasOfImagesTagsAndManifests(t *testing.T) {
 				t.Errorf("message = %q, want %q", r.Message(), size)
 			}
 		}
+	})
+}
+
+// A request that came too soon has done nothing: the client makes it again as it
+// was.
+func TestAThrottledPushCanBeMadeAgain(t *testing.T) {
+	t.Parallel()
+	o := servertest.Options{Configure: func(c *config.Config) {
+		c.RequestRates, c.Quotas = "ecr", []string{"rate-CompleteLayerUpload=1"}
+	}}
+	servertest.Each(t, o, func(t *testing.T, s *servertest.Server) {
+		c := begin(t, s, "app")
+		content := servertest.Bytes(1, 100_000)
+		at := "?digest=" + digest.FromBytes(content).String()
+		u := startUpload(t, c, "app", "")
+		check(t, "PATCH", u.patch(t, content[:70_000]), 202)
+		c.PushBlob(t, "app", []byte("another"))
+		checkError(t, "PUT too soon", c.Do(t, "PUT", u.location+at, content[70_000:]), 429, "TOOMANYREQUESTS")
+		checkError(t, "PUT of nothing too soon", c.Do(t, "PUT", u.location+at, nil), 429, "TOOMANYREQUESTS")
+		s.Clock.Advance(time.Second)
+		check(t, "the same PUT again", c.Do(t, "PUT", u.location+at, content[70_000:]), 201)
+
+		second := servertest.Bytes(2, 100_000)
+		at = "/v2/app/blobs/uploads/?digest=" + digest.FromBytes(second).String()
+		checkError(t, "POST too soon", c.Do(t, "POST", at, second), 429, "TOOMANYREQUESTS")
+		s.CheckData(t)
+		s.Clock.Advance(time.Second)
+		check(t, "the same POST again", c.Do(t, "POST", at, second), 201)
+		s.CheckData(t)
+	})
+}
+
+// Nobody is told the upload of a POST that failed, so that it must not stay.
+func TestAPostThatFailsLeavesNoUpload(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
+		c := begin(t, s, "app")
+		content := servertest.Bytes(1, 100_000)
+		at := "/v2/app/blobs/uploads/?digest="
+		checkError(t, "POST of another digest", c.Do(t, "POST", at+digest.FromString("other").String(), content), 400, "DIGEST_INVALID")
+		s.CheckData(t)
+		r := httptest.NewRequest("POST", at+digest.FromBytes(content).String(), io.NopCloser(io.MultiReader(bytes.NewReader(content), iotest.ErrReader(io.ErrUnexpectedEOF))))
+		r.SetBasicAuth(c.User, c.Pass)
+		w := httptest.NewRecorder()
+		s.Server().Handler().ServeHTTP(w, r)
+		if w.Code != 400 {
+			t.Errorf("POST whose body ends too soon = %d %s, want 400", w.Code, w.Body)
+		}
+		s.CheckData(t)
 	})
 }

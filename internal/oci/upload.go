@@ -2,7 +2,6 @@ package oci
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"regexp"
 	"strconv"
@@ -36,12 +35,7 @@ func (f *Front) startUpload(c *call) error {
 	if c.r.ContentLength == 0 && digest.Digest(d).Algorithm().FromBytes(nil) != digest.Digest(d) {
 		return f.newUpload(c) // the bytes are to follow
 	}
-	id, err := f.registry.InitiateLayerUpload(c.r.Context(), c.caller, c.ref)
-	if err != nil {
-		return err
-	}
-	c.route.ref = id
-	return f.receiveAndFinish(c, digest.Digest(d))
+	return f.pushLayer(c, digest.Digest(d))
 }
 
 func (f *Front) mount(c *call, d, from string) (bool, error) {
@@ -106,25 +100,33 @@ func (f *Front) appendUpload(c *call) error {
 
 // receive moves the request's body into the upload.
 func (f *Front) receive(c *call) (int64, error) {
-	in := registry.AppendUploadInput{Ref: c.ref, UploadID: c.route.ref, First: -1, Length: c.r.ContentLength}
-	if header := c.r.Header.Get("Content-Range"); header != "" {
-		first, last, err := parseContentRange(header)
-		if err != nil {
-			return 0, err
-		}
-		in.First = first
-		if in.Length < 0 {
-			in.Length = last - first + 1
-		}
-		if in.Length != last-first+1 {
-			return 0, invalid("SIZE_INVALID", "Content-Range and Content-Length do not agree")
-		}
+	in, err := c.announced()
+	if err != nil {
+		return 0, err
 	}
 	size, err := f.registry.AppendUpload(c.r.Context(), c.caller, in, body{c.r.Body})
-	if b := (*bodyError)(nil); errors.As(err, &b) {
-		return 0, errBody(b)
+	return size, ofBody(err)
+}
+
+// announced returns where the request's body belongs, and how long it will be.
+func (c *call) announced() (registry.AppendUploadInput, error) {
+	in := registry.AppendUploadInput{Ref: c.ref, UploadID: c.route.ref, First: -1, Length: c.r.ContentLength}
+	header := c.r.Header.Get("Content-Range")
+	if header == "" {
+		return in, nil
 	}
-	return size, err
+	first, last, err := parseContentRange(header)
+	if err != nil {
+		return in, err
+	}
+	in.First = first
+	if in.Length < 0 {
+		in.Length = last - first + 1
+	}
+	if in.Length != last-first+1 {
+		return in, invalid("SIZE_INVALID", "Content-Range and Content-Length do not agree")
+	}
+	return in, nil
 }
 
 // finishUpload answers PUT: the last bytes of an upload, if any, and its digest.
@@ -133,26 +135,29 @@ func (f *Front) finishUpload(c *call) error {
 	if !registry.ValidDigest(d) {
 		return errDigest(d)
 	}
-	if c.r.ContentLength == 0 && c.r.Header.Get("Content-Range") == "" {
-		return f.finish(c, digest.Digest(d))
+	if c.r.ContentLength != 0 || c.r.Header.Get("Content-Range") != "" {
+		return f.pushLayer(c, digest.Digest(d))
 	}
-	return f.receiveAndFinish(c, digest.Digest(d))
-}
-
-func (f *Front) receiveAndFinish(c *call, d digest.Digest) error {
-	if _, err := f.receive(c); err != nil {
-		return err
-	}
-	return f.finish(c, d)
-}
-
-func (f *Front) finish(c *call, d digest.Digest) error {
 	// The bytes are here and durable: the client's going away now must not
 	// leave a finished object that nobody has recorded.
 	ctx := context.WithoutCancel(c.r.Context())
-	err := f.registry.CompleteUpload(ctx, c.caller, registry.CompleteUploadInput{Ref: c.ref, UploadID: c.route.ref, Digest: d})
+	in := registry.CompleteUploadInput{Ref: c.ref, UploadID: c.route.ref, Digest: digest.Digest(d)}
+	if err := f.registry.CompleteUpload(ctx, c.caller, in); err != nil {
+		return err
+	}
+	c.created(in.Digest)
+	return nil
+}
+
+// pushLayer takes the last bytes of an upload, or all of them, from the body.
+func (f *Front) pushLayer(c *call, d digest.Digest) error {
+	in, err := c.announced()
 	if err != nil {
 		return err
+	}
+	push := registry.PushLayerInput{AppendUploadInput: in, Digest: d}
+	if err := f.registry.PushLayer(c.r.Context(), c.caller, push, body{c.r.Body}); err != nil {
+		return ofBody(err)
 	}
 	c.created(d)
 	return nil

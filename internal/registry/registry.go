@@ -230,7 +230,7 @@ func (r *Registry) viewAll(ctx context.Context, q request, fn func(ReadTx) error
 // everybody may read leaves none of those without a login, however it ends: there
 // is no end to them, and usage counts what they pull.
 func (r *Registry) viewTx(ctx context.Context, q request, fn func(ReadTx) error) error {
-	err := r.rates.admit(q, r.now())
+	err := r.admit(&q)
 	if err == nil && q.pull {
 		err = r.crowd.admit(q.caller, r.now())
 	}
@@ -300,7 +300,7 @@ func (r *Registry) updateIn(ctx context.Context, run func(context.Context, func(
 		err = r.decide(ctx, q, nil)
 	}
 	if err == nil {
-		err = r.rates.admit(q, r.now())
+		err = r.admit(&q)
 	}
 	if err == nil {
 		err = run(ctx, func(tx Tx) error {

@@ -38,7 +38,7 @@ func (r *Registry) GetAuthorizationToken(ctx context.Context, c access.Caller, r
 		mint, q.also = r.tokens.MintPublic, []string{"sts:GetServiceBearerToken"}
 	}
 	var out []Authorization
-	err := r.rates.admit(q, r.now())
+	err := r.admit(&q)
 	if err == nil {
 		err = r.decide(ctx, q, nil)
 	}

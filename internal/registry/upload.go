@@ -43,13 +43,16 @@ type Upload struct {
 // byte, takes no upload. Errors: RepositoryNotFoundException,
 // LimitExceededException.
 func (r *Registry) InitiateLayerUpload(ctx context.Context, c access.Caller, ref Ref) (string, error) {
+	return r.initiate(ctx, request{caller: c, event: "InitiateLayerUpload", ref: ref, lock: LockAdd, create: true})
+}
+
+func (r *Registry) initiate(ctx context.Context, q request) (string, error) {
 	id := uuid.NewString()
-	q := request{caller: c, event: "InitiateLayerUpload", ref: ref, lock: LockAdd, create: true}
 	err := r.updateRelaxed(ctx, q, func(tx Tx, repo *Repository) error {
 		if err := r.admitUpload(tx, repo); err != nil {
 			return err
 		}
-		return tx.InsertUpload(&Upload{ID: id, Repository: repo.UID, Principal: c.ID, CreatedAt: r.now()})
+		return tx.InsertUpload(&Upload{ID: id, Repository: repo.UID, Principal: q.caller.ID, CreatedAt: r.now()})
 	})
 	return id, err
 }
@@ -91,13 +94,16 @@ type AppendUploadInput struct {
 // Errors: RepositoryNotFoundException, UploadNotFoundException,
 // InvalidLayerPartException, LimitExceededException.
 func (r *Registry) AppendUpload(ctx context.Context, c access.Caller, in AppendUploadInput, body io.Reader) (int64, error) {
+	return r.appendUpload(ctx, request{caller: c, event: "UploadLayerPart", ref: in.Ref, params: in}, in, body)
+}
+
+func (r *Registry) appendUpload(ctx context.Context, q request, in AppendUploadInput, body io.Reader) (int64, error) {
 	unlock, err := r.uploads.lock(ctx, in.UploadID)
 	if err != nil {
 		return 0, err
 	}
 	defer unlock()
-	q := request{caller: c, event: "UploadLayerPart", ref: in.Ref, params: in}
-	err = r.rates.admit(q, r.now())
+	err = r.admit(&q)
 	var u *Upload
 	var most bound
 	if err == nil {
@@ -244,16 +250,18 @@ type CompleteUploadInput struct {
 // AsParts EmptyUploadException, LayerPartTooSmallException and
 // LayerAlreadyExistsException.
 func (r *Registry) CompleteUpload(ctx context.Context, c access.Caller, in CompleteUploadInput) error {
+	return r.completeUpload(ctx, request{caller: c, event: "CompleteLayerUpload", ref: in.Ref, params: in, lock: LockAdd}, in)
+}
+
+func (r *Registry) completeUpload(ctx context.Context, q request, in CompleteUploadInput) error {
 	unlock, err := r.uploads.lock(ctx, in.UploadID)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	q := request{caller: c, event: "CompleteLayerUpload", ref: in.Ref, params: in, lock: LockAdd}
 	var u *Upload
 	var o blob.Object
-	if err = r.rates.admit(q, r.now()); err == nil {
-		q.admitted = true
+	if err = r.admit(&q); err == nil {
 		u, o, err = r.finishUpload(ctx, q, in)
 	}
 	if err != nil {
@@ -341,51 +349,4 @@ func (r *Registry) link(ctx context.Context, q request, in CompleteUploadInput, 
 	}
 	r.meter.add(Usage{Ref: in.Ref, RepositoryUID: uid, Principal: q.caller.ARN, BytesStored: o.Size})
 	return nil
-}
-
-// UploadSize returns how many bytes of an upload have been received. The caller
-// must be allowed ecr:UploadLayerPart. Errors: RepositoryNotFoundException,
-// UploadNotFoundException.
-func (r *Registry) UploadSize(ctx context.Context, c access.Caller, ref Ref, id string) (int64, error) {
-	var u *Upload
-	q := request{caller: c, event: "UploadLayerPart", ref: ref, params: uploadParams{ref, id}, readOnly: true}
-	err := r.view(ctx, q, func(tx ReadTx, repo *Repository) error {
-		var err error
-		u, err = r.findUpload(tx, repo, id, c)
-		return err
-	})
-	if err != nil {
-		return 0, err
-	}
-	return u.Blob.Size, nil
-}
-
-// uploadParams are the audited parameters of calls about one upload.
-type uploadParams struct {
-	Ref
-	UploadID string `json:"uploadId"`
-}
-
-// CancelUpload ends an upload and frees what it holds. The caller must be
-// allowed ecr:UploadLayerPart. Errors: RepositoryNotFoundException,
-// UploadNotFoundException.
-func (r *Registry) CancelUpload(ctx context.Context, c access.Caller, ref Ref, id string) error {
-	unlock, err := r.uploads.lock(ctx, id)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	var u *Upload
-	q := request{caller: c, event: "UploadLayerPart", ref: ref, params: uploadParams{ref, id}}
-	err = r.update(ctx, q, func(tx Tx, repo *Repository) error {
-		var err error
-		if u, err = r.findUpload(tx, repo, id, c); err != nil {
-			return err
-		}
-		return tx.DeleteUpload(id)
-	})
-	if err != nil {
-		return err
-	}
-	return r.blobs.Abandon(context.WithoutCancel(ctx), u.Blob)
 }

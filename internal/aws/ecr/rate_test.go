@@ -33,12 +33,13 @@ func TestRequestRates(t *testing.T) {
 			t.Errorf("POST = %s: %s, Retry-After %q, want TOOMANYREQUESTS: Rate exceeded and 1", r.Code(), r.Message(), r.Header.Get("Retry-After"))
 		}
 		wantEqual(t, "uploads", rows(t, s, "SELECT COUNT(*) FROM uploads"), []string{"3"})
-		// Other operations, and other regions, have their own.
+		// Other operations have their own; another region is no way out.
 		createRepository(t, c, "other")
 		createRepository(t, s.ECRIn("eu-west-1"), "app")
-		startUpload(t, s.ECRIn("eu-west-1"), "app")
+		_, err := s.ECRIn("eu-west-1").InitiateLayerUpload(t.Context(), &ecr.InitiateLayerUploadInput{RepositoryName: new("app")})
+		wantError(t, err, "ThrottlingException", "Rate exceeded")
 		s.Password(t)
-		_, err := c.GetAuthorizationToken(t.Context(), &ecr.GetAuthorizationTokenInput{})
+		_, err = c.GetAuthorizationToken(t.Context(), &ecr.GetAuthorizationTokenInput{})
 		wantError(t, err, "ThrottlingException", "Rate exceeded")
 
 		s.Clock.Advance(400 * time.Millisecond)
