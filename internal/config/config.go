@@ -35,8 +35,8 @@ type Config struct {
 	LogLevel            string   `key:"log-level" default:"info" help:"debug, info, warn or error"`
 	LogFormat           string   `key:"log-format" default:"text" help:"text or json"`
 	ImmutableRepush     string   `key:"immutable-repush" default:"refuse" help:"push of an immutable tag with the same content: refuse, as ECR does, or accept"`
-	Quotas              []string `key:"quota" file:"quotas" help:"quotas that differ from ECR's, as NAME=VALUE"`
-	StorageQuotas       []string `key:"storage-quota" file:"storage-quotas" help:"most bytes of layers in an account's repositories, or in those at and below a path, as ACCOUNT=BYTES or ACCOUNT/PATH=BYTES"`
+	Quotas              []string `key:"quota" file:"quotas" form:"map" help:"quotas that differ from ECR's, as NAME=VALUE"`
+	StorageQuotas       []string `key:"storage-quota" file:"storage-quotas" form:"maps" help:"most bytes of layers in an account's repositories, or in those at and below a path, as ACCOUNT=BYTES or ACCOUNT/PATH=BYTES"`
 	RequestRates        string   `key:"request-rates" default:"off" help:"limits on how often a principal may call an operation: ecr for ECR's, or off"`
 	Public              string   `key:"public" default:"on" help:"ECR Public, where everybody can pull public repositories: on, or off for no API, no public host, no tokens, no logos"`
 	AnonymousRate       int64    `key:"public-anonymous-rate" default:"0" help:"requests a second, for manifests, tag lists and referrers, that an address may make of public registries without a login; 0 for no limit"`
@@ -51,6 +51,7 @@ type Config struct {
 type option struct {
 	key, help, standard string
 	file                string // the key in the configuration file
+	form                string // of the value there besides a list of texts: map, maps or ""
 	flag                bool   // may be given on the command line
 	value               reflect.Value
 }
@@ -62,7 +63,7 @@ func (c *Config) options() []option {
 	for i := range v.NumField() {
 		tag := v.Type().Field(i).Tag
 		out = append(out, option{
-			key: tag.Get("key"), file: cmp.Or(tag.Get("file"), tag.Get("key")), help: tag.Get("help"), standard: tag.Get("default"),
+			key: tag.Get("key"), file: cmp.Or(tag.Get("file"), tag.Get("key")), form: tag.Get("form"), help: tag.Get("help"), standard: tag.Get("default"),
 			flag: tag.Get("secret") == "" || tag.Get("flag") != "", value: v.Field(i),
 		})
 	}

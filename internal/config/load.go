@@ -128,7 +128,7 @@ func loadFile(options map[string]option, file string) error {
 // read reads the option from a value of the file.
 func (o option) read(v value) error {
 	switch {
-	case v.form == formMap && o.file != "quotas", v.form == formMaps && o.file != "storage-quotas":
+	case v.form == formMap && o.form != "map", v.form == formMaps && o.form != "maps":
 		return errNoValue
 	case v.form != formText && o.value.Kind() != reflect.Slice:
 		return errors.New("is not a list")

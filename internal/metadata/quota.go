@@ -2,6 +2,7 @@ package metadata
 
 import (
 	"database/sql"
+	"time"
 
 	"berth/internal/registry"
 )
@@ -55,8 +56,9 @@ func (tx *Tx) QuotaRequests(id registry.ID, f registry.QuotaRequestFilter, after
 	var out []registry.QuotaRequest
 	err := tx.rows(`SELECT `+quotaRequestColumns+` FROM quota_requests
 		WHERE account = $1 AND region = $2 AND id > $3 AND ($4 = '' OR code = $4) AND ($5 = '' OR status = $5) AND ($6 = '' OR id = $6)
-		ORDER BY id LIMIT $7`,
-		[]any{id.Account, id.Region, after, f.Code, f.Status, f.RequestID, limit}, func(rows *sql.Rows) error {
+			AND ($7 = '' OR requester = $7)
+		ORDER BY id LIMIT $8`,
+		[]any{id.Account, id.Region, after, f.Code, f.Status, f.RequestID, f.Requester, limit}, func(rows *sql.Rows) error {
 			var r registry.QuotaRequest
 			err := rows.Scan(&r.RequestID, &r.Account, &r.Region, &r.Code, &r.Desired, &r.Status, &r.Requester,
 				(*instant)(&r.CreatedAt), (*instant)(&r.UpdatedAt))
@@ -73,8 +75,8 @@ func (tx *Tx) InsertQuotaRequest(r *registry.QuotaRequest) error {
 }
 
 // ApproveQuotaRequests implements [registry.QuotaWriter].
-func (tx *Tx) ApproveQuotaRequests(r *registry.QuotaRequest) error {
+func (tx *Tx) ApproveQuotaRequests(id registry.ID, code string, value int64, at time.Time) error {
 	return tx.change(`UPDATE quota_requests SET status = $5, updated_at = $6
 		WHERE account = $1 AND region = $2 AND code = $3 AND desired <= $4 AND status = $7`,
-		r.Account, r.Region, r.Code, r.Desired, registry.QuotaApproved, micros(r.UpdatedAt), registry.QuotaPending)
+		id.Account, id.Region, code, value, registry.QuotaApproved, micros(at), registry.QuotaPending)
 }

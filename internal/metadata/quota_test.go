@@ -300,10 +300,9 @@ func TestQuotaRequestsAreFiltered(t *testing.T) {
 			}
 			return nil
 		})
-		granted := add("4", "L-1", registry.QuotaApproved, 7)
-		granted.UpdatedAt = now.Add(time.Hour)
-		update(t, s, func(tx registry.Tx) error { return tx.ApproveQuotaRequests(&granted) })
-		all[0].Status, all[0].UpdatedAt = registry.QuotaApproved, granted.UpdatedAt
+		later := now.Add(time.Hour)
+		update(t, s, func(tx registry.Tx) error { return tx.ApproveQuotaRequests(home, "L-1", 7, later) })
+		all[0].Status, all[0].UpdatedAt = registry.QuotaApproved, later
 		for _, tt := range []struct {
 			filter registry.QuotaRequestFilter
 			after  string
@@ -315,6 +314,8 @@ func TestQuotaRequestsAreFiltered(t *testing.T) {
 			{registry.QuotaRequestFilter{Code: "L-1"}, "", 9, all[:2]},
 			{registry.QuotaRequestFilter{Status: registry.QuotaPending}, "", 9, all[1:]},
 			{registry.QuotaRequestFilter{RequestID: "3"}, "", 9, all[2:]},
+			{registry.QuotaRequestFilter{Requester: "me"}, "", 9, all},
+			{registry.QuotaRequestFilter{Requester: "you"}, "", 9, nil},
 			{registry.QuotaRequestFilter{Code: "L-3"}, "", 9, nil},
 		} {
 			err := s.View(t.Context(), func(tx registry.ReadTx) error {

@@ -147,15 +147,16 @@ func (f *Front) render(r *http.Request, err error) (answer, string) {
 
 func lookUp(e *fault.Error, r *http.Request) answer {
 	rt, _ := parsePath(r.URL) // an unparsed route has no kind
-	if rt.kind == kindManifest && e.Kind == fault.TooLarge {
-		return answer{"SIZE_INVALID", http.StatusRequestEntityTooLarge}
-	}
-	if rt.kind == kindManifest && e.Kind != fault.TooLarge {
-		if a, ok := manifestAnswers[e.Code]; ok {
-			return a
+	if e.Kind == fault.TooLarge {
+		if rt.kind == kindManifest {
+			return answer{"SIZE_INVALID", http.StatusRequestEntityTooLarge}
 		}
+		return kindAnswers[e.Kind]
 	}
-	if a, ok := answers[e.Code]; ok && e.Kind != fault.TooLarge {
+	if a, ok := manifestAnswers[e.Code]; ok && rt.kind == kindManifest {
+		return a
+	}
+	if a, ok := answers[e.Code]; ok {
 		return a
 	}
 	return kindAnswers[e.Kind]

@@ -146,13 +146,13 @@ const maxTagParameters = 100
 
 // readManifest reads a body of at most the size of a manifest.
 func (f *Front) readManifest(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	limit, tooLarge := f.registry.ManifestLimit()
+	limit, exceeded := f.registry.ManifestLimit()
 	if r.ContentLength > limit {
-		return nil, tooLarge
+		return nil, exceeded()
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if e := (*http.MaxBytesError)(nil); errors.As(err, &e) {
-		return nil, tooLarge
+		return nil, exceeded()
 	}
 	if err != nil {
 		return nil, errBody(err)

@@ -78,9 +78,11 @@ func TestUploadsEndWhereAQuotaDoes(t *testing.T) {
 		if used := left(t, s, u); used != 4*mebibyte {
 			t.Errorf("%d bytes are used, want 4 MiB", used)
 		}
+		s.CheckData(t)
 		c.PushBlob(t, "team/app", content[:mebibyte])
 		checkDenied(t, "POST when nothing is left", c.Do(t, "POST", "/v2/team/app/blobs/uploads/", nil), 403, storage)
 		c.PushBlob(t, "other", content)
+		s.CheckData(t)
 	})
 }
 

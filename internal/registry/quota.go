@@ -24,12 +24,12 @@ type Quota struct {
 
 // The names of the quotas that are not rates.
 const (
-	Repositories = "repositories"
-	Images       = "images-per-repository"
-	TagsPerImage = "tags-per-image"
-	LayerSize    = "layer-size"
-	LayerParts   = "layer-parts"
-	ManifestSize = "manifest-size"
+	QuotaRepositories = "repositories"
+	QuotaImages       = "images-per-repository"
+	QuotaTagsPerImage = "tags-per-image"
+	QuotaLayerSize    = "layer-size"
+	QuotaLayerParts   = "layer-parts"
+	QuotaManifestSize = "manifest-size"
 )
 
 const (
@@ -40,7 +40,7 @@ const (
 // quotas are all quotas that Berth has, in the order of their codes. Codes are
 // AWS's where they are known; those that begin with L-BE are Berth's own.
 var quotas = []Quota{
-	{Name: Images, Code: "L-03A36CE1", Title: "Images per repository", Standard: 100_000, Most: mostCount, Adjustable: true,
+	{Name: QuotaImages, Code: "L-03A36CE1", Title: "Images per repository", Standard: 100_000, Most: mostCount, Adjustable: true,
 		Description: "The maximum number of images per repository. Archived images do not count.",
 		reached:     "The maximum number of images per repository has been reached"},
 	rate("BatchGetImage", "L-16E70933", 2_000),
@@ -51,19 +51,19 @@ var quotas = []Quota{
 	rate("GetDownloadUrlForLayer", "L-A60A366D", 3_000),
 	rate("PutImage", "L-AD52DFB2", 10),
 	rate("BatchCheckLayerAvailability", "L-B9173138", 1_000),
-	{Name: LayerParts, Code: "L-BE000001", Title: "Layer parts", Standard: 4_200, Most: mostCount,
+	{Name: QuotaLayerParts, Code: "L-BE000001", Title: "Layer parts", Standard: 4_200, Most: mostCount,
 		Description: "The maximum number of layer parts of an upload that is made with UploadLayerPart.",
 		reached:     "The maximum number of layer parts has been reached"},
-	{Name: LayerSize, Code: "L-BE000002", Title: "Maximum layer size", Standard: 52_000, Most: mostCount,
+	{Name: QuotaLayerSize, Code: "L-BE000002", Title: "Maximum layer size", Standard: 52_000, Most: mostCount,
 		Description: "The maximum size (MiB) of a layer.",
 		reached:     "The layer exceeds the maximum layer size"},
-	{Name: ManifestSize, Code: "L-BE000003", Title: "Maximum manifest size", Standard: MaxManifestSize / mebibyte, Most: MaxManifestSize / mebibyte,
+	{Name: QuotaManifestSize, Code: "L-BE000003", Title: "Maximum manifest size", Standard: MaxManifestSize / mebibyte, Most: MaxManifestSize / mebibyte,
 		Description: "The maximum size (MiB) of an image manifest.",
 		reached:     "The image manifest exceeds the maximum manifest size"},
-	{Name: TagsPerImage, Code: "L-BE000004", Title: "Tags per image", Standard: 1_000, Most: 100_000,
+	{Name: QuotaTagsPerImage, Code: "L-BE000004", Title: "Tags per image", Standard: 1_000, Most: 100_000,
 		Description: "The maximum number of tags per image.",
 		reached:     "The maximum number of tags per image has been reached"},
-	{Name: Repositories, Code: "L-CFEB8E8D", Title: "Registered repositories", Standard: 100_000, Most: mostCount, Adjustable: true,
+	{Name: QuotaRepositories, Code: "L-CFEB8E8D", Title: "Registered repositories", Standard: 100_000, Most: mostCount, Adjustable: true,
 		Description: "The maximum number of repositories that an account can have in a region.",
 		reached:     "The maximum number of repositories has been reached"},
 }
@@ -119,14 +119,14 @@ func CheckQuotas(values map[string]int64, requestRates bool) error {
 func errQuota(name string, value int64) error {
 	q := quotaNamed(name)
 	kind, unit := fault.Exhausted, ""
-	if name == LayerSize || name == ManifestSize {
+	if name == QuotaLayerSize || name == QuotaManifestSize {
 		kind, unit = fault.TooLarge, " MiB"
 	}
 	return fault.New(kind, "LimitExceededException", "%s: the quota '%s' (%s) is %d%s", q.reached, q.Title, q.Code, value, unit)
 }
 
 // publicLimits are what ECR Public allows at most.
-var publicLimits = limits{Repositories: 10_000, Images: 10_000, LayerSize: 10_000, LayerParts: 1_000}
+var publicLimits = limits{QuotaRepositories: 10_000, QuotaImages: 10_000, QuotaLayerSize: 10_000, QuotaLayerParts: 1_000}
 
 // limit returns the value of a quota in a registry, before what it was granted.
 func (r *Registry) limit(id ID, name string) int64 {
@@ -163,20 +163,20 @@ func (r *Registry) admitRepository(tx ReadTx, id ID) error {
 	if err != nil {
 		return err
 	}
-	return r.within(tx, id, Repositories, n)
+	return r.within(tx, id, QuotaRepositories, n)
 }
 
 // admitImage checks that the repository has room for one more image that is not
 // archived, and counts it. The repository must have been read in this transaction.
 func (r *Registry) admitImage(tx ReadTx, repo *Repository) error {
 	repo.Images++
-	return r.within(tx, repo.ID, Images, repo.Images)
+	return r.within(tx, repo.ID, QuotaImages, repo.Images)
 }
 
 // admitTags checks the number of an image's tags after some were put on it. A new
 // image has no others.
 func (r *Registry) admitTags(tx ReadTx, repo *Repository, img *Image, added bool, n int) error {
-	limit := r.limit(repo.ID, TagsPerImage)
+	limit := r.limit(repo.ID, QuotaTagsPerImage)
 	if n == 0 || added && int64(n) <= limit {
 		return nil
 	}
@@ -184,39 +184,41 @@ func (r *Registry) admitTags(tx ReadTx, repo *Repository, img *Image, added bool
 	if err != nil {
 		return err
 	}
-	return r.within(tx, repo.ID, TagsPerImage, tags)
+	return r.within(tx, repo.ID, QuotaTagsPerImage, tags)
 }
 
 // ManifestLimit returns the greatest size of a manifest in bytes, which is at
-// most MaxManifestSize, and the error for a greater one.
-func (r *Registry) ManifestLimit() (int64, error) {
-	return r.limits[ManifestSize] * mebibyte, errQuota(ManifestSize, r.limits[ManifestSize])
+// most MaxManifestSize, and what returns the error for a greater one.
+func (r *Registry) ManifestLimit() (size int64, exceeded func() error) {
+	limit := r.limits[QuotaManifestSize]
+	return limit * mebibyte, func() error { return errQuota(QuotaManifestSize, limit) }
 }
 
 func (r *Registry) admitManifest(manifest []byte) error {
-	if limit, err := r.ManifestLimit(); int64(len(manifest)) > limit {
-		return err
+	if limit, exceeded := r.ManifestLimit(); int64(len(manifest)) > limit {
+		return exceeded()
 	}
 	return nil
 }
 
-// bound is how large an upload may become, and the error if it becomes larger.
+// bound is how large an upload may become, and what returns the error if it
+// becomes larger.
 type bound struct {
 	size     int64
-	exceeded error
+	exceeded func() error
 }
 
 // uploadBound returns the bound that quotas set to an upload.
 func (r *Registry) uploadBound(tx ReadTx, repo *Repository) (bound, error) {
-	limit := r.limit(repo.ID, LayerSize)
-	b := bound{limit * mebibyte, errQuota(LayerSize, limit)}
+	limit := r.limit(repo.ID, QuotaLayerSize)
+	b := bound{limit * mebibyte, func() error { return errQuota(QuotaLayerSize, limit) }}
 	for _, q := range r.storageOf(repo) {
 		used, err := tx.StorageUsed(q)
 		if err != nil {
 			return b, err
 		}
 		if left := max(q.Bytes-used, 0); left < b.size {
-			b = bound{left, errStorage(q)}
+			b = bound{left, func() error { return errStorage(q) }}
 		}
 	}
 	return b, nil
@@ -229,7 +231,7 @@ func (r *Registry) admitUpload(tx ReadTx, repo *Repository) error {
 	}
 	b, err := r.uploadBound(tx, repo)
 	if err == nil && b.size == 0 {
-		err = b.exceeded
+		err = b.exceeded()
 	}
 	return err
 }

@@ -48,6 +48,7 @@ type QuotaRequestFilter struct {
 	Status string `json:"status,omitempty"`
 	// RequestID is that of the one request that is wanted.
 	RequestID string `json:"requestId,omitempty"`
+	Requester string `json:"-"`
 }
 
 // QuotaInput is what calls about quotas are asked for.
@@ -73,11 +74,15 @@ func errQuotaArgument(format string, args ...any) error {
 	return fault.New(fault.Invalid, "IllegalArgumentException", format, args...)
 }
 
-// ListServices returns the names of the services that have quotas, by code.
-func (r *Registry) ListServices(ctx context.Context, c access.Caller, id ID) (map[string]string, error) {
+// ListServices returns the names of the services that have quotas, by code. There
+// is one page: no token is right. Errors: InvalidPaginationTokenException.
+func (r *Registry) ListServices(ctx context.Context, c access.Caller, id ID, p Page) (map[string]string, error) {
 	q := quotaCall(c, "ListServices", id, nil)
 	q.readOnly = true
-	err := r.viewAll(ctx, q, func(ReadTx) error { return nil })
+	err := r.viewAll(ctx, q, func(ReadTx) error {
+		_, err := r.quotaPage(p.Token, q.event, id)
+		return err
+	})
 	return map[string]string{QuotaService: QuotaServiceName}, err
 }
 
@@ -201,17 +206,21 @@ type QuotaIncreaseInput struct {
 
 // RequestServiceQuotaIncrease asks for a greater value of a quota in the
 // registry. If an administrator asks it is granted at once, and with it what
-// others have asked for up to that value; requests of others wait for that.
+// others have asked for up to that value; requests of others wait for that. What
+// waits for no more than the quota is by now, whyever, is approved first.
 //
 // Errors: NoSuchResourceException, IllegalArgumentException,
 // InvalidResourceStateException if the quota cannot be adjusted,
 // QuotaExceededException if it cannot be so great,
-// ResourceAlreadyExistsException if a request for it is waiting.
+// ResourceAlreadyExistsException if a request of the caller for it is waiting.
 func (r *Registry) RequestServiceQuotaIncrease(ctx context.Context, c access.Caller, in QuotaIncreaseInput) (QuotaRequest, error) {
 	var out QuotaRequest
 	var quota Quota
 	q := quotaCall(c, "RequestServiceQuotaIncrease", in.ID, in)
 	err := r.updateAll(ctx, q, func(tx Tx) error {
+		if err := tx.LockRegistry(in.ID); err != nil {
+			return err
+		}
 		var err error
 		if quota, err = r.findQuota(in.QuotaInput); err != nil {
 			return err
@@ -230,13 +239,15 @@ func (r *Registry) RequestServiceQuotaIncrease(ctx context.Context, c access.Cal
 		return r.ask(tx, &out)
 	})
 	if err == nil && out.Status == QuotaApproved && quota.Operation != "" {
-		err = r.RefreshRates(ctx)
+		// It is granted already. If this fails, the next regular refresh does it.
+		_ = r.RefreshRates(context.WithoutCancel(ctx))
 	}
 	return out, err
 }
 
-// checkIncrease checks a request against what the registry has.
-func (r *Registry) checkIncrease(tx ReadTx, q Quota, in QuotaIncreaseInput) error {
+// checkIncrease checks a request against what the registry has, and approves what
+// waits for no more than that.
+func (r *Registry) checkIncrease(tx Tx, q Quota, in QuotaIncreaseInput) error {
 	if !q.Adjustable {
 		return fault.New(fault.Conflict, "InvalidResourceStateException", "The quota %s (%s) is not adjustable", q.Title, q.Code)
 	}
@@ -247,6 +258,9 @@ func (r *Registry) checkIncrease(tx ReadTx, q Quota, in QuotaIncreaseInput) erro
 		return fault.New(fault.Exhausted, "QuotaExceededException", "The quota %s (%s) can be at most %d", q.Title, q.Code, q.Most)
 	}
 	a, err := r.applied(tx, q, in.QuotaInput)
+	if err == nil {
+		err = tx.ApproveQuotaRequests(in.ID, q.Code, a.Value, r.now())
+	}
 	if err != nil {
 		return err
 	}
@@ -268,7 +282,7 @@ func (r *Registry) grant(tx Tx, q *QuotaRequest) error {
 	if err := tx.GrantQuota(q.ID, q.Code, q.Desired); err != nil {
 		return err
 	}
-	if err := tx.ApproveQuotaRequests(q); err != nil {
+	if err := tx.ApproveQuotaRequests(q.ID, q.Code, q.Desired, q.CreatedAt); err != nil {
 		return err
 	}
 	if err := tx.InsertQuotaRequest(q); err != nil {
@@ -279,7 +293,7 @@ func (r *Registry) grant(tx Tx, q *QuotaRequest) error {
 
 // ask leaves the request for an administrator.
 func (r *Registry) ask(tx Tx, q *QuotaRequest) error {
-	waiting, err := tx.QuotaRequests(q.ID, QuotaRequestFilter{Code: q.Code, Status: QuotaPending}, "", 1)
+	waiting, err := tx.QuotaRequests(q.ID, QuotaRequestFilter{Code: q.Code, Status: QuotaPending, Requester: q.Requester}, "", 1)
 	if err != nil {
 		return err
 	}

@@ -2,10 +2,13 @@ package registry_test
 
 import (
 	"strings"
+	"sync"
 	"testing"
 
 	"berth/internal/access"
 	"berth/internal/fault"
+	"berth/internal/metadata"
+	"berth/internal/metadata/pgtest"
 	"berth/internal/registry"
 )
 
@@ -56,6 +59,63 @@ func TestRequestsOfOthersWaitForAnAdministrator(t *testing.T) {
 	ask(user, 300_000, registry.QuotaPending)
 	if got := value(); got != 200_000 {
 		t.Errorf("the quota is %d, want 200000", got)
+	}
+	// Another's request is not in the way.
+	other := user
+	other.ARN = "arn:aws:iam::123456789012:user/other"
+	ask(other, 250_000, registry.QuotaPending)
+}
+
+// What waits for no more than a quota has become by configuration is approved with
+// the next request for it.
+func TestRequestsThatTheQuotaHasPassedDoNotWait(t *testing.T) {
+	t.Parallel()
+	var same registry.Store
+	r := open(t, func(s registry.Store) registry.Store { same = s; return s })
+	user := access.Caller{Account: home.Account, ARN: "arn:aws:iam::123456789012:user/u", ID: "AIDA", Type: "IAMUser"}
+	first, err := r.RequestServiceQuotaIncrease(t.Context(), user, increaseTo(imagesCode, 150_000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = same.Update(t.Context(), func(tx registry.Tx) error { return tx.GrantQuota(home, imagesCode, 160_000) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := r.RequestServiceQuotaIncrease(t.Context(), user, increaseTo(imagesCode, 170_000))
+	if err != nil || second.Status != registry.QuotaPending {
+		t.Errorf("a second request = %v, %v, want %s", second, err, registry.QuotaPending)
+	}
+	got, err := r.GetRequestedServiceQuotaChange(t.Context(), user, home, first.RequestID)
+	if err != nil || got.Status != registry.QuotaApproved {
+		t.Errorf("the first request = %v, %v, want %s", got, err, registry.QuotaApproved)
+	}
+}
+
+// In PostgreSQL, where transactions run side by side.
+func TestRequestsThatComeAtOnce(t *testing.T) {
+	t.Parallel()
+	db, err := metadata.OpenPostgres(t.Context(), pgtest.URL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	r := open(t, func(registry.Store) registry.Store { return metadata.For[registry.ReadTx, registry.Tx](db) })
+	user := access.Caller{Account: home.Account, ARN: "arn:aws:iam::123456789012:user/u", ID: "AIDA", Type: "IAMUser"}
+	for round := range 5 {
+		var wg sync.WaitGroup
+		value := 200_000 + 1000*float64(round)
+		for range 6 {
+			wg.Go(func() { _, _ = r.RequestServiceQuotaIncrease(t.Context(), user, increaseTo(imagesCode, value)) })
+			wg.Go(func() { _, _ = r.RequestServiceQuotaIncrease(t.Context(), user, increaseTo("L-CFEB8E8D", value)) })
+		}
+		wg.Go(func() { _, _ = r.RequestServiceQuotaIncrease(t.Context(), caller, increaseTo(imagesCode, value)) })
+		wg.Wait()
+		for code, most := range map[string]int{imagesCode: 0, "L-CFEB8E8D": 1} {
+			waiting, _, err := r.ListRequestedServiceQuotaChangeHistory(t.Context(), caller, registry.QuotaInput{ID: home, Service: "ecr", Code: code}, registry.QuotaPending)
+			if err != nil || len(waiting) != most {
+				t.Errorf("%d requests for %s are waiting, %v, want %d", len(waiting), code, err, most)
+			}
+		}
 	}
 }
 

@@ -127,8 +127,11 @@ func (r *Registry) admit(q *request) error {
 }
 
 // RefreshRates learns of rates that were granted since the last call. It is
-// called every few seconds if rates are limited.
+// called every few seconds.
 func (r *Registry) RefreshRates(ctx context.Context) error {
+	if len(r.rates.limits) == 0 {
+		return nil
+	}
 	granted := map[grantedRate]int64{}
 	err := r.store.View(ctx, func(tx ReadTx) error {
 		clear(granted)

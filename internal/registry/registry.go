@@ -80,11 +80,12 @@ func New(o Options) *Registry {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	l := newLimits(o.Quotas, o.RequestRates)
 	return &Registry{
 		store: o.Store, blobs: o.Blobs, auth: o.Authorizer, auditor: o.Auditor, tokens: o.Tokens,
 		pages: pager{o.Pages}, links: o.Links, clock: o.Now, strict: o.RefuseSameDigest,
 		lifecycleWork: make(chan struct{}, 1), lifecyclePlan: make(chan struct{}, 1), backtests: make(chan struct{}, 1),
-		limits: newLimits(o.Quotas, o.RequestRates), rates: newRates(newLimits(o.Quotas, o.RequestRates)), storage: o.StorageQuotas,
+		limits: l, rates: newRates(l), storage: o.StorageQuotas,
 		crowd: crowd{limits: o.Anonymous},
 	}
 }

@@ -355,15 +355,15 @@ type QuotaWriter interface {
 	// GrantQuota records a value, unless a greater one was granted already.
 	GrantQuota(id ID, code string, value int64) error
 	InsertQuotaRequest(*QuotaRequest) error
-	// ApproveQuotaRequests approves all pending requests of the registry for the
-	// same quota that ask for no more than the given one.
-	ApproveQuotaRequests(*QuotaRequest) error
+	// ApproveQuotaRequests approves all pending requests of the registry for a
+	// quota that ask for no more than a value.
+	ApproveQuotaRequests(id ID, code string, value int64, at time.Time) error
 }
 
 // StorageReader reads sums of the bytes that repositories hold.
 type StorageReader interface {
-	// StorageUsed returns the bytes that the quota's repositories hold, as far as
-	// CountStorage was called for it before.
+	// StorageUsed returns the bytes that the quota's repositories hold. CountStorage
+	// must have been called for it before.
 	StorageUsed(StorageQuota) (int64, error)
 }
 

@@ -116,7 +116,7 @@ func (r *Registry) appendUpload(ctx context.Context, q request, in AppendUploadI
 	switch {
 	case err != nil:
 	case in.Length > most.size-u.Blob.Size:
-		err = r.dropUpload(ctx, u, most.exceeded)
+		err = r.dropUpload(ctx, u, most.exceeded())
 	default:
 		err = r.receive(ctx, q, in, u, most, body)
 	}
@@ -163,8 +163,8 @@ func (r *Registry) beginAppend(ctx context.Context, tx ReadTx, q request, in App
 		return nil, bound{}, errInvalidPart(in.Ref, in.UploadID, u.Blob.Size-1,
 			"The layer part holds %d bytes but bytes %d to %d were announced", in.Length, in.First, in.last)
 	}
-	if limit := r.limit(in.ID, LayerParts); in.part && int64(u.Parts) >= limit {
-		return u, bound{-1, errQuota(LayerParts, limit)}, nil
+	if limit := r.limit(in.ID, QuotaLayerParts); in.part && int64(u.Parts) >= limit {
+		return u, bound{-1, func() error { return errQuota(QuotaLayerParts, limit) }}, nil
 	}
 	most, err := r.uploadBound(tx, repo)
 	return u, most, err
@@ -182,7 +182,7 @@ func (r *Registry) receive(ctx context.Context, q request, in AppendUploadInput,
 	case errors.Is(readErr, blob.ErrUploadLost):
 		return r.dropUpload(ctx, u, errUploadNotFound(in.Ref, in.UploadID))
 	case counted.n > limit:
-		return r.dropUpload(ctx, u, most.exceeded)
+		return r.dropUpload(ctx, u, most.exceeded())
 	case readErr == nil && in.Length >= 0 && counted.n != in.Length:
 		readErr = errInvalidPart(in.Ref, in.UploadID, u.Blob.Size-1, "%d bytes were announced and %d arrived", in.Length, counted.n)
 	}
@@ -327,15 +327,14 @@ func (r *Registry) link(ctx context.Context, q request, in CompleteUploadInput, 
 	var uid string
 	err := r.update(ctx, q, func(tx Tx, repo *Repository) error {
 		uid = repo.UID
-		err := r.admitLayer(tx, repo, o.Digest, func() error {
+		if err := tx.DeleteUpload(u.ID); err != nil {
+			return err
+		}
+		return r.admitLayer(tx, repo, o.Digest, func() error {
 			var err error
 			_, isNew, err = tx.LinkLayer(repo, o, r.now(), r.now().Add(leaseLife))
 			return err
 		})
-		if err != nil {
-			return err
-		}
-		return tx.DeleteUpload(u.ID)
 	})
 	if _, refused := fault.As(err); refused {
 		// Certainly not recorded; after any other error it may be.

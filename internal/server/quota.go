@@ -5,21 +5,22 @@ import (
 	"fmt"
 	"time"
 
+	"berth/internal/config"
 	"berth/internal/registry"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
 
 // quotas returns the quotas of the configuration.
-func (s *Server) quotas() (map[string]int64, []registry.StorageQuota, error) {
-	values, err := s.config.QuotaValues()
+func quotas(c *config.Config) (map[string]int64, []registry.StorageQuota, error) {
+	values, err := c.QuotaValues()
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := registry.CheckQuotas(values, s.requestRates()); err != nil {
+	if err := registry.CheckQuotas(values, requestRates(c)); err != nil {
 		return nil, nil, fmt.Errorf("quota: %w", err)
 	}
-	limits, err := s.config.StorageLimits()
+	limits, err := c.StorageLimits()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -30,12 +31,16 @@ func (s *Server) quotas() (map[string]int64, []registry.StorageQuota, error) {
 	return values, storage, nil
 }
 
-func (s *Server) requestRates() bool { return s.config.RequestRates == "ecr" }
+func requestRates(c *config.Config) bool { return c.RequestRates == "ecr" }
 
-// countStorage begins to count what storage quotas are about, and to show it.
-func (s *Server) countStorage(ctx context.Context) error {
+// beginQuotas begins to count what storage quotas are about, and to show it, and
+// learns of rates that were granted.
+func (s *Server) beginQuotas(ctx context.Context) error {
 	if err := s.registry.CountStorage(ctx); err != nil {
 		return fmt.Errorf("count what storage quotas are about: %w", err)
+	}
+	if err := s.registry.RefreshRates(ctx); err != nil {
+		return fmt.Errorf("read the rates that were granted: %w", err)
 	}
 	return s.metrics.registry.Register(storageCollector{s})
 }
@@ -87,7 +92,7 @@ func nearlyFull(u registry.StorageUse) bool { return u.Used >= u.Bytes-u.Bytes/5
 const quotaInterval = 10 * time.Second
 
 // watchQuotas learns of rates that other replicas have granted, and warns of
-// storage quotas that are nearly full, once each time that one comes to be.
+// storage quotas that are nearly full, once until less than 75 % are used again.
 func (s *Server) watchQuotas(ctx context.Context) {
 	tick := time.NewTicker(quotaInterval)
 	defer tick.Stop()
@@ -105,17 +110,16 @@ func (s *Server) watchQuotas(ctx context.Context) {
 }
 
 func (s *Server) lookAtQuotas(ctx context.Context, warned map[registry.StorageQuota]bool) error {
-	if s.requestRates() {
-		if err := s.registry.RefreshRates(ctx); err != nil {
-			return err
-		}
+	if err := s.registry.RefreshRates(ctx); err != nil {
+		return err
 	}
 	uses, err := s.registry.StorageUse(ctx)
 	for _, u := range uses {
 		if nearlyFull(u) && !warned[u.StorageQuota] {
 			s.log.Warn("storage quota nearly full", "account", u.Account, "prefix", u.Prefix, "bytes", u.Bytes, "used", u.Used)
 		}
-		warned[u.StorageQuota] = nearlyFull(u)
+		// Use that goes up and down around 80 % is one warning.
+		warned[u.StorageQuota] = nearlyFull(u) || warned[u.StorageQuota] && u.Used >= u.Bytes-u.Bytes/4
 	}
 	return err
 }

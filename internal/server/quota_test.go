@@ -18,8 +18,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// From 80 % on a storage quota warns: in the metrics always, in the log once each
-// time that it comes to be so full.
+// From 80 % on a storage quota warns: in the metrics always, in the log once until
+// it is less than three quarters full again.
 func TestStorageQuotasThatAreNearlyFullWarn(t *testing.T) {
 	t.Parallel()
 	c, err := config.Load(pflag.NewFlagSet("", pflag.ContinueOnError), []string{
@@ -45,12 +45,18 @@ func TestStorageQuotasThatAreNearlyFullWarn(t *testing.T) {
 		used, full  string
 		logged      bool
 	}{
-		{strings.Repeat("a", 799), "", "799", "0", false},
-		{"b", "", "800", "1", true},
-		{"c", "", "801", "1", false},
-		{"", "b", "800", "1", false},
+		{strings.Repeat("a", 749), "", "749", "0", false},
+		{strings.Repeat("b", 50), "", "799", "0", false},
+		{"c", "", "800", "1", true},
+		{"d", "", "801", "1", false},
+		{"", "d", "800", "1", false},
 		{"", "c", "799", "0", false},
-		{"d", "", "800", "1", true},
+		{"e", "", "800", "1", false},
+		{"", strings.Repeat("b", 50), "750", "0", false},
+		{strings.Repeat("f", 50), "", "800", "1", false},
+		{"", "e", "799", "0", false},
+		{"", strings.Repeat("f", 50), "749", "0", false},
+		{strings.Repeat("g", 51), "", "800", "1", true},
 	} {
 		if step.add != "" {
 			push(t, s.Registry(), root, ref, step.add)

@@ -56,6 +56,8 @@ type Server struct {
 	log      *slog.Logger
 	metrics  *metrics
 	proxies  []netip.Prefix
+	quotas   map[string]int64
+	storage  []registry.StorageQuota
 	handler  http.Handler
 	draining atomic.Bool // a shutdown has begun: not ready any more
 
@@ -87,7 +89,7 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *Server, err erro
 	if s.proxies, err = c.Proxies(); err != nil {
 		return nil, err
 	}
-	if _, _, err := s.quotas(); err != nil {
+	if s.quotas, s.storage, err = quotas(c); err != nil {
 		return nil, err
 	}
 	bucket, err := s.openData(ctx)
@@ -151,10 +153,8 @@ func (s *Server) assemble(ctx context.Context, bucket blob.Bucket) error {
 		Principals: s.directory, Passwords: master.Key("registry password"), Anonymous: master.Key("anonymous token"),
 		Source: source, RequestID: requestID, Now: s.options.Now,
 	})
-	if s.registry, err = s.newRegistry(master, auth, bucket); err != nil {
-		return err
-	}
-	if err := s.countStorage(ctx); err != nil {
+	s.registry = s.newRegistry(master, auth, bucket)
+	if err := s.beginQuotas(ctx); err != nil {
 		return err
 	}
 	if err := s.fronts(auth); err != nil {
@@ -170,11 +170,7 @@ func (s *Server) assemble(ctx context.Context, bucket blob.Bucket) error {
 // nothing acts on it yet. docs/compatibility.md has them too.
 var withoutEngine = []string{"pull-through cache", "replication", "scanning", "signing"}
 
-func (s *Server) newRegistry(master *seal.Master, auth *authn.Authenticator, bucket blob.Bucket) (*registry.Registry, error) {
-	quotas, storage, err := s.quotas()
-	if err != nil {
-		return nil, err
-	}
+func (s *Server) newRegistry(master *seal.Master, auth *authn.Authenticator, bucket blob.Bucket) *registry.Registry {
 	return registry.New(registry.Options{
 		Store:            metadata.For[registry.ReadTx, registry.Tx](s.db),
 		Blobs:            blob.NewStore(bucket),
@@ -185,13 +181,13 @@ func (s *Server) newRegistry(master *seal.Master, auth *authn.Authenticator, buc
 		Links:            master.Key("download link"),
 		Now:              s.options.Now,
 		RefuseSameDigest: s.config.ImmutableRepush == "refuse",
-		Quotas:           quotas,
-		StorageQuotas:    storage,
-		RequestRates:     s.requestRates(),
+		Quotas:           s.quotas,
+		StorageQuotas:    s.storage,
+		RequestRates:     requestRates(s.config),
 		Anonymous: registry.AnonymousLimits{
 			RequestsPerSecond: s.config.AnonymousRate, Bytes: s.config.AnonymousBytes,
 		},
-	}), nil
+	})
 }
 
 // fronts makes the fronts and the routes to them.

@@ -153,7 +153,7 @@ func TestLayersAndManifestsHaveABoundedSize(t *testing.T) {
 		must(c.UploadLayerPart(t.Context(), part("app", id, 0, content[:5*mib])))(t)
 		_, err := c.UploadLayerPart(t.Context(), part("app", id, 5*mib, content[5*mib:]))
 		wantError(t, err, "LimitExceededException", "The layer exceeds the maximum layer size: the quota 'Maximum layer size' (L-BE000002) is 6 MiB")
-		wantEqual(t, "uploads", rows(t, s, "SELECT id FROM uploads"), []string{})
+		s.CheckData(t)
 		pushLayer(t, c, "app", content[:6*mib])
 
 		id = startUpload(t, c, "app")
@@ -178,7 +178,7 @@ func TestQuotasHoldWhenManyPushAtOnce(t *testing.T) {
 	configure := o.Configure
 	o.Configure = func(c *config.Config) {
 		configure(c)
-		c.StorageQuotas = []string{servertest.Account + "/team=7000"}
+		c.StorageQuotas = []string{servertest.Account + "/team=700000"}
 	}
 	servertest.Each(t, o, func(t *testing.T, s *servertest.Server) {
 		c := s.ECR()
@@ -203,7 +203,7 @@ func TestQuotasHoldWhenManyPushAtOnce(t *testing.T) {
 				_, err := c.CreateRepository(t.Context(), &ecr.CreateRepositoryInput{RepositoryName: new(fmt.Sprint("repository", i))})
 				add("repository", err)
 			})
-			wg.Go(func() { add("layer", tryLayer(t, c, "team/layers", servertest.Bytes(uint64(i), 1000))) })
+			wg.Go(func() { add("layer", tryLayer(t, c, "team/layers", servertest.Bytes(uint64(i), 100_000))) })
 		}
 		wg.Wait()
 		wantEqual(t, "results", results, map[string]int{
@@ -214,6 +214,7 @@ func TestQuotasHoldWhenManyPushAtOnce(t *testing.T) {
 		wantEqual(t, "images", len(describeImages(t, c, "app")), 10)
 		wantEqual(t, "uploads that are left", rows(t, s, "SELECT id FROM uploads"), []string{})
 		wantEqual(t, "layers", rows(t, s, "SELECT COUNT(*) FROM layers l JOIN repositories r ON r.uid = l.repository WHERE r.name = 'team/layers'"), []string{"7"})
+		s.CheckData(t)
 	})
 }
 

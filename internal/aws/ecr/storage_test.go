@@ -63,41 +63,42 @@ func TestAStorageQuotaStopsWhatDoesNotFit(t *testing.T) {
 	t.Parallel()
 	const (
 		quota = servertest.Account + "/team"
-		full  = "The maximum number of bytes in layers has been reached: the storage quota '" + quota + "' is 1000 bytes"
+		full  = "The maximum number of bytes in layers has been reached: the storage quota '" + quota + "' is 1000000 bytes"
 	)
-	servertest.Each(t, withStorage(quota+"=1000"), func(t *testing.T, s *servertest.Server) {
+	servertest.Each(t, withStorage(quota+"=1000000"), func(t *testing.T, s *servertest.Server) {
 		c := s.ECR()
 		createRepository(t, c, "team/app")
 		createRepository(t, c, "other")
-		wantError(t, tryLayer(t, c, "team/app", servertest.Bytes(1, 1001)), "LimitExceededException", full)
-		pushLayer(t, c, "team/app", servertest.Bytes(2, 600))
-		wantError(t, tryLayer(t, c, "team/app", servertest.Bytes(3, 401)), "LimitExceededException", full)
+		wantError(t, tryLayer(t, c, "team/app", servertest.Bytes(1, 1_000_001)), "LimitExceededException", full)
+		pushLayer(t, c, "team/app", servertest.Bytes(2, 600_000))
+		wantError(t, tryLayer(t, c, "team/app", servertest.Bytes(3, 400_001)), "LimitExceededException", full)
 
 		// Two that would fit alone: the second to end does not.
 		first, second := startUpload(t, c, "team/app"), startUpload(t, c, "team/app")
-		a, b := servertest.Bytes(4, 300), servertest.Bytes(5, 300)
+		a, b := servertest.Bytes(4, 300_000), servertest.Bytes(5, 300_000)
 		must(c.UploadLayerPart(t.Context(), part("team/app", first, 0, a)))(t)
 		must(c.UploadLayerPart(t.Context(), part("team/app", second, 0, b)))(t)
 		must(c.CompleteLayerUpload(t.Context(), completion("team/app", first, digest.FromBytes(a))))(t)
 		_, err := c.CompleteLayerUpload(t.Context(), completion("team/app", second, digest.FromBytes(b)))
 		wantError(t, err, "LimitExceededException", full)
-		pushLayer(t, c, "team/app", servertest.Bytes(6, 100))
+		pushLayer(t, c, "team/app", servertest.Bytes(6, 100_000))
 
 		_, err = c.InitiateLayerUpload(t.Context(), &ecr.InitiateLayerUploadInput{RepositoryName: new("team/app")})
 		wantError(t, err, "LimitExceededException", full)
 		wantEqual(t, "uploads that are left", rows(t, s, "SELECT id FROM uploads"), []string{})
-		wantEqual(t, "used", storage(t, s), map[string]int64{quota: 1000})
-		pushLayer(t, c, "other", servertest.Bytes(1, 1001))
+		wantEqual(t, "used", storage(t, s), map[string]int64{quota: 1_000_000})
+		pushLayer(t, c, "other", servertest.Bytes(1, 1_000_001))
 
 		// What is there already can be mounted again, what is new cannot.
 		client := s.Login(t)
 		in := "/v2/team/app/blobs/uploads/?from=other&mount="
-		r := client.Do(t, "POST", in+digest.FromBytes(servertest.Bytes(1, 1001)).String(), nil).Want(t, 403)
+		r := client.Do(t, "POST", in+digest.FromBytes(servertest.Bytes(1, 1_000_001)).String(), nil).Want(t, 403)
 		if r.Code() != "DENIED" || r.Message() != full {
 			t.Errorf("mount = %s: %s, want DENIED: %s", r.Code(), r.Message(), full)
 		}
 		pushLayer(t, c, "other", a)
 		client.Do(t, "POST", in+digest.FromBytes(a).String(), nil).Want(t, 201)
+		s.CheckData(t)
 	})
 }
 

@@ -91,8 +91,8 @@ func page(token *string, most *int32) registry.Page {
 func resource(level types.AppliedLevelEnum) bool { return level == types.AppliedLevelEnumResource }
 
 // ListServices names the one service.
-func (a *API) ListServices(ctx context.Context, c access.Call, _ *servicequotas.ListServicesInput) (*servicequotas.ListServicesOutput, error) {
-	services, err := a.registry.ListServices(ctx, c.Caller, registryOf(c))
+func (a *API) ListServices(ctx context.Context, c access.Call, in *servicequotas.ListServicesInput) (*servicequotas.ListServicesOutput, error) {
+	services, err := a.registry.ListServices(ctx, c.Caller, registryOf(c), page(in.NextToken, in.MaxResults))
 	if err != nil {
 		return nil, err
 	}

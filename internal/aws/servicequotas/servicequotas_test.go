@@ -67,6 +67,8 @@ func TestServicesAndQuotasAreListed(t *testing.T) {
 		if diff := cmp.Diff(want, services, sdk); diff != "" {
 			t.Errorf("ListServices (-want +got):\n%s", diff)
 		}
+		_, err := c.ListServices(t.Context(), &servicequotas.ListServicesInput{NextToken: new("none")})
+		wantError(t, err, "InvalidPaginationTokenException", "The pagination token is invalid")
 		all := []string{images, "L-BE000001", "L-BE000002", "L-BE000003", tags, "L-CFEB8E8D"}
 		var listed []types.ServiceQuota
 		pages := 0
@@ -280,7 +282,7 @@ func TestEveryOperationAsksTheAuthorizer(t *testing.T) {
 	}
 	r, id := s.Server().Registry(), registry.ID{Account: servertest.Account, Region: servertest.Region}
 	user := access.Caller{Account: servertest.Account, ARN: "arn:aws:iam::123456789012:user/u", ID: "AIDA", Type: "IAMUser"}
-	_, err := r.ListServices(t.Context(), user, id)
+	_, err := r.ListServices(t.Context(), user, id, registry.Page{})
 	const want = "AccessDeniedException: User: arn:aws:iam::123456789012:user/u is not authorized to perform: servicequotas:ListServices on resource: * " +
 		"because no identity-based policy allows the servicequotas:ListServices action"
 	if err == nil || err.Error() != want {
