@@ -180,6 +180,24 @@ func TestAThrottledPushCanBeMadeAgain(t *testing.T) {
 	})
 }
 
+// A mount that becomes an upload is one call.
+func TestAMountCountsOnce(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.Options{Configure: func(c *config.Config) {
+		c.RequestRates, c.Quotas = "ecr", []string{"rate-InitiateLayerUpload=1"}
+	}})
+	c := begin(t, s, "app", "other")
+	content := []byte("content")
+	d := digest.FromBytes(content)
+	c.PushBlob(t, "other", content)
+	s.Clock.Advance(time.Second)
+	at := "/v2/app/blobs/uploads/?from=other&mount="
+	check(t, "mount of nothing", c.Do(t, "POST", at+digest.FromString("none").String(), nil), 202)
+	checkError(t, "mount too soon", c.Do(t, "POST", at+d.String(), nil), 429, "TOOMANYREQUESTS")
+	s.Clock.Advance(time.Second)
+	check(t, "mount", c.Do(t, "POST", at+d.String(), nil), 201)
+}
+
 // Nobody is told the upload of a POST that failed, so that it must not stay.
 func TestAPostThatFailsLeavesNoUpload(t *testing.T) {
 	t.Parallel()

@@ -19,11 +19,7 @@ func (f *Front) startUpload(c *call) error {
 		return invalid("DIGEST_INVALID", "the digest algorithm is not supported: "+quote(a))
 	}
 	if d := q.Get("mount"); d != "" {
-		mounted, err := f.mount(c, d, q.Get("from"))
-		if err != nil || mounted {
-			return err
-		}
-		return f.newUpload(c)
+		return f.mount(c, d, q.Get("from"))
 	}
 	d := q.Get("digest")
 	if d == "" {
@@ -38,23 +34,32 @@ func (f *Front) startUpload(c *call) error {
 	return f.pushLayer(c, digest.Digest(d))
 }
 
-func (f *Front) mount(c *call, d, from string) (bool, error) {
+// mount mounts a blob, or else starts an upload.
+func (f *Front) mount(c *call, d, from string) error {
 	if !registry.ValidDigest(d) {
-		return false, errDigest(d)
+		return errDigest(d)
 	}
 	in := registry.MountLayerInput{Ref: c.ref, Digest: digest.Digest(d)}
 	if from != "" {
 		name, here, err := f.mountSource(c, from)
-		if err != nil || !here {
-			return false, err
+		if err != nil {
+			return err
+		}
+		if !here {
+			return f.newUpload(c)
 		}
 		in.From = name
 	}
-	mounted, err := f.registry.MountLayer(c.r.Context(), c.caller, in)
-	if err == nil && mounted {
-		c.created(in.Digest)
+	id, err := f.registry.MountLayer(c.r.Context(), c.caller, in)
+	if err != nil {
+		return err
 	}
-	return mounted, err
+	if id == "" {
+		c.created(in.Digest)
+		return nil
+	}
+	c.started(id)
+	return nil
 }
 
 func (f *Front) newUpload(c *call) error {
@@ -62,9 +67,14 @@ func (f *Front) newUpload(c *call) error {
 	if err != nil {
 		return err
 	}
+	c.started(id)
+	return nil
+}
+
+// started says where a new upload is.
+func (c *call) started(id string) {
 	c.route.ref = id
 	c.progress(http.StatusAccepted, 0)
-	return nil
 }
 
 // progress says where an upload is and how far it has come.

@@ -8,6 +8,7 @@ import (
 	"berth/internal/blob"
 	"berth/internal/fault"
 
+	"github.com/google/uuid"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -213,42 +214,44 @@ type MountLayerInput struct {
 const maxMountSources = 100
 
 // MountLayer makes the repository hold a layer that another repository of the
-// same registry and key domain holds already, and reports whether it did. It
-// does so only if the caller may read the layer there
+// same registry and key domain holds already. If it does not, it starts an upload
+// as InitiateLayerUpload does and returns its id: both are one call. It
+// mounts only if the caller may read the layer there
 // (ecr:GetDownloadUrlForLayer) and the account setting BLOB_MOUNTING is not
 // DISABLED; it says nothing of which of these was wanting. The caller must be
 // allowed ecr:InitiateLayerUpload. Errors: RepositoryNotFoundException,
 // InvalidParameterException, LimitExceededException.
-func (r *Registry) MountLayer(ctx context.Context, c access.Caller, in MountLayerInput) (bool, error) {
-	mounted := false
+func (r *Registry) MountLayer(ctx context.Context, c access.Caller, in MountLayerInput) (upload string, err error) {
 	q := request{caller: c, event: "InitiateLayerUpload", ref: in.Ref, params: in, lock: LockAdd, create: true}
-	err := r.update(ctx, q, func(tx Tx, repo *Repository) error {
-		mounted = false
+	err = r.update(ctx, q, func(tx Tx, repo *Repository) error {
+		upload = ""
 		if err := checkDigest("layerDigest", string(in.Digest)); err != nil {
 			return err
 		}
-		setting, err := tx.Setting(in.ID, BlobMounting)
-		if err != nil || setting == "DISABLED" {
+		source, err := r.mountSource(ctx, tx, repo, in, c)
+		if err != nil {
 			return err
 		}
-		source, err := r.mountSource(ctx, tx, repo, in, c)
-		if err != nil || source == nil {
-			return err
+		if source == nil {
+			upload = uuid.NewString()
+			return r.startUpload(tx, repo, upload, c)
 		}
 		if err := r.admitImage(tx, repo); err != nil {
 			return err
 		}
-		mounted = true
 		return r.admitLayer(tx, repo, in.Digest, func() error { return tx.LinkObject(repo, source, r.now().Add(leaseLife)) })
 	})
-	return mounted, err
+	return upload, err
 }
 
-// mountSource returns a layer of that digest that the caller may read.
+// mountSource returns a layer of that digest that the caller may mount, or nil.
 func (r *Registry) mountSource(ctx context.Context, tx ReadTx, repo *Repository, in MountLayerInput, c access.Caller) (*Layer, error) {
+	setting, err := tx.Setting(in.ID, BlobMounting)
+	if err != nil || setting == "DISABLED" {
+		return nil, err
+	}
 	holders := []Ref{{in.ID, in.From}}
 	if in.From == "" {
-		var err error
 		if holders, err = tx.LayerHolders(in.ID, repo.KeyDomain(), in.Digest, maxMountSources); err != nil {
 			return nil, err
 		}

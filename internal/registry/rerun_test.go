@@ -128,8 +128,8 @@ func tour(t *testing.T, r *registry.Registry) []string {
 		say("CompleteUpload %v", r.CompleteUpload(ctx, caller, registry.CompleteUploadInput{Ref: app, UploadID: id, Digest: digest.FromBytes(content)}))
 	}
 	big := digest.FromBytes(layers[1])
-	mounted, err := r.MountLayer(ctx, caller, registry.MountLayerInput{Ref: other, Digest: big})
-	say("MountLayer %t %v", mounted, err)
+	upload, err := r.MountLayer(ctx, caller, registry.MountLayerInput{Ref: other, Digest: big})
+	say("MountLayer %t %v", upload == "", err)
 	manifest := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json",`+
 		`"config":{"mediaType":"a/b","digest":"%s","size":2},"layers":[{"mediaType":"a/b","digest":"%s","size":1}]}`, digest.FromBytes(layers[0]), big)
 	d := digest.FromBytes(manifest)
@@ -162,8 +162,8 @@ func tour(t *testing.T, r *registry.Registry) []string {
 	say("UntagResource %v", r.UntagResource(ctx, caller, registry.UntagResourceInput{Ref: app, Keys: []string{"k"}}))
 	setting := registry.Setting{ID: home, Name: registry.BlobMounting, Value: "DISABLED"}
 	say("PutAccountSetting %v", r.PutAccountSetting(ctx, caller, setting))
-	mounted, err = r.MountLayer(ctx, caller, registry.MountLayerInput{Ref: other, Digest: digest.FromBytes(layers[0])})
-	say("MountLayer %t %v", mounted, err)
+	upload, err = r.MountLayer(ctx, caller, registry.MountLayerInput{Ref: other, Digest: digest.FromBytes(layers[0])})
+	say("MountLayer %t %v", upload == "", err)
 	text := `{"rules":[{"rulePriority":1,"selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":1},"action":{"type":"expire"}}]}`
 	say("PutLifecyclePolicy %v", r.PutLifecyclePolicy(ctx, caller, registry.PutLifecyclePolicyInput{Ref: app, Text: text}))
 	second := bytes.Replace(manifest, []byte(`"schemaVersion"`), []byte(`"annotations":{},"schemaVersion"`), 1)

@@ -49,12 +49,16 @@ func (r *Registry) InitiateLayerUpload(ctx context.Context, c access.Caller, ref
 func (r *Registry) initiate(ctx context.Context, q request) (string, error) {
 	id := uuid.NewString()
 	err := r.updateRelaxed(ctx, q, func(tx Tx, repo *Repository) error {
-		if err := r.admitUpload(tx, repo); err != nil {
-			return err
-		}
-		return tx.InsertUpload(&Upload{ID: id, Repository: repo.UID, Principal: q.caller.ID, CreatedAt: r.now()})
+		return r.startUpload(tx, repo, id, q.caller)
 	})
 	return id, err
+}
+
+func (r *Registry) startUpload(tx Tx, repo *Repository, id string, c access.Caller) error {
+	if err := r.admitUpload(tx, repo); err != nil {
+		return err
+	}
+	return tx.InsertUpload(&Upload{ID: id, Repository: repo.UID, Principal: c.ID, CreatedAt: r.now()})
 }
 
 // findUpload returns the caller's upload. One that another principal started,
