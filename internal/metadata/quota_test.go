@@ -1,6 +1,7 @@
 package metadata
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -9,6 +10,7 @@ import (
 
 	"berth/internal/blob"
 	"berth/internal/fsck"
+	"berth/internal/metadata/pgtest"
 	"berth/internal/registry"
 
 	"github.com/google/go-cmp/cmp"
@@ -375,4 +377,29 @@ func linkOrUnlink(tx registry.Tx, repo *registry.Repository, o blob.Object, link
 		return err
 	}
 	return tx.UnlinkLayer(l)
+}
+
+// Without a storage quota the layers of a repository are recorded side by side:
+// none waits for another's commit. In SQLite there is one writer.
+func TestLayersDoNotWaitForEachOther(t *testing.T) {
+	t.Parallel()
+	db, err := OpenPostgres(t.Context(), pgtest.URL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	s := For[registry.ReadTx, registry.Tx](db)
+	repo := repository("a/b")
+	update(t, s, func(tx registry.Tx) error { return insert(tx, repo) })
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	err = s.Update(ctx, func(tx registry.Tx) error {
+		if err := linkOrUnlink(tx, repo, object("first"), true); err != nil {
+			return err
+		}
+		return s.Update(ctx, func(tx registry.Tx) error { return linkOrUnlink(tx, repo, object("second"), true) })
+	})
+	if err != nil {
+		t.Errorf("a layer beside another: %v", err)
+	}
 }
