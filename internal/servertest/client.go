@@ -27,7 +27,7 @@ func (s *Server) AWS() aws.Config {
 	return aws.Config{
 		Region: Region, BaseEndpoint: &s.URL,
 		Credentials:      credentials.NewStaticCredentialsProvider(s.Config.RootAccessKeyID, s.Config.RootSecretAccessKey, ""),
-		RetryMaxAttempts: 1,
+		RetryMaxAttempts: 1, HTTPClient: s.httpClient(),
 	}
 }
 
@@ -68,7 +68,7 @@ func (s *Server) Call(t testing.TB, service, target, body string) (int, string) 
 	if err := v4.NewSigner().SignHTTP(t.Context(), key, r, hex.EncodeToString(sum[:]), service, Region, time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	res, err := http.DefaultClient.Do(r)
+	res, err := s.httpClient().Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,15 +108,14 @@ type Client struct {
 // Login returns a client for the default registry.
 func (s *Server) Login(t testing.TB) *Client {
 	t.Helper()
-	return &Client{Server: s, User: "AWS", Pass: s.Password(t), HTTP: httpClient(t)}
+	return &Client{Server: s, User: "AWS", Pass: s.Password(t), HTTP: s.httpClient()}
 }
 
-// httpClient returns a client that follows no redirect.
-func httpClient(t testing.TB) *http.Client {
-	transport := &http.Transport{DisableCompression: true}
-	t.Cleanup(transport.CloseIdleConnections)
+// httpClient returns a client that follows no redirect. Its connections end with
+// the server, so that none is used again that the server has closed.
+func (s *Server) httpClient() *http.Client {
 	return &http.Client{
-		Transport:     transport,
+		Transport:     s.transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }

@@ -52,14 +52,14 @@ func (s *Server) PublicPassword(t testing.TB) string {
 // LoginPublic returns a client for the public host that is logged in.
 func (s *Server) LoginPublic(t testing.TB) *Client {
 	t.Helper()
-	return &Client{Server: s, Host: s.PublicHost(), Token: s.PublicToken(t), HTTP: httpClient(t)}
+	return &Client{Server: s, Host: s.PublicHost(), Token: s.PublicToken(t), HTTP: s.httpClient()}
 }
 
 // Anonymous returns a client for the public host that is not, and has the token
 // that such clients get.
 func (s *Server) Anonymous(t testing.TB) *Client {
 	t.Helper()
-	c := &Client{Server: s, Host: s.PublicHost(), HTTP: httpClient(t)}
+	c := &Client{Server: s, Host: s.PublicHost(), HTTP: s.httpClient()}
 	c.Token = c.FetchToken(t)
 	return c
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"strings"
 	"sync"
 	"syscall"
@@ -45,10 +46,11 @@ type Server struct {
 	Config *config.Config
 	Clock  *Clock
 
-	options Options
-	server  *server.Server
-	stop    func() error
-	log     *slog.Logger
+	options   Options
+	server    *server.Server
+	stop      func() error
+	log       *slog.Logger
+	transport *http.Transport
 
 	mu        sync.Mutex
 	decisions []access.Request // guarded by mu
@@ -72,7 +74,8 @@ func Start(t testing.TB, o Options) *Server {
 	if o.Configure != nil {
 		o.Configure(c)
 	}
-	s := &Server{Config: c, Clock: newClock(), options: o, log: slog.New(&failing{t: t, allowed: o.Errors})}
+	s := &Server{Config: c, Clock: newClock(), options: o, log: slog.New(&failing{t: t, allowed: o.Errors}),
+		transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 100}}
 	s.start(t, listen(t, c))
 	t.Cleanup(func() { s.Stop(t) })
 	return s
@@ -124,6 +127,7 @@ func (s *Server) Stop(t testing.TB) {
 	if err := s.stop(); err != nil {
 		t.Errorf("stop the server: %v", err)
 	}
+	s.transport.CloseIdleConnections()
 	s.stop = nil
 }
 
