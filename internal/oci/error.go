@@ -98,8 +98,10 @@ func (f *Front) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	if a.status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", f.challenge(r))
 	}
-	if (a.status == http.StatusUnauthorized || a.status == http.StatusForbidden) && r.ContentLength != 0 {
-		w.Header().Set("Connection", "close") // else net/http waits for a body that nobody will read
+	if (a.status == http.StatusUnauthorized || fault.KindOf(err) == fault.Denied) && r.ContentLength != 0 {
+		// Else net/http waits for a body that nobody will read. What a quota refuses
+		// is not cut off: some clients would see a broken connection, and try again.
+		w.Header().Set("Connection", "close")
 	}
 	for _, h := range []string{"Content-Length", "Docker-Content-Digest", "ETag", "Cache-Control", "Content-Disposition"} {
 		w.Header().Del(h)
