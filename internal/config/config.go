@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Config is all that a server can be told. A field's key is its name in the
@@ -41,6 +42,7 @@ type Config struct {
 	Public              string   `key:"public" default:"on" help:"ECR Public, where everybody can pull public repositories: on, or off for no API, no public host, no tokens, no logos"`
 	AnonymousRate       int64    `key:"public-anonymous-rate" default:"0" help:"requests a second, for manifests, tag lists and referrers, that an address may make of public registries without a login; 0 for no limit"`
 	AnonymousBytes      int64    `key:"public-anonymous-bytes" default:"0" help:"bytes in 30 days that an address is sent from public registries without a login; 0 for no limit"`
+	DeletedRetention    string   `key:"deleted-retention" default:"168h" help:"how long deleted images and repositories can be restored, at most 2160h (90 days); 0 for never"`
 	MasterKey           string   `key:"master-key" help:"the key that all others derive from: 32 bytes in hex or base64" secret:"true"`
 	MasterKeyFile       string   `key:"master-key-file" help:"file that holds the master key (default: made in the data directory)"`
 	RootAccessKeyID     string   `key:"root-access-key-id" help:"access key id of the default account's root (default: made in the data directory)"`
@@ -134,6 +136,7 @@ func (c *Config) Validate() error {
 		func() error { _, err := c.Proxies(); return err },
 		func() error { _, err := c.QuotaValues(); return err },
 		func() error { _, err := c.StorageLimits(); return err },
+		func() error { _, err := c.Retention(); return err },
 	} {
 		errs = append(errs, parse())
 	}
@@ -218,6 +221,19 @@ func (c *Config) scheme() string {
 		return "https"
 	}
 	return "http"
+}
+
+// maxRetention is how long deleted things can be kept restorable at most.
+const maxRetention = 90 * 24 * time.Hour
+
+// Retention returns how long deleted images and repositories can be restored, 0
+// for never.
+func (c *Config) Retention() (time.Duration, error) {
+	d, err := time.ParseDuration(c.DeletedRetention)
+	if err != nil || d < 0 || d > maxRetention {
+		return 0, fmt.Errorf("deleted-retention: %q is not a time from 0 to 2160h, such as 168h", c.DeletedRetention)
+	}
+	return d, nil
 }
 
 // Proxies returns the networks whose forwarded headers are believed.

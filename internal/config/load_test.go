@@ -35,7 +35,7 @@ func load(t *testing.T, file string, environ []string, args ...string) (*config.
 func defaults() *config.Config {
 	return &config.Config{
 		Data: "data", Listen: "127.0.0.1:5000", Account: "123456789012", Region: "us-east-1", LogLevel: "info", LogFormat: "text",
-		ImmutableRepush: "refuse", RequestRates: "off", Public: "on",
+		ImmutableRepush: "refuse", RequestRates: "off", Public: "on", DeletedRetention: "168h",
 	}
 }
 
@@ -85,6 +85,8 @@ func TestLoad(t *testing.T) {
 				c.StorageQuotas = []string{"012345678901=5", "123456789012/team/app=6", "123456789012=7"}
 			},
 		},
+		"no retention":                {"deleted-retention: 0\n", nil, nil, func(c *config.Config) { c.DeletedRetention = "0" }},
+		"the longest retention":       {"", nil, []string{"--deleted-retention=2160h"}, func(c *config.Config) { c.DeletedRetention = "2160h" }},
 		"request rates":               {"request-rates: ecr\n", nil, nil, func(c *config.Config) { c.RequestRates = "ecr" }},
 		"a value with an equals sign": {"", []string{"BERTH_DATA=a=b"}, nil, func(c *config.Config) { c.Data = "a=b" }},
 		"PostgreSQL": {
@@ -155,6 +157,9 @@ func TestLoadRefuses(t *testing.T) {
 		"storage below no path":        {"", nil, []string{"--storage-quota=123456789012/Team=5"}, `storage-quota: "Team" is no path that repositories can have`},
 		"storage twice":                {"", nil, []string{"--storage-quota=123456789012/a=5,123456789012/a/=6"}, "storage-quota: 123456789012/a/ is given twice"},
 		"storage of an unknown member": {"storage-quotas: [{account: 123456789012, limit: 5}]\n", nil, nil, `storage-quotas: has an unknown key "limit"`},
+		"a retention of no unit":       {"", nil, []string{"--deleted-retention=7"}, `deleted-retention: "7" is not a time from 0 to 2160h`},
+		"a retention below zero":       {"deleted-retention: -1h\n", nil, nil, `deleted-retention: "-1h" is not a time`},
+		"a retention of too long":      {"", []string{"BERTH_DELETED_RETENTION=2160h1s"}, nil, `deleted-retention: "2160h1s" is not a time`},
 		"other request rates":          {"", nil, []string{"--request-rates=on"}, `request-rates: "on" is neither ecr nor off`},
 		"a list in a list":             {"trusted-proxies: [[10.0.0.0/8]]\n", nil, nil, "trusted-proxies: is not a value"},
 		"a file that is not there":     {"", nil, []string{"--config=/nowhere/berth.yaml"}, "read the configuration: open /nowhere/berth.yaml"},

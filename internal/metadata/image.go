@@ -117,7 +117,8 @@ func digests(names []string) []digest.Digest {
 // ActivatingImages implements [registry.ImageReader].
 func (tx *Tx) ActivatingImages(limit int) ([]registry.Image, error) {
 	var out []registry.Image
-	err := tx.rows(`SELECT `+imageColumns+` FROM images i WHERE i.status = 'ACTIVATING' AND i.deleted_at = 0 LIMIT $1`, []any{limit},
+	err := tx.rows(`SELECT `+imageColumns+` FROM images i WHERE i.status = 'ACTIVATING' AND i.deleted_at = 0
+		AND EXISTS (SELECT 1 FROM repositories r WHERE r.uid = i.repository AND r.deleted_at = 0) LIMIT $1`, []any{limit},
 		func(rows *sql.Rows) error {
 			var i registry.Image
 			err := rows.Scan(imageFields(&i)...)
@@ -261,5 +262,6 @@ func (tx *Tx) DeleteImage(i *registry.Image, by registry.Stamp) error {
 			return err
 		}
 	}
-	return tx.change(`UPDATE images SET deleted_at = $2, expired = $3 WHERE uid = $1`, i.UID, micros(by.Time), boolean(by.Policy))
+	return tx.change(`UPDATE images SET deleted_at = $2, expired = $3, deleted_by = $4, deleted_tags = $5 WHERE uid = $1`,
+		i.UID, micros(by.Time), boolean(by.Policy), by.Principal, strings.Join(tags, ","))
 }

@@ -93,12 +93,13 @@ func (e *postgres) transact(ctx context.Context, opts *sql.TxOptions, first stri
 const maxTries = 10
 
 // retry runs a transaction again that PostgreSQL has given up in favour of
-// another one: after a deadlock or a failure to serialize.
+// another one: after a deadlock, a failure to serialize, or when the other one has
+// taken a name that was free.
 func (e *postgres) retry(ctx context.Context, run func() error) error {
 	for try := 1; ; try++ {
 		err := run()
 		var pg *pgconn.PgError
-		if try == maxTries || !errors.As(err, &pg) || pg.Code != "40001" && pg.Code != "40P01" {
+		if try == maxTries || !errors.As(err, &pg) || pg.Code != "40001" && pg.Code != "40P01" && pg.Code != "23505" {
 			return err
 		}
 		select {

@@ -53,7 +53,8 @@ func (tx *Tx) Catalog(repository string) (*registry.Catalog, error) {
 // Logo implements [registry.PublicReader].
 func (tx *Tx) Logo(repository string, d digest.Digest) (registry.Logo, error) {
 	l := registry.Logo{Repository: repository}
-	found, err := tx.row(`SELECT logo_type, logo_digest, logo FROM public_catalog WHERE repository = $1 AND logo_digest = $2`,
+	found, err := tx.row(`SELECT logo_type, logo_digest, logo FROM public_catalog
+		WHERE repository = $1 AND logo_digest = $2 AND EXISTS (SELECT 1 FROM repositories WHERE uid = $1 AND deleted_at = 0)`,
 		[]any{repository, string(d)}, &l.Type, &l.Digest, &l.Content)
 	if err != nil || !found {
 		return registry.Logo{}, err
@@ -71,9 +72,4 @@ func (tx *Tx) PutCatalog(repository string, c registry.Catalog) error {
 		ON CONFLICT (repository) DO UPDATE SET document = excluded.document, logo_type = excluded.logo_type,
 			logo_digest = excluded.logo_digest, logo = excluded.logo`,
 		repository, string(document), c.Logo.Type, string(c.Logo.Digest), c.Logo.Content)
-}
-
-// DeleteCatalog implements [registry.PublicWriter].
-func (tx *Tx) DeleteCatalog(repository string) error {
-	return tx.change(`DELETE FROM public_catalog WHERE repository = $1`, repository)
 }

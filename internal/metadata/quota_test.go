@@ -143,6 +143,13 @@ func countedChange(tx registry.Tx, random *rand.Rand) error {
 		return err
 	}
 	text := fmt.Sprint("content ", random.IntN(6))
+	if repo == nil && random.IntN(2) == 0 {
+		gone, err := tx.DeletedRepository(ref, "", registry.LockDelete)
+		if err == nil && gone != nil {
+			_, err = tx.UndeleteRepository(gone)
+		}
+		return err
+	}
 	if repo == nil {
 		repo = repository(string(ref.Name))
 		repo.UID = fmt.Sprint(ref.Name, random.Uint64())
@@ -170,11 +177,18 @@ func countedChange(tx registry.Tx, random *rand.Rand) error {
 	}
 }
 
-// countedImage inserts an image, deletes it, or changes its status.
+// countedImage inserts an image, deletes it, brings it back, or changes its status.
 func countedImage(tx registry.Tx, repo *registry.Repository, text string, random *rand.Rand) error {
 	fresh, o := image(repo, text)
 	img, err := tx.Image(repo.UID, o.Digest)
 	if err != nil {
+		return err
+	}
+	if img == nil && random.IntN(2) == 0 {
+		gone, err := tx.DeletedImage(repo.UID, o.Digest)
+		if err == nil && gone != nil {
+			err = tx.UndeleteImage(&gone.Image)
+		}
 		return err
 	}
 	if img == nil {

@@ -10,19 +10,19 @@ import (
 )
 
 const repositoryColumns = `uid, account, region, name, created_at, deleted_at, mutability, filters, scan_on_push,
-	encryption_type, kms_key, tags, images`
+	encryption_type, kms_key, tags, images, protected, deleted_by`
 
 // scanRepository reads the repositoryColumns of a row.
 func scanRepository(scan func(...any) error) (*registry.Repository, error) {
 	var r registry.Repository
-	var created, deleted, scanOnPush int64
+	var created, deleted, scanOnPush, protected int64
 	var filters, tags string
 	if err := scan(&r.UID, &r.Account, &r.Region, &r.Name, &created, &deleted, &r.Mutability.Mode, &filters, &scanOnPush,
-		&r.Encryption.Type, &r.Encryption.Key, &tags, &r.Images); err != nil {
+		&r.Encryption.Type, &r.Encryption.Key, &tags, &r.Images, &protected, &r.DeletedBy); err != nil {
 		return nil, err
 	}
 	r.CreatedAt, r.DeletedAt = fromMicros(created), fromMicros(deleted)
-	r.ScanOnPush = scanOnPush != 0
+	r.ScanOnPush, r.Protected = scanOnPush != 0, protected != 0
 	r.Mutability.Filters = strings.Fields(filters)
 	if tags == "{}" {
 		return &r, nil
@@ -118,7 +118,12 @@ func (tx *Tx) InsertRepository(r *registry.Repository) (bool, error) {
 	if err != nil || n == 0 {
 		return false, err
 	}
-	return true, tx.change(`INSERT INTO registry_usage (account, region, repositories) VALUES ($1, $2, 1)
+	return true, tx.addRepository(r)
+}
+
+// addRepository counts a repository that lives from now on.
+func (tx *Tx) addRepository(r *registry.Repository) error {
+	return tx.change(`INSERT INTO registry_usage (account, region, repositories) VALUES ($1, $2, 1)
 		ON CONFLICT (account, region) DO UPDATE SET repositories = registry_usage.repositories + 1`, r.Account, r.Region)
 }
 
@@ -137,14 +142,14 @@ func (tx *Tx) UpdateRepository(r *registry.Repository) error {
 			return err
 		}
 	}
-	n, err := tx.exec(`UPDATE repositories SET deleted_at = $2, mutability = $3, filters = $4, scan_on_push = $5, tags = $6
-		WHERE uid = $1 AND deleted_at = 0`,
+	n, err := tx.exec(`UPDATE repositories SET deleted_at = $2, mutability = $3, filters = $4, scan_on_push = $5, tags = $6,
+			protected = $7, deleted_by = $8 WHERE uid = $1 AND deleted_at = 0`,
 		r.UID, micros(r.DeletedAt), string(r.Mutability.Mode), strings.Join(r.Mutability.Filters, " "),
-		boolean(r.ScanOnPush), string(tags))
+		boolean(r.ScanOnPush), string(tags), boolean(r.Protected), r.DeletedBy)
 	if err != nil || n == 0 || r.DeletedAt.IsZero() {
 		return err
 	}
-	return tx.releaseAll(r)
+	return tx.addAllStorage(r, -1)
 }
 
 // nonNil returns a map that is encoded as an object.

@@ -79,9 +79,9 @@ func (tx *Tx) release(repository string, bytes int64) error {
 	return tx.addStorage(r.Account, string(r.Name), -bytes)
 }
 
-// releaseAll takes all that a repository holds, which has just been deleted, out
-// of the sums.
-func (tx *Tx) releaseAll(r *registry.Repository) error {
+// addAllStorage adds all that a repository holds, which has just come back, to the
+// sums, or takes it out of them if it has just been deleted: factor is 1 or -1.
+func (tx *Tx) addAllStorage(r *registry.Repository, factor int64) error {
 	prefixes, err := tx.storageOf(r.Account, string(r.Name))
 	if err != nil || len(prefixes) == 0 {
 		return err // what costs as much as it holds layers is not needed
@@ -91,5 +91,5 @@ func (tx *Tx) releaseAll(r *registry.Repository) error {
 		WHERE l.repository = $1`, []any{r.UID}, &bytes); err != nil {
 		return err
 	}
-	return tx.addStorage(r.Account, string(r.Name), -bytes)
+	return tx.addStorage(r.Account, string(r.Name), factor*bytes)
 }

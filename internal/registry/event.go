@@ -11,11 +11,15 @@ const (
 	ImagePushed       = "image.pushed"
 	ImageDeleted      = "image.deleted"
 	ImageArchived     = "image.archived"
-	ImageRestored     = "image.restored"
+	ImageRestored     = "image.restored"  // from the archive
+	ImageUndeleted    = "image.undeleted" // restored after it was deleted
 	RepositoryCreated = "repository.created"
 	RepositoryChanged = "repository.changed"
 	RepositoryDeleted = "repository.deleted"
-	SettingChanged    = "setting.changed"
+
+	RepositoryUndeleted = "repository.undeleted"
+
+	SettingChanged = "setting.changed"
 )
 
 // Event is something that happened. It is written to the outbox in the

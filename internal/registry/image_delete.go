@@ -13,7 +13,8 @@ type BatchDeleteImageInput struct {
 }
 
 // BatchDeleteImage deletes images by digest, with all their tags, or takes tags
-// away; the image goes with its last tag. An image that an index lists is kept
+// away; the image goes with its last tag. [Registry.RestoreImage] can bring
+// images back for a time. An image that an index lists is kept
 // as long as the index is: indexes are deleted first, whatever the order of the
 // ids. It returns what was deleted, a pair for each tag, and a failure for each
 // id that was not. Errors: RepositoryNotFoundException.

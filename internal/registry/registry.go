@@ -47,6 +47,8 @@ type Options struct {
 	// Anonymous limits what an address may pull from public registries without a
 	// login.
 	Anonymous AnonymousLimits
+	// DeletedRetention is how long what was deleted can be restored; 0 for never.
+	DeletedRetention time.Duration
 }
 
 // Registry is all registries of this installation.
@@ -73,6 +75,8 @@ type Registry struct {
 	lifecyclePlan chan struct{} // full while a policy is evaluated: one at a time, for they take memory
 	backtests     chan struct{} // has one in it while a back-test runs
 	crowd         crowd
+
+	retention time.Duration // of what was deleted
 }
 
 // New returns a Registry.
@@ -86,7 +90,7 @@ func New(o Options) *Registry {
 		pages: pager{o.Pages}, links: o.Links, clock: o.Now, strict: o.RefuseSameDigest,
 		lifecycleWork: make(chan struct{}, 1), lifecyclePlan: make(chan struct{}, 1), backtests: make(chan struct{}, 1),
 		limits: l, rates: newRates(l), storage: o.StorageQuotas,
-		crowd: crowd{limits: o.Anonymous},
+		crowd: crowd{limits: o.Anonymous}, retention: o.DeletedRetention,
 	}
 }
 

@@ -19,7 +19,9 @@ type Repository struct {
 	Encryption Encryption
 	Tags       map[string]string // resource tags, not image tags
 	Images     int64             // that are not archived; kept by the store
+	Protected  bool              // against deletion
 	DeletedAt  time.Time         // zero while it lives
+	DeletedBy  string            // the principal's ARN; "" while it lives, or if that is not known
 	Alias      string            // of a public repository's registry; filled in by the verbs about repositories
 }
 
@@ -141,13 +143,18 @@ type DeleteRepositoryInput struct {
 	Force bool `json:"force"`
 }
 
-// DeleteRepository removes a repository with all that is in it. Without Force it
-// must hold no image. The cost does not depend on how many there are. Errors:
-// RepositoryNotFoundException, RepositoryNotEmptyException.
+// DeleteRepository removes a repository with all that is in it, which
+// [Registry.RestoreRepository] can bring back for a time. Without Force it must
+// hold no image, and whatever Force says it must not be protected. The cost does
+// not depend on how many images there are. Errors: RepositoryNotFoundException,
+// RepositoryNotEmptyException, InvalidParameterException.
 func (r *Registry) DeleteRepository(ctx context.Context, c access.Caller, in DeleteRepositoryInput) (*Repository, error) {
 	var out *Repository
 	q := request{caller: c, event: "DeleteRepository", ref: in.Ref, params: in, lock: LockDelete}
 	err := r.update(ctx, q, func(tx Tx, repo *Repository) error {
+		if repo.Protected {
+			return errProtected(in.Ref)
+		}
 		if !in.Force {
 			any, err := tx.HasImages(repo.UID)
 			if err != nil {
@@ -158,14 +165,11 @@ func (r *Registry) DeleteRepository(ctx context.Context, c access.Caller, in Del
 			}
 		}
 		out = repo
-		repo.DeletedAt = r.now()
+		repo.DeletedAt, repo.DeletedBy = r.now(), c.ARN
 		if err := tx.UpdateRepository(repo); err != nil {
 			return err
 		}
 		if in.Public() {
-			if err := tx.DeleteCatalog(repo.UID); err != nil {
-				return err
-			}
 			var err error
 			if repo.Alias, err = tx.Alias(in.Account); err != nil {
 				return err

@@ -101,7 +101,7 @@ func openAt(t *testing.T, wrap func(registry.Store) registry.Store, now func() t
 	return registry.New(registry.Options{
 		Store: wrap(metadata.For[registry.ReadTx, registry.Tx](db)), Blobs: blob.NewStore(bucket), Authorizer: &access.Authorizer{Source: world{}},
 		Auditor: world{}, Tokens: world{}, Pages: master.Key("pages"), Links: master.Key("links"),
-		Now: now,
+		Now: now, DeletedRetention: time.Hour,
 	})
 }
 

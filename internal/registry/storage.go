@@ -63,6 +63,11 @@ func (r *Registry) admitLayer(tx Tx, repo *Repository, d digest.Digest, link fun
 	if err := link(); err != nil || held != nil {
 		return err
 	}
+	return admitBytes(tx, covering)
+}
+
+// admitBytes checks that none of the quotas is passed after bytes were added.
+func admitBytes(tx ReadTx, covering []StorageQuota) error {
 	for _, q := range covering {
 		used, err := tx.StorageUsed(q)
 		if err != nil {

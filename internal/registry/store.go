@@ -56,6 +56,7 @@ type ReadTx interface {
 	QuotaReader
 	StorageReader
 	PublicReader
+	DeletedReader
 }
 
 // Tx is a transaction that changes.
@@ -73,6 +74,7 @@ type Tx interface {
 	QuotaWriter
 	StorageWriter
 	PublicWriter
+	DeletedWriter
 	Journal
 }
 
@@ -111,8 +113,8 @@ type ImageReader interface {
 	// Referrers returns at most limit images whose subject is the given one
 	// and whose digests come after a digest, in byte order.
 	Referrers(repository string, subject digest.Digest, f ReferrerFilter, after digest.Digest, limit int) ([]Referrer, error)
-	// ActivatingImages returns at most limit images of all repositories whose
-	// status is Activating.
+	// ActivatingImages returns at most limit images of all living repositories
+	// whose status is Activating.
 	ActivatingImages(limit int) ([]Image, error)
 	// HasImages reports whether the repository holds any image.
 	HasImages(repository string) (bool, error)
@@ -154,7 +156,7 @@ type ImageWriter interface {
 	UpdateImage(*Image) error
 	// RecordPull puts forward the time of an image's last pull.
 	RecordPull(image string, at time.Time) error
-	// DeleteImage removes an image and its tags.
+	// DeleteImage removes an image and its tags, which the deleted image keeps.
 	DeleteImage(img *Image, by Stamp) error
 	// PutTag puts a tag on an image, taking it from any other.
 	PutTag(repository, tag string, img *Image, by Stamp) error
@@ -395,8 +397,35 @@ type PublicWriter interface {
 	InsertAlias(account, alias string, at time.Time) error
 	// PutCatalog replaces what a repository says of itself.
 	PutCatalog(repository string, c Catalog) error
-	// DeleteCatalog removes what a repository says of itself, if anything.
-	DeleteCatalog(repository string) error
+}
+
+// DeletedReader reads what was deleted and can perhaps be restored.
+type DeletedReader interface {
+	// DeletedRepositories returns at most limit repositories of the registry that
+	// were deleted after a time, the last first, from after a place on.
+	DeletedRepositories(id ID, since time.Time, after Deletion, limit int) ([]Repository, error)
+	// DeletedRepository returns the repository that was deleted last of those that
+	// had the name, or the one with the UID if that is not "".
+	DeletedRepository(ref Ref, uid string, lock Lock) (*Repository, error)
+	// DeletedImages returns at most limit images of the repository that were
+	// deleted after a time, the last first, from after a place on: each digest
+	// once, those that are there again left out.
+	DeletedImages(repository string, since time.Time, after Deletion, limit int) ([]DeletedImage, error)
+	// DeletedImage returns the image of that digest that was deleted last.
+	DeletedImage(repository string, d digest.Digest) (*DeletedImage, error)
+	// LayersNotHeld returns the layers that an image, deleted or not, refers to and
+	// its repository does not hold.
+	LayersNotHeld(img *Image) ([]digest.Digest, error)
+}
+
+// DeletedWriter brings back what was deleted.
+type DeletedWriter interface {
+	// UndeleteRepository makes a deleted repository live again with all that is in
+	// it, and reports whether its name was free.
+	UndeleteRepository(*Repository) (bool, error)
+	// UndeleteImage makes a deleted image live again, without tags. No image of its
+	// digest may live.
+	UndeleteImage(img *Image) error
 }
 
 // Journal takes what goes with a change in the same transaction.

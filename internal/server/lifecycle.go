@@ -78,9 +78,14 @@ func (s *Server) lifecycleFailed(err error) {
 // extensions are the signed operations that ECR does not have, by path.
 func (s *Server) extensions(verify verifier) map[string]http.Handler {
 	return map[string]http.Handler{
-		LifecyclePath:   extension(s, verify, runLifecyclePolicies, s.runLifecycle),
-		BacktestPath:    extension(s, verify, backtestLifecyclePolicy, s.backtest),
-		TagHistoryPath:  extension(s, verify, tagHistory, s.tagHistory),
-		TagRollbackPath: extension(s, verify, rollbackTag, s.rollbackTag),
+		LifecyclePath:           extension(s, verify, runLifecyclePolicies, s.runLifecycle),
+		BacktestPath:            extension(s, verify, backtestLifecyclePolicy, s.backtest),
+		TagHistoryPath:          extension(s, verify, tagHistory, s.tagHistory),
+		TagRollbackPath:         extension(s, verify, rollbackTag, s.rollbackTag),
+		DeletedImagesPath:       extension(s, verify, "ListDeletedImages", s.listDeletedImages),
+		DeletedRepositoriesPath: extension(s, verify, "ListDeletedRepositories", s.listDeletedRepositories),
+		RestoreImagePath:        extension(s, verify, "RestoreImage", s.restoreImage),
+		RestoreRepositoryPath:   extension(s, verify, "RestoreRepository", s.restoreRepository),
+		ProtectionPath:          extension(s, verify, repositoryProtection, s.repositoryProtection),
 	}
 }

@@ -58,6 +58,7 @@ type Server struct {
 	proxies  []netip.Prefix
 	quotas   map[string]int64
 	storage  []registry.StorageQuota
+	retained time.Duration // for so long can be restored what was deleted
 	handler  http.Handler
 	draining atomic.Bool // a shutdown has begun: not ready any more
 
@@ -90,6 +91,9 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *Server, err erro
 		return nil, err
 	}
 	if s.quotas, s.storage, err = quotas(c); err != nil {
+		return nil, err
+	}
+	if s.retained, err = c.Retention(); err != nil {
 		return nil, err
 	}
 	bucket, err := s.openData(ctx)
@@ -187,6 +191,7 @@ func (s *Server) newRegistry(master *seal.Master, auth *authn.Authenticator, buc
 		Anonymous: registry.AnonymousLimits{
 			RequestsPerSecond: s.config.AnonymousRate, Bytes: s.config.AnonymousBytes,
 		},
+		DeletedRetention: s.retained,
 	})
 }
 

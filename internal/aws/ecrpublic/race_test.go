@@ -41,8 +41,9 @@ func TestFirstRepositoriesAtOnceGiveOneAlias(t *testing.T) {
 	})
 }
 
-// What a repository says of itself goes with it, even if it is said meanwhile.
-func TestNoCatalogDataIsLeftOfADeletedRepository(t *testing.T) {
+// What a repository says of itself is nobody's but its own: it stays with the
+// deleted one, even if it is said meanwhile, and not for the next of its name.
+func TestANewRepositoryHasNoCatalogDataOfADeletedOne(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
 		for range 10 {
@@ -60,7 +61,13 @@ func TestNoCatalogDataIsLeftOfADeletedRepository(t *testing.T) {
 				}
 			})
 			both.Wait()
-			wantEqual(t, "what is left", texts(t, s, "SELECT document FROM public_catalog"), []string{})
+			const living = "SELECT c.document FROM public_catalog c JOIN repositories r ON r.uid = c.repository WHERE r.deleted_at = 0"
+			wantEqual(t, "what is left", texts(t, s, living), []string{})
+			create(t, s, "app")
+			wantEqual(t, "what the next one says", texts(t, s, living), []string{})
+			if _, err := s.ECRPublic().DeleteRepository(t.Context(), &ecrpublic.DeleteRepositoryInput{RepositoryName: new("app")}); err != nil {
+				t.Error(err)
+			}
 		}
 	})
 }

@@ -10,7 +10,7 @@ CREATE TABLE public_registries (
 );
 CREATE UNIQUE INDEX public_registries_alias ON public_registries (alias);
 
--- What a public repository says of itself. The row goes with the repository.
+-- What a public repository says of itself. The row stays when it is deleted.
 CREATE TABLE public_catalog (
   repository  TEXT PRIMARY KEY REFERENCES repositories (uid),
   document    TEXT NOT NULL,         -- JSON, without the logo
