@@ -28,7 +28,7 @@ func commands() map[string]command {
 	m := map[string]command{
 		"serve": serve, "stopserver": stopServer, "killserver": killServer, "signal": signalServer,
 		"aws": runAWS, "newaws": runNewAWS, "capture": capture, "until": until,
-		"image": putImage, "images": putImages, "left": left, "awaitleft": awaitLeft, "clock": setClock, "policy": putPolicy,
+		"image": putImage, "images": putImages, "left": left, "awaitleft": awaitLeft, "clock": setClock, "age": setAge, "policy": putPolicy,
 	}
 	for _, name := range programs {
 		m[filepath.Base(name)] = func(ts *testscript.TestScript, neg bool, args []string) { run(ts, neg, name, args...) }

@@ -161,6 +161,27 @@ func setClock(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// setAge sets the clock to when an image is of an age.
+func setAge(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: age REPOSITORY NAME DURATION")
+	}
+	age, err := time.ParseDuration(args[2])
+	ts.Check(err)
+	for d, name := range ts.Value(namesKey{}).(imageNames) {
+		if name != args[1] {
+			continue
+		}
+		out, err := client(ts).DescribeImages(context.Background(), &ecr.DescribeImagesInput{
+			RepositoryName: &args[0], ImageIds: []types.ImageIdentifier{{ImageDigest: &d}},
+		})
+		ts.Check(err)
+		setClock(ts, false, []string{out.ImageDetails[0].ImagePushedAt.Add(age).Format(time.RFC3339Nano)})
+		return
+	}
+	ts.Fatalf("there is no image %s", args[1])
+}
+
 // putPolicy puts a policy, or finds it refused with a text.
 func putPolicy(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) < 2 || neg && len(args) != 3 {
