@@ -15,8 +15,8 @@ import (
 // stands for everything below it.
 var layers = map[string][]string{
 	// Pure: no clock, no store, no network.
-	"fault": {}, "policy": {}, "sigv4": {}, "config": {}, "seal": {},
-	"lifecycle": {"fault"},
+	"fault": {}, "sigv4": {}, "config": {}, "seal": {},
+	"lifecycle": {"fault"}, "policy": {"fault"},
 
 	// Who asks, and where the bytes are.
 	"access":          {"policy", "fault"},
