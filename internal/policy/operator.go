@@ -29,6 +29,17 @@ const (
 	isNull
 )
 
+// cost says roughly how long a comparison takes.
+func (c comparison) cost() int {
+	switch {
+	case c == inNetwork, dateEquals <= c && c <= dateGreaterEquals:
+		return 2
+	case c == arnLike, numericEquals <= c && c <= numericGreaterEquals:
+		return 1
+	}
+	return 0
+}
+
 // operator is an operator without ForAllValues, ForAnyValue and IfExists.
 type operator struct {
 	compare comparison

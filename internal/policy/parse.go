@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"regexp"
@@ -289,5 +290,7 @@ func (r *reader) readCondition() *SyntaxError {
 			r.out.conditions = append(r.out.conditions, c)
 		}
 	}
+	// All must hold: those that are cheap to find false come first.
+	slices.SortStableFunc(r.out.conditions, func(a, b condition) int { return cmp.Compare(a.compare.cost(), b.compare.cost()) })
 	return nil
 }

@@ -11,6 +11,7 @@ type pattern struct {
 	source string  // as it is written
 	text   string  // what the pattern means, if it has no pieces
 	pieces []piece // nil if the pattern is a mere text
+	start  bool    // whether the pattern is the text and then a star
 	vars   bool    // whether one of the pieces is a variable
 	all    bool    // whether it matches everything
 	fold   fold
@@ -95,7 +96,11 @@ func (s syntax) compile(text string) (pattern, string) {
 		return p, ""
 	}
 	flush()
-	p.all = len(p.pieces) == 1 && p.pieces[0].kind == star
+	last := len(p.pieces) - 1
+	p.all = last == 0 && p.pieces[0].kind == star
+	if last == 1 && p.pieces[0].kind == literal && p.pieces[last].kind == star {
+		p.start, p.text = true, p.pieces[0].text
+	}
 	return p, ""
 }
 
@@ -151,6 +156,8 @@ func (p *pattern) match(text string, c Context) (ok, unclear bool) {
 			return strings.EqualFold(text, p.text), false
 		}
 		return text == p.text, false
+	case p.start:
+		return p.begins(text, p.text), false
 	case p.vars:
 		for i := range p.pieces {
 			if q := &p.pieces[i]; q.kind == variable {
@@ -210,10 +217,18 @@ func (p *pattern) prefix(q *piece, text string, c Context) int {
 	case variable:
 		s, _ = q.resolve(c)
 	}
-	if p.fold == asAction && hasPrefixFold(text, s) || p.fold != asAction && strings.HasPrefix(text, s) {
+	if p.begins(text, s) {
 		return len(s)
 	}
 	return -1
+}
+
+// begins reports whether a text begins with a part of the pattern.
+func (p *pattern) begins(text, part string) bool {
+	if p.fold == asAction {
+		return hasPrefixFold(text, part)
+	}
+	return strings.HasPrefix(text, part)
 }
 
 // equalFold compares literals and variables with a text, in any case.
