@@ -28,6 +28,10 @@ const badQuestion = exitCode(2)
 
 func iamEvaluateCommand(io stdio) *cobra.Command {
 	var file string
+	undecided := func(err error) error {
+		fmt.Fprintln(io.err, "berth:", err)
+		return badQuestion
+	}
 	cmd := &cobra.Command{
 		Use:   "evaluate --file DOCUMENT",
 		Short: "Decide a request by policies",
@@ -56,19 +60,22 @@ of levels, serviceControl and resourceControl.
 
 The exit code is 0 if the request is allowed, 1 if it is denied, and 2 if there is
 no decision, because the document is wrong or cannot be read.`,
-		Args: cobra.NoArgs,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if err := cobra.NoArgs(cmd, args); err != nil {
+				return undecided(err)
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q, err := readQuestion(cmd.InOrStdin(), file)
 			if err != nil {
-				fmt.Fprintln(io.err, "berth:", err)
-				return badQuestion
+				return undecided(err)
 			}
 			d := q.Decide()
 			enc := json.NewEncoder(io.out)
 			enc.SetIndent("", "  ")
 			if err := enc.Encode(d); err != nil {
-				fmt.Fprintln(io.err, "berth:", err)
-				return badQuestion
+				return undecided(err)
 			}
 			if !d.Allowed {
 				return exitCode(1)
@@ -77,10 +84,7 @@ no decision, because the document is wrong or cannot be read.`,
 		},
 	}
 	cmd.Flags().StringVar(&file, "file", "", "the document; - for standard input")
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
-		fmt.Fprintln(io.err, "berth:", err)
-		return badQuestion
-	})
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return undecided(err) })
 	return cmd
 }
 

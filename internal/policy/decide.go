@@ -110,8 +110,8 @@ func (r *Request) ask(kind Kind, level int, list []Attached) finding {
 		}
 		for j := range p.statements {
 			s := &p.statements[j]
-			if s.deny && f.deny.Kind != 0 || !s.deny && f.reach == toSession {
-				continue
+			if s.deny && f.deny.Kind != 0 || !s.deny && s.best <= f.reach {
+				continue // it cannot add anything
 			}
 			how, applies := s.applies(r)
 			if !applies || !s.deny && how <= f.reach {

@@ -120,15 +120,15 @@ func (o operator) compile(text string) (v value, reason string) {
 }
 
 // compileARN cuts a pattern into the six segments of an ARN, which match one by
-// one. A text of fewer segments that has a variable is a pattern for the whole
-// ARN, and * is for every one.
+// one. A text of fewer segments that begins with a variable, whose value has the
+// others, is a pattern for the whole ARN, and * is for every one.
 func (o operator) compileARN(text string) (v value, reason string) {
 	if v.pattern, reason = o.syntax.compile(text); reason != "" || v.pattern.all {
 		return v, reason
 	}
 	parts := splitOutside(text, o.syntax.variables)
 	if len(parts) < 6 {
-		if !v.pattern.vars {
+		if p := v.pattern.pieces; p == nil || p[0].kind != variable {
 			reason = "is not an ARN of six segments, as in arn:aws:iam::123456789012:role/*"
 		}
 		return v, reason

@@ -400,18 +400,23 @@ func number(s string) (*big.Rat, bool) {
 	return new(big.Rat).SetString(s)
 }
 
+var isoDate = regexp.MustCompile(`^[0-9]{4}(-[0-9]{2}(-[0-9]{2}(T[0-9:]{5}(:[0-9]{2}(\.[0-9]+)?)?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9]))?)?)?$`)
+
 func date(s string) (time.Time, bool) {
-	for _, layout := range []string{"2006", "2006-01", "2006-01-02", "2006-01-02T15:04Z07:00", time.RFC3339Nano} {
-		if t, err := time.Parse(layout, s); err == nil {
-			return t, true
+	if isoDate.MatchString(s) {
+		for _, layout := range []string{"2006", "2006-01", "2006-01-02", "2006-01-02T15:04Z07:00", time.RFC3339Nano} {
+			if t, err := time.Parse(layout, s); err == nil {
+				return t, true
+			}
 		}
+		return time.Time{}, false
 	}
 	n, ok := number(s)
-	if !ok {
+	if !ok || n.Cmp(big.NewRat(253402300800, 1)) >= 0 || n.Cmp(big.NewRat(-1e12, 1)) <= 0 {
 		return time.Time{}, false
 	}
 	n.Mul(n, big.NewRat(1e9, 1))
-	nanos := new(big.Int).Div(n.Num(), n.Denom())
+	nanos := new(big.Int).Quo(n.Num(), n.Denom())
 	seconds, rest := new(big.Int).DivMod(nanos, big.NewInt(1e9), new(big.Int))
 	return time.Unix(seconds.Int64(), rest.Int64()), true
 }

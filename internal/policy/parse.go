@@ -146,6 +146,7 @@ func (r *reader) either(name string, p presence) (v any, member string, not bool
 
 func (r *reader) readPrincipal() *SyntaxError {
 	v, member, not, err := r.either("Principal", kinds[r.Kind].principal)
+	r.out.best = toPrincipal
 	if err != nil || member == "" {
 		return err
 	}
@@ -168,6 +169,7 @@ func (r *reader) readPrincipal() *SyntaxError {
 	if len(groups) == 0 {
 		return fail("names nobody")
 	}
+	r.out.best = toNobody
 	for _, name := range slices.Sorted(maps.Keys(groups)) {
 		list, reason := texts(groups[name])
 		if reason != "" {
@@ -183,6 +185,7 @@ func (r *reader) readPrincipal() *SyntaxError {
 				return fail(name + " " + quote(s) + " " + reason)
 			}
 			r.out.principals = append(r.out.principals, e)
+			r.out.best = max(r.out.best, e.mostDirect())
 		}
 	}
 	return nil

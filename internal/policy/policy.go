@@ -85,6 +85,7 @@ type statement struct {
 	sid          string
 	deny         bool
 	principals   []entry // nil if the statement names none
+	best         reach   // how directly it can name a principal
 	notPrincipal bool
 	actions      []pattern
 	notAction    bool

@@ -139,6 +139,17 @@ func (e *entry) reaches(p *Principal) reach {
 	return toNobody
 }
 
+// mostDirect returns how directly an entry can name a principal.
+func (e *entry) mostDirect() reach {
+	switch e.kind {
+	case anAccount:
+		return toAccount
+	case aUser, aSession:
+		return toSession
+	}
+	return toPrincipal
+}
+
 // names says how a statement's Principal or NotPrincipal names a principal: a
 // statement with NotPrincipal, which always denies, names whom it does not spare.
 func (s *statement) names(p *Principal) reach {
