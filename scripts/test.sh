@@ -68,6 +68,7 @@ stage race memory race
 stage e2e env E2E_RING="$ring" E2E_SKIPPED="$skipped" go test -count=1 -timeout 12m ${E2E_FLAGS:-} ./e2e
 if [ "$ring" = all ]; then
 	stage check scripts/check.sh
+	stage oracle env ORACLE_POLICIES=1000000 go test -count=1 -timeout 60m -run TestDecisionsAreThoseOfTheOracle ./internal/policy
 	stage fuzz env FUZZTIME="${FUZZTIME:-60s}" scripts/fuzz.sh
 fi
 echo

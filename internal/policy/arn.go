@@ -1,6 +1,11 @@
-// Package policy holds what AWS policies are made of.
+// Package policy reads policies of AWS's language and decides requests by them.
 //
-// It is pure: no clock, no store, no network.
+// [Parse] compiles a document of some [Kind]; [Decide] asks all policies that may
+// have a say in a [Request], by the rules of IAM, and names the statement that
+// decided. What the language leaves open is in docs/compatibility.md.
+//
+// The package is pure: no clock, no store, no network. Whatever a decision
+// depends on, the time included, is in the request's [Context].
 package policy
 
 import "strings"

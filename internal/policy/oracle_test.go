@@ -100,6 +100,14 @@ func (o *oracle) decide() (allowed bool, why policy.Reason, kind policy.Kind) {
 	return true, policy.Statement, 0
 }
 
+// wrote reports whether a statement of the policies is where a decision says, has
+// that effect, and applies.
+func (o *oracle) wrote(at policy.Source, allow bool) bool {
+	doc := o.policies[at.Kind][max(at.Level, 1)-1][at.Index-1]
+	s := aslist(doc["Statement"])[at.Statement-1].(map[string]any)
+	return (s["Effect"] == "Allow") == allow && o.applies(s, doc["Version"] == "2012-10-17") != ""
+}
+
 func (o *oracle) all(k policy.Kind) []map[string]any {
 	return slices.Concat(o.policies[k]...)
 }

@@ -46,6 +46,12 @@ func TestDecisionsAreThoseOfTheOracle(t *testing.T) {
 					t.Errorf("seed %d: Decide = %+v, the oracle says %t, %d, %s\nrequest %+v\n%s", seed, d, allowed, why, kind, o.request, pretty(o.policies))
 				}
 			}
+			for _, source := range []policy.Source{d.By, d.With} {
+				if source.Statement > 0 && !o.wrote(source, d.Allowed) {
+					differences++
+					t.Errorf("seed %d: Decide = %+v, but that statement does not decide so\nrequest %+v\n%s", seed, d, o.request, pretty(o.policies))
+				}
+			}
 			seen[fmt.Sprintf("%d %s", d.Reason, by(d))]++
 		}
 	}
