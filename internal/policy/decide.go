@@ -47,20 +47,19 @@ type Policies struct {
 // endpoint must allow, and then:
 //   - within one account the identity policies or the resource's must allow, and
 //     what they allow the boundary and the session policies must allow too, but for
-//     a user or session that the resource's policy names itself. A resource's
-//     policy that names the account leaves it to the identity policies. The
-//     account's root needs no policy.
+//     what the resource's policy gives to everybody, or to the user or session by
+//     its own name. A resource's policy that names the account leaves it to the
+//     identity policies. The account's root needs no policy.
 //   - across accounts the resource's policy must allow and, within their limits,
 //     the identity policies; but for a root, these.
 //   - nobody, services and federated principals need the resource's policy.
 func Decide(r *Request, p *Policies) Decision {
-	var f findings
+	f := findings{bounded: len(p.Boundary) > 0}
 	r.askOrganization(p, &f)
 	r.askResource(p, &f)
-	f.identity = r.ask(Identity, 0, p.Identity)
-	f.boundary = r.ask(Boundary, 0, p.Boundary)
-	f.session = r.ask(Session, 0, p.Session)
-	f.bounded = len(p.Boundary) > 0
+	f.identity = r.ask(Identity, 0, p.Identity, f.bounded)
+	f.boundary = r.ask(Boundary, 0, p.Boundary, f.bounded)
+	f.session = r.ask(Session, 0, p.Session, f.bounded)
 	f.inSession = len(p.Session) > 0 || r.Principal.Type == FederatedUser
 	f.trust = len(p.Trust) > 0
 	for _, s := range [...]Source{f.limits.deny, f.resource.deny, f.identity.deny, f.boundary.deny, f.session.deny} {
@@ -101,7 +100,7 @@ func (f *finding) or(g finding) {
 }
 
 // ask asks the policies of one kind.
-func (r *Request) ask(kind Kind, level int, list []Attached) finding {
+func (r *Request) ask(kind Kind, level int, list []Attached, bounded bool) finding {
 	var f finding
 	for i := range list {
 		p := list[i].Policy
@@ -113,7 +112,7 @@ func (r *Request) ask(kind Kind, level int, list []Attached) finding {
 			if s.deny && f.deny.Kind != 0 || !s.deny && s.best <= f.reach {
 				continue // it cannot add anything
 			}
-			how, applies := s.applies(r)
+			how, applies := s.applies(r, bounded)
 			if !applies || !s.deny && how <= f.reach {
 				continue
 			}
@@ -135,15 +134,15 @@ func (r *Request) askOrganization(p *Policies, f *findings) {
 	if !r.Principal.ServiceLinked {
 		if r.Principal.Account != "" {
 			for i := range p.ServiceControl {
-				f.limit(ServiceControl, i+1, r.ask(ServiceControl, i+1, p.ServiceControl[i]))
+				f.limit(ServiceControl, i+1, r.ask(ServiceControl, i+1, p.ServiceControl[i], f.bounded))
 			}
 		}
 		for i := range p.ResourceControl {
-			f.limit(ResourceControl, i+1, r.ask(ResourceControl, i+1, p.ResourceControl[i]))
+			f.limit(ResourceControl, i+1, r.ask(ResourceControl, i+1, p.ResourceControl[i], f.bounded))
 		}
 	}
 	if len(p.Endpoint) > 0 {
-		f.limit(Endpoint, 0, r.ask(Endpoint, 0, p.Endpoint))
+		f.limit(Endpoint, 0, r.ask(Endpoint, 0, p.Endpoint, f.bounded))
 	}
 }
 
@@ -156,12 +155,12 @@ func (f *findings) limit(kind Kind, level int, g finding) {
 
 // askResource asks the policies of the resource.
 func (r *Request) askResource(p *Policies, f *findings) {
-	f.resource = r.ask(Repository, 0, p.Repository)
-	f.resource.or(r.ask(Registry, 0, p.Registry))
+	f.resource = r.ask(Repository, 0, p.Repository, f.bounded)
+	f.resource.or(r.ask(Registry, 0, p.Registry, f.bounded))
 	if r.RootRepairs && r.ownRoot() {
 		f.resource.deny = Source{}
 	}
-	f.resource.or(r.ask(Trust, 0, p.Trust))
+	f.resource.or(r.ask(Trust, 0, p.Trust, f.bounded))
 }
 
 // ownRoot reports whether the principal is the root of the account that owns the

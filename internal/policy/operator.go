@@ -164,14 +164,15 @@ func splitOutside(text string, variables bool) []string {
 }
 
 // matches compares a value of the request with the policy's. It is unclear
-// whether they match if the request's value is not of the operator's type, or if
-// a variable has no value.
+// whether they match if the request's value is not of the operator's type. What
+// has a variable without a value does not match.
 func (c *condition) matches(v *value, text string, ctx Context) (ok, unclear bool) {
 	switch o := c.compare; o {
 	case stringEquals:
-		return v.pattern.match(text, ctx)
+		ok, _ = v.pattern.match(text, ctx)
+		return ok, false
 	case arnLike:
-		return v.matchARN(text, ctx)
+		return v.matchARN(text, ctx), false
 	case numericEquals, numericLess, numericLessEquals, numericGreater, numericGreaterEquals:
 		n, valid := parseDecimal(text)
 		return valid && ordered(o-numericEquals, n.compare(v.number)), !valid
@@ -207,21 +208,22 @@ func ordered(asked comparison, order int) bool {
 }
 
 // matchARN matches segment by segment. What is not an ARN does not match.
-func (v *value) matchARN(text string, ctx Context) (ok, unclear bool) {
+func (v *value) matchARN(text string, ctx Context) bool {
 	if v.segments == nil {
-		return v.pattern.match(text, ctx)
+		ok, _ := v.pattern.match(text, ctx)
+		return ok
 	}
-	ok = true
 	for i := range v.segments {
 		segment, rest, colon := strings.Cut(text, ":")
 		if i == len(v.segments)-1 {
 			segment, colon = text, true
 		}
-		m, u := v.segments[i].match(segment, ctx)
-		ok, unclear = ok && m && colon, unclear || u
+		if ok, _ := v.segments[i].match(segment, ctx); !ok || !colon {
+			return false
+		}
 		text = rest
 	}
-	return ok && !unclear, unclear
+	return true
 }
 
 func parseBool(s string) (value, ok bool) {

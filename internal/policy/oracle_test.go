@@ -179,7 +179,7 @@ func (o *oracle) applies(s map[string]any, vars bool) string {
 			return ""
 		}
 	}
-	how := "principal"
+	how := "principal" // as good as any other for policies that name nobody
 	if v, ok := s["Principal"]; ok {
 		how = o.named(v)
 	}
@@ -219,7 +219,7 @@ func (o *oracle) inResource(list []string, vars bool) (in, unknown bool) {
 func (o *oracle) named(v any) string {
 	p := o.request.Principal
 	if v == "*" {
-		return "principal"
+		return "session"
 	}
 	found := map[string]bool{}
 	for group, list := range v.(map[string]any) {
@@ -228,7 +228,7 @@ func (o *oracle) named(v any) string {
 			case group != "AWS":
 				found["principal"] = found["principal"] || name == p.Name
 			case name == "*":
-				found["principal"] = true
+				found["session"] = true
 			case !strings.HasPrefix(name, "arn:"):
 				found["account"] = found["account"] || name == p.Account
 			case strings.HasSuffix(name, ":root"):
@@ -253,6 +253,9 @@ func (o *oracle) named(v any) string {
 // excepted reports whether NotPrincipal names everything that the caller is.
 func (o *oracle) excepted(v any) bool {
 	p := o.request.Principal
+	if b := o.policies[policy.Boundary]; len(b) > 0 && len(b[0]) > 0 {
+		return false
+	}
 	if v == "*" {
 		return true
 	}
@@ -348,7 +351,7 @@ func (o *oracle) compare(op, have, want string, vars bool) (equal, unknown bool)
 	case strings.HasPrefix(op, "String"):
 		tokens, ok := o.tokens(want, vars, op == "StringLike")
 		if !ok {
-			return false, true
+			return false, false
 		}
 		if op == "StringEqualsIgnoreCase" {
 			return strings.EqualFold(literally(tokens), have), false
@@ -357,7 +360,7 @@ func (o *oracle) compare(op, have, want string, vars bool) (equal, unknown bool)
 	case strings.HasPrefix(op, "Arn"):
 		tokens, ok := o.tokens(want, vars, true)
 		if !ok {
-			return false, true
+			return false, false
 		}
 		return arnWild(tokens, have), false
 	case strings.HasPrefix(op, "Numeric"):

@@ -152,14 +152,15 @@ func (r *reader) readPrincipal() *SyntaxError {
 	}
 	r.out.notPrincipal = not
 	fail := func(reason string) *SyntaxError { return &SyntaxError{Member: member, Reason: reason} }
-	if not && !r.out.deny {
-		return fail("is only for statements that deny")
+	if not && (!r.out.deny || r.Kind == Trust) {
+		return fail("is only for statements that deny, and not for trust policies")
 	}
 	if r.Kind == ResourceControl && (not || v != "*") {
 		return fail(`must be Principal with "*" in a resource control policy`)
 	}
 	if v == "*" {
 		r.out.principals = []entry{{kind: everybody}}
+		r.out.best = toSession
 		return nil
 	}
 	groups, reason := object(v, "AWS", "Service", "Federated", "CanonicalUser")

@@ -121,9 +121,9 @@ func (p *Policy) Principals() []string {
 	return out
 }
 
-// applies reports whether the statement is about the request, and how directly
-// it names the request's principal.
-func (s *statement) applies(r *Request) (reach, bool) {
+// applies reports whether the statement is about the request, and how directly it
+// names the request's principal. Bounded says whether the principal has a boundary.
+func (s *statement) applies(r *Request, bounded bool) (reach, bool) {
 	if s.matches(s.actions, r.Action, r) == s.notAction {
 		return 0, false
 	}
@@ -132,7 +132,7 @@ func (s *statement) applies(r *Request) (reach, bool) {
 	}
 	how := toPrincipal
 	if s.principals != nil {
-		if how = s.names(&r.Principal); how == toNobody {
+		if how = s.names(&r.Principal, bounded); how == toNobody {
 			return 0, false
 		}
 	}

@@ -62,8 +62,8 @@ type reach int
 const (
 	toNobody    reach = iota
 	toAccount         // the account is named: its identity policies decide
-	toPrincipal       // everybody, or a session's role or user
-	toSession         // the user or the session itself: no other policy limits that
+	toPrincipal       // a session's role or user is
+	toSession         // everybody, or the user or the session itself: no other policy limits that
 )
 
 var (
@@ -119,7 +119,7 @@ func parseProvider(s string) (entry, string) {
 func (e *entry) reaches(p *Principal) reach {
 	switch e.kind {
 	case everybody:
-		return toPrincipal
+		return toSession
 	case anAccount:
 		if p.Account == e.value {
 			return toAccount
@@ -144,7 +144,7 @@ func (e *entry) mostDirect() reach {
 	switch e.kind {
 	case anAccount:
 		return toAccount
-	case aUser, aSession:
+	case everybody, aUser, aSession:
 		return toSession
 	}
 	return toPrincipal
@@ -152,9 +152,11 @@ func (e *entry) mostDirect() reach {
 
 // names says how a statement's Principal or NotPrincipal names a principal: a
 // statement with NotPrincipal, which always denies, names whom it does not spare.
-func (s *statement) names(p *Principal) reach {
+//
+// As IAM documents it, nobody who has a boundary is spared.
+func (s *statement) names(p *Principal, bounded bool) reach {
 	if s.notPrincipal {
-		if s.spares(p) {
+		if !bounded && s.spares(p) {
 			return toNobody
 		}
 		return toPrincipal

@@ -187,7 +187,7 @@ func (g *generator) statement(k policy.Kind, variables bool) map[string]any {
 		s["Principal"] = "*"
 	case policy.Repository, policy.Registry, policy.Trust, policy.Endpoint:
 		name := "Principal"
-		if s["Effect"] == "Deny" && g.chance(40) {
+		if s["Effect"] == "Deny" && k != policy.Trust && g.chance(40) {
 			name = "NotPrincipal"
 		}
 		s[name] = g.principals()
