@@ -67,6 +67,7 @@ var operatorCases = []struct {
 	{"ArnLike", "ArnNotLike", "arn:aws:iam::*:role/ci-*", []string{"arn:aws:iam::123456789012:role/ci-a/b:c"}, []string{"arn:aws:iam::1:2:role/ci-a", "arn:aws:iam::123456789012:role/c", "arn:aws:sts::123456789012:role/ci-a", "x", ""}},
 	{"ArnEquals", "ArnNotEquals", "arn:aws:s3:::b?", []string{"arn:aws:s3:::b1"}, []string{"arn:aws:s3:::b", "arn:aws:s3::1:b1"}},
 	{"ArnEquals", "ArnNotEquals", "arn:*:*:*:*:x", []string{"arn:aws:s3:us-east-1:1:x"}, []string{"arn:aws:s3:a:b:c:x", "arn:aws:s3:::y"}},
+	{"ArnLike", "ArnNotLike", "arn:aws:s3:::a*:d", []string{"arn:aws:s3:::a:b:c:d"}, []string{"arn:aws:s3:::a:b:c"}},
 	{"ArnLike", "ArnNotLike", "*", []string{"arn:aws:s3:::b", ""}, nil},
 }
 
