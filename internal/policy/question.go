@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -50,7 +51,7 @@ func ParseQuestion(text []byte) (*Question, error) {
 	}
 	doc, reason := decode(string(text), maxDepth+6)
 	if reason != "" {
-		return nil, fmt.Errorf("%s", reason)
+		return nil, errors.New(reason)
 	}
 	members, reason := object(doc, "request", "policies")
 	if reason != "" {
@@ -69,7 +70,7 @@ func ParseQuestion(text []byte) (*Question, error) {
 func (r *Request) read(v any) error {
 	m, reason := object(v, "principal", "action", "resource", "resourceAccount", "rootRepairs", "context")
 	if reason != "" {
-		return fmt.Errorf("%s", reason)
+		return errors.New(reason)
 	}
 	if err := r.Principal.read(m["principal"]); err != nil {
 		return fmt.Errorf("principal: %w", err)
@@ -80,7 +81,7 @@ func (r *Request) read(v any) error {
 		return err
 	}
 	if r.Action == "" || r.Resource == "" {
-		return fmt.Errorf("action and resource must be given")
+		return errors.New("action and resource must be given")
 	}
 	if _, there := m["resourceAccount"]; !there {
 		a, _ := ParseARN(r.Resource)
@@ -93,7 +94,7 @@ func (r *Request) read(v any) error {
 	}
 	keys, ok := m["context"].(map[string]any)
 	if !ok {
-		return fmt.Errorf("context: must be an object")
+		return errors.New("context: must be an object")
 	}
 	values := map[string][]string{}
 	for key, v := range keys {
@@ -145,7 +146,7 @@ func (p *Principal) read(v any) error {
 	}
 	m, reason := object(v, "arn", "parent", "account", "name", "type", "serviceLinked")
 	if reason != "" {
-		return fmt.Errorf("%s", reason)
+		return errors.New(reason)
 	}
 	kind := ""
 	if err := readMembers(m, map[string]any{
@@ -160,7 +161,7 @@ func (p *Principal) read(v any) error {
 			return fmt.Errorf("arn: %s is not the ARN of a root, a user, a role's session or a federated user", quote(p.ARN))
 		}
 		if account != "" && account != p.Account {
-			return fmt.Errorf("account: is not that of the ARN")
+			return errors.New("account: is not that of the ARN")
 		}
 	}
 	if kind != "" {
@@ -171,7 +172,7 @@ func (p *Principal) read(v any) error {
 		p.Type, known = t, true
 	}
 	if !known {
-		return fmt.Errorf("must have an arn or a type")
+		return errors.New("must have an arn or a type")
 	}
 	return nil
 }
@@ -220,7 +221,7 @@ func (p *Policies) read(v any) error {
 	}
 	m, reason := object(v, names...)
 	if reason != "" {
-		return fmt.Errorf("%s", reason)
+		return errors.New(reason)
 	}
 	for k := Identity; int(k) < len(kinds); k++ {
 		v, there := m[kinds[k].name]
