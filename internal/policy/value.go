@@ -71,7 +71,7 @@ const endOfTime = 253402300800
 // day, or a day with a time and its zone), or seconds since 1970. Four digits
 // are a year.
 func parseInstant(s string) (instant, bool) {
-	if d, ok := parseDecimal(s); ok && (len(s) != 4 || d.negative || strings.Contains(s, ".")) {
+	if d, ok := parseDecimal(s); ok && (len(s) != 4 || !digits(s)) {
 		return epoch(d)
 	}
 	p := parser{rest: s}
