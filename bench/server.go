@@ -74,7 +74,7 @@ func (b *bench) start(ctx context.Context, name, dir string) (*process, error) {
 		p.cmd = exec.CommandContext(ctx, b.path("floor"), "-addr", address, "-dir", dir, "-fsync")
 	case berth:
 		// berth dev makes repositories on push; it stores like berth serve.
-		p.cmd = exec.CommandContext(ctx, b.path("berth"), "dev", "--data", dir, "--listen", address)
+		p.cmd = exec.CommandContext(ctx, b.path("berth"), "dev", "--data", dir, "--listen", address, "--quota", "tags-per-image=100000")
 		health = p.url + "/readyz"
 	case peer:
 		file := filepath.Join(dir, "config.yml")

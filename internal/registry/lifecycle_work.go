@@ -83,9 +83,10 @@ func (r *Registry) doLifecycle(ctx context.Context, owner string, failed func(er
 			return ctx.Err()
 		}
 		if ignoreGone(err) != nil && !errors.Is(err, errUnsettled) {
+			postponed := r.postpone(ctx, due, lifecycleRetry) // before anybody hears of it and moves the clock
 			failed(err)
-			if err := r.postpone(ctx, due, lifecycleRetry); err != nil {
-				return err
+			if postponed != nil {
+				return postponed
 			}
 		}
 		if err := r.store.Relaxed(ctx, h); err != nil {
