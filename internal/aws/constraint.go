@@ -21,6 +21,7 @@ type violation struct {
 	value      string // "Value 'x'", "Value null", or "Value" where it is not to be shown
 	constraint string
 	ecr        string // the constraint in the words of ECR's own validation
+	words      string // the whole message, where AWS has one of its own
 }
 
 // check holds the input of an operation against the model and returns the
@@ -52,6 +53,9 @@ func (m *Model) check(operation string, input *node) error {
 func validationException(found []violation) error {
 	texts := make([]string, len(found))
 	for i, f := range found {
+		if f.words != "" {
+			return fault.New(fault.Invalid, "ValidationException", "%s", f.words)
+		}
 		texts[i] = fmt.Sprintf("%s at '%s' failed to satisfy constraint: %s", f.value, f.path, f.constraint)
 	}
 	plural := "s"
@@ -60,6 +64,16 @@ func validationException(found []violation) error {
 	}
 	return fault.New(fault.Invalid, "ValidationException",
 		"%d validation error%s detected: %s", len(found), plural, strings.Join(texts, "; "))
+}
+
+// checkForm is check for a Query request. The form must have been decoded by
+// decodeQuery.
+func (m *Model) checkForm(operation string, form *param) error {
+	if m == nil || m.operations[operation] == nil {
+		return nil
+	}
+	input := form.node(m.operations[operation].input)
+	return m.check(operation, &input)
 }
 
 // A validator collects violations in the order of the model, up to its limit.
@@ -140,10 +154,17 @@ func (v *validator) list(n *node, s *shape, at *path) {
 	}
 }
 
+// namePattern is that of IAM's names.
+const namePattern = `[\w+=,.@-]+`
+
 // text checks the pattern before the length, as AWS does.
 func (v *validator) text(text string, s *shape, at *path) {
 	if s.pattern != nil && !s.pattern.MatchString(text) {
 		v.add(at, echo(text), "Member must satisfy regular expression pattern: "+s.Pattern, ecrPattern(s.Pattern))
+		if s.Pattern == namePattern && len(v.found) > 0 {
+			v.found[len(v.found)-1].words = "The specified value for " + at.String() +
+				" is invalid. It must contain only alphanumeric characters and/or the following: +=,.@_-"
+		}
 	}
 	if c := s.bound("length", int64(utf8.RuneCountInString(text))); c != "" {
 		v.add(at, echo(text), c)

@@ -72,7 +72,12 @@ func (h *Handler[C]) serveQuery(w http.ResponseWriter, r *http.Request, x *excha
 	if err := x.scope(sig, op); err != nil {
 		return nil, err
 	}
-	out, err := h.perform(r.Context(), x, sig, op, body, func(in any) error { return decodeQuery(form, in) })
+	out, err := h.perform(r.Context(), x, sig, op, body, func(in any) error {
+		if err := decodeQuery(form, in); err != nil {
+			return err
+		}
+		return x.service.Model.checkForm(op.Name, form)
+	})
 	if err != nil {
 		return nil, err
 	}

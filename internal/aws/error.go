@@ -34,13 +34,18 @@ var queryCodes = map[string]string{
 	"ValidationException":          "ValidationError",
 }
 
-// queryForbidden has the codes that the Query protocol answers with status 403.
-var queryForbidden = map[string]bool{
-	"AccessDenied":               true,
-	"ExpiredToken":               true,
-	"InvalidClientTokenId":       true,
-	"MissingAuthenticationToken": true,
-	"SignatureDoesNotMatch":      true,
+// queryStatuses has the codes that the Query protocol does not answer with status
+// 400.
+var queryStatuses = map[string]int{
+	"AccessDenied":               http.StatusForbidden,
+	"ExpiredToken":               http.StatusForbidden,
+	"InvalidClientTokenId":       http.StatusForbidden,
+	"MissingAuthenticationToken": http.StatusForbidden,
+	"SignatureDoesNotMatch":      http.StatusForbidden,
+	"NoSuchEntity":               http.StatusNotFound,
+	"DeleteConflict":             http.StatusConflict,
+	"EntityAlreadyExists":        http.StatusConflict,
+	"LimitExceeded":              http.StatusConflict,
 }
 
 // internalError is what clients see of a fault of ours.
@@ -102,8 +107,8 @@ func xmlFailure(f *fault.Error, namespace, requestID string) response {
 	st, blame := status(f), "Sender"
 	if st >= 500 {
 		blame = "Receiver"
-	} else if queryForbidden[code] {
-		st = http.StatusForbidden
+	} else if other := queryStatuses[code]; other != 0 {
+		st = other
 	}
 	var x xmlWriter
 	x.start("ErrorResponse", namespace)

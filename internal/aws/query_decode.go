@@ -60,6 +60,9 @@ func parseForm(body []byte) (*param, error) {
 		if !utf8.ValidString(name) || !utf8.ValidString(v[0]) {
 			return nil, malformed("The request body is not valid UTF-8")
 		}
+		if strings.ContainsFunc(v[0], notInXML) {
+			return nil, malformed("The request has a control character in a value")
+		}
 		if strings.Count(name, ".") >= maxDepth {
 			return nil, malformed("The request has a parameter nested more than %d levels deep", maxDepth)
 		}
@@ -67,6 +70,9 @@ func parseForm(body []byte) (*param, error) {
 	}
 	return root, nil
 }
+
+// notInXML reports whether a character cannot be answered with.
+func notInXML(r rune) bool { return r < ' ' && r != '\t' && r != '\n' && r != '\r' }
 
 func (p *param) put(name, value string) {
 	for part := range strings.SplitSeq(name, ".") {
@@ -216,4 +222,29 @@ func setScalar(v reflect.Value, text string) error {
 		return fmt.Errorf("unsupported type %s", v.Type())
 	}
 	return nil
+}
+
+// node returns what the form has of a structure, as the constraints of a model are
+// held against it. Lists that are not numbered right are empty.
+func (p *param) node(s *shape) node {
+	n := node{kind: kindObject}
+	switch s.Type {
+	case "structure":
+		for _, m := range s.Members {
+			if kid := p.kid(m.Name); kid != nil {
+				member := kid.node(m.shape)
+				member.name = m.Name
+				n.kids = append(n.kids, member)
+			}
+		}
+	case "list":
+		n.kind = kindList
+		all, _ := p.elements("member", nil)
+		for _, element := range all {
+			n.kids = append(n.kids, element.node(s.element))
+		}
+	default:
+		n.kind, n.str = kindString, p.value
+	}
+	return n
 }

@@ -149,6 +149,11 @@ func TestXMLFailure(t *testing.T) {
 		{fault.New(fault.Unauthenticated, "ExpiredToken", "x"), 403, "<Code>ExpiredToken</Code>"},
 		{fault.New(fault.Invalid, "PackedPolicyTooLarge", "x"), 400, "<Code>PackedPolicyTooLarge</Code>"},
 		{fault.New(fault.Throttled, "ThrottlingException", "x"), 400, "<Code>Throttling</Code>"},
+		{fault.New(fault.NotFound, "NoSuchEntity", "x"), 404, "<Type>Sender</Type><Code>NoSuchEntity</Code>"},
+		{fault.New(fault.Conflict, "DeleteConflict", "x"), 409, "<Code>DeleteConflict</Code>"},
+		{fault.New(fault.Exists, "EntityAlreadyExists", "x"), 409, "<Code>EntityAlreadyExists</Code>"},
+		{fault.New(fault.Exhausted, "LimitExceeded", "x"), 409, "<Code>LimitExceeded</Code>"},
+		{fault.New(fault.Invalid, "ValidationException", "x"), 400, "<Code>ValidationError</Code>"},
 		{fault.New(fault.Unavailable, "ServiceUnavailable", "x"), 503, "<Type>Receiver</Type><Code>ServiceUnavailable</Code>"},
 		{internalError("InternalFailure", "id"), 500, "<Type>Receiver</Type><Code>InternalFailure</Code><Message>internal error (request id id)</Message>"},
 	} {
@@ -160,5 +165,40 @@ func TestXMLFailure(t *testing.T) {
 			!strings.HasSuffix(string(got.body), `</Error><RequestId>id</RequestId></ErrorResponse>`) {
 			t.Errorf("xmlFailure(%v) = %s", tt.in, got.body)
 		}
+	}
+}
+
+func TestFormsAreHeldAgainstTheModel(t *testing.T) {
+	m, err := ParseModel([]byte(`{"operations": {"TagUser": {"input": "In", "errors": ["ValidationException"]}}, "shapes": {
+		"In": {"type": "structure", "members": [{"name": "UserName", "shape": "Name", "required": true}, {"name": "Tags", "shape": "Tags"}, {"name": "Max", "shape": "Max"}]},
+		"Name": {"type": "string", "min": 1, "max": 4, "pattern": "[\\w+=,.@-]+"},
+		"Tags": {"type": "list", "element": "Tag", "max": 2},
+		"Tag": {"type": "structure", "members": [{"name": "Key", "shape": "Key", "required": true}]},
+		"Key": {"type": "string", "min": 1, "max": 2},
+		"Max": {"type": "integer", "min": 1, "max": 10}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for form, want := range map[string]string{
+		"UserName=a&Tags.member.1.Key=k&Max=10": "",
+		"Max=1":                                 "1 validation error detected: Value null at 'userName' failed to satisfy constraint: Member must not be null",
+		"UserName=a%21":                         "The specified value for userName is invalid. It must contain only alphanumeric characters and/or the following: +=,.@_-",
+		"UserName=abcde":                        "1 validation error detected: Value 'abcde' at 'userName' failed to satisfy constraint: Member must have length less than or equal to 4",
+		"UserName=a&Max=11":                     "1 validation error detected: Value '11' at 'max' failed to satisfy constraint: Member must have value less than or equal to 10",
+		"UserName=a&Tags.member.1.Key=abc":      "1 validation error detected: Value 'abc' at 'tags.1.member.key' failed to satisfy constraint: Member must have length less than or equal to 2",
+		"UserName=a&Tags.member.1.Value=abc":    "1 validation error detected: Value null at 'tags.1.member.key' failed to satisfy constraint: Member must not be null",
+	} {
+		p, err := parseForm([]byte(form))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err = m.checkForm("TagUser", p); want != "" {
+			wantFault(t, err, "ValidationException", want)
+		} else if err != nil {
+			t.Errorf("checkForm(%s) = %v", form, err)
+		}
+	}
+	if _, err := parseForm([]byte("UserName=a%00b")); err == nil {
+		t.Error("parseForm of a NUL succeeded")
 	}
 }

@@ -54,7 +54,7 @@ type Service[C any] struct {
 	Version   string
 	Namespace string
 	// Model has the constraints on inputs. Operations that are not in it have
-	// none, nor have those of a Query service. It may be nil.
+	// none. It may be nil.
 	Model      *Model
 	Operations []Operation[C]
 }
