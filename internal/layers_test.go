@@ -26,12 +26,12 @@ var layers = map[string][]string{
 
 	// The domains never import each other. None knows HTTP, SQL or wire formats.
 	"registry": {"access", "fault", "policy", "lifecycle", "blob", "seal"},
-	"identity": {"access", "fault", "policy"},
+	"identity": {"access", "fault", "policy", "seal"},
 	"audit":    {"access", "fault"},
 	"fsck":     {"blob", "fault"},
 
 	// SQL.
-	"metadata":        {"registry", "audit", "fsck", "access", "blob", "fault", "lifecycle"},
+	"metadata":        {"registry", "identity", "audit", "fsck", "access", "blob", "fault", "lifecycle"},
 	"metadata/pgtest": {},
 
 	// Who is calling.
@@ -42,6 +42,7 @@ var layers = map[string][]string{
 	"aws/ecr":           {"aws", "access", "fault", "lifecycle", "registry"},
 	"aws/ecrpublic":     {"aws", "access", "fault", "registry"},
 	"aws/sts":           {"aws", "access", "fault", "identity"},
+	"aws/iam":           {"aws", "access", "identity"},
 	"aws/servicequotas": {"aws", "access", "registry"},
 	"oci":               {"access", "fault", "registry"},
 

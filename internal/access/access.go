@@ -34,6 +34,7 @@ type Type string
 const (
 	Anonymous Type = ""
 	Root      Type = "Root"
+	User      Type = "IAMUser"
 )
 
 // Request is one question: may this caller do this to that?

@@ -15,8 +15,9 @@ import (
 // Principals looks up principals. It is implemented by package identity.
 type Principals interface {
 	// Principal returns the principal that an access key belongs to, as it is
-	// now, with the key's secret, and whether there is one.
-	Principal(ctx context.Context, accessKeyID string) (access.Caller, string, bool)
+	// now, with the key's secret. If there is none the error is of the kind
+	// Unauthenticated; any other means that it could not be found out.
+	Principal(ctx context.Context, accessKeyID string) (access.Caller, string, error)
 }
 
 // Options are what an Authenticator is made of. All are required but the clocks.

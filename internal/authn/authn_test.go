@@ -19,9 +19,12 @@ import (
 type keys map[string]access.Caller
 
 // Principal implements Principals.
-func (k keys) Principal(_ context.Context, id string) (access.Caller, string, bool) {
+func (k keys) Principal(_ context.Context, id string) (access.Caller, string, error) {
 	c, ok := k[id]
-	return c, "secret of " + id, ok
+	if !ok {
+		return c, "", fault.New(fault.Unauthenticated, "UnrecognizedClientException", "The security token included in the request is invalid.")
+	}
+	return c, "secret of " + id, nil
 }
 
 var start = time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)

@@ -17,8 +17,11 @@ import (
 // principals is one principal with one key.
 type principals struct{}
 
-func (principals) Principal(_ context.Context, accessKeyID string) (access.Caller, string, bool) {
-	return access.Caller{ID: "principal", AccessKeyID: "KEY", Type: access.Root}, "secret", accessKeyID == "KEY"
+func (principals) Principal(_ context.Context, accessKeyID string) (access.Caller, string, error) {
+	if accessKeyID != "KEY" {
+		return access.Caller{}, "", fault.New(fault.Unauthenticated, "UnrecognizedClientException", "unknown")
+	}
+	return access.Caller{ID: "principal", AccessKeyID: "KEY", Type: access.Root}, "secret", nil
 }
 
 // FuzzPassword offers texts as registry passwords, and the good one with a few

@@ -94,8 +94,11 @@ func (a *Authenticator) redeem(r *http.Request, text, context string) (access.Ca
 		return access.Caller{}, 0, fault.New(fault.Denied, "ExpiredTokenException",
 			"Your authorization token has expired. Reauthenticate and try again.")
 	}
-	c, _, ok := a.o.Principals.Principal(r.Context(), p.accessKeyID)
-	if !ok || c.ID != p.principalID {
+	c, _, err := a.o.Principals.Principal(r.Context(), p.accessKeyID)
+	if err != nil && fault.KindOf(err) != fault.Unauthenticated {
+		return access.Caller{}, 0, err
+	}
+	if err != nil || c.ID != p.principalID {
 		return access.Caller{}, 0, errNotAuthorized()
 	}
 	return a.describe(c, r), left, nil

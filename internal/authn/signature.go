@@ -25,8 +25,11 @@ func (a *Authenticator) Begin(r *http.Request) (*Signed, error) {
 	if err != nil {
 		return nil, signatureError(err)
 	}
-	c, secret, ok := a.o.Principals.Principal(r.Context(), s.AccessKeyID)
-	if !ok || s.SessionToken != "" {
+	c, secret, err := a.o.Principals.Principal(r.Context(), s.AccessKeyID)
+	if err != nil {
+		return nil, err
+	}
+	if s.SessionToken != "" {
 		return nil, fault.New(fault.Unauthenticated, "UnrecognizedClientException", "The security token included in the request is invalid.")
 	}
 	return &Signed{a, r, s, c, secret}, nil

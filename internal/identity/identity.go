@@ -1,15 +1,24 @@
-// Package identity knows accounts and their principals.
+// Package identity knows accounts and their principals: the verbs of IAM, and of
+// STS as far as there are any.
 //
-// For now the only principal is the root of the installation's first account,
-// with one access key that comes from configuration.
+// A [Directory] has the verbs. Every verb that is an operation of IAM takes the
+// caller, asks the authorizer before it says anything, runs in one transaction and
+// leaves one audit record. Verbs return errors of package fault that carry IAM's
+// codes and texts.
+//
+// Policies are kept and not consulted yet: of all principals only the root of an
+// account may do anything there.
 package identity
 
 import (
 	"context"
 	"crypto/subtle"
+	"strings"
+	"sync"
 	"time"
 
 	"berth/internal/access"
+	"berth/internal/seal"
 )
 
 // AccessKey is a pair of access key id and secret.
@@ -21,26 +30,47 @@ type AccessKey struct {
 // Directory is all accounts. It is safe for concurrent use.
 type Directory struct {
 	account string
-	key     AccessKey
+	root    AccessKey
+	store   Store
+	auth    *access.Authorizer
 	auditor access.Auditor
+	secrets *seal.Key
+	pages   *seal.Key
 	now     func() time.Time
+
+	known    known
+	uses     uses
+	accounts sync.Map // ids of accounts that are known to exist
 }
 
 // Options are what a Directory is made of. All are required but Now.
 type Options struct {
-	Account string    // the one account
-	Root    AccessKey // of the account's root
-	Auditor access.Auditor
-	Now     func() time.Time // time.Now if nil
+	Account    string    // the first account
+	Root       AccessKey // of that account's root
+	Store      Store
+	Authorizer *access.Authorizer
+	Auditor    access.Auditor
+	Secrets    *seal.Key        // seals the secrets of access keys
+	Pages      *seal.Key        // seals markers
+	Now        func() time.Time // time.Now if nil
 }
 
-// NewDirectory returns a directory of one account.
-func NewDirectory(o Options) *Directory {
+// NewDirectory returns the directory of what is stored, which has the first
+// account from now on.
+func NewDirectory(ctx context.Context, o Options) (*Directory, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Directory{o.Account, o.Root, o.Auditor, o.Now}
+	d := &Directory{
+		account: o.Account, root: o.Root, store: o.Store, auth: o.Authorizer, auditor: o.Auditor, secrets: o.Secrets, pages: o.Pages, now: o.Now,
+	}
+	return d, d.begin(ctx)
 }
+
+// time is the time to the microsecond, which is what the store keeps.
+func (d *Directory) time() time.Time { return d.now().UTC().Truncate(time.Microsecond) }
+
+func compare(a, b string) int { return strings.Compare(a, b) }
 
 // GetCallerIdentity returns who is asking. Everybody may ask that; it leaves an
 // audit record.
@@ -52,18 +82,75 @@ func (d *Directory) GetCallerIdentity(_ context.Context, c access.Call) access.C
 }
 
 // Principal returns the principal that an access key belongs to, as it is now,
-// and the key's secret. It reports whether there is one.
-func (d *Directory) Principal(_ context.Context, accessKeyID string) (access.Caller, string, bool) {
-	if subtle.ConstantTimeCompare([]byte(accessKeyID), []byte(d.key.ID)) == 0 {
-		return access.Caller{}, "", false
+// and the key's secret. A key that this process has deleted or made inactive is
+// nobody's at once; one that another has, after a second at most. Errors:
+// UnrecognizedClientException, of the kind Unauthenticated, if it is nobody's.
+func (d *Directory) Principal(ctx context.Context, accessKeyID string) (access.Caller, string, error) {
+	if subtle.ConstantTimeCompare([]byte(accessKeyID), []byte(d.root.ID)) == 1 {
+		return rootOf(d.account, d.root.ID), d.root.Secret, nil
 	}
-	return access.Caller{
-		Account: d.account, ARN: "arn:aws:iam::" + d.account + ":root", ID: d.account,
-		AccessKeyID: d.key.ID, Type: access.Root,
-	}, d.key.Secret, true
+	if !isKeyID(accessKeyID) {
+		return access.Caller{}, "", errUnknownKey()
+	}
+	p, generation, ok := d.known.get(accessKeyID, d.now())
+	if ok {
+		return p.caller, p.secret, nil
+	}
+	p.at = d.now()
+	err := d.store.View(ctx, func(tx ReadTx) (err error) {
+		p.caller, p.secret, err = d.read(tx, accessKeyID)
+		return err
+	})
+	if err != nil {
+		return access.Caller{}, "", err
+	}
+	d.known.put(accessKeyID, p, generation)
+	return p.caller, p.secret, nil
 }
 
-// Policies implements [access.PolicySource].
-func (d *Directory) Policies(_ context.Context, c access.Caller) (access.Policies, error) {
-	return access.Policies{Administrator: c.Type == access.Root && c.Account == d.account}, nil
+// read is Principal in a transaction.
+func (d *Directory) read(tx ReadTx, id string) (access.Caller, string, error) {
+	k, err := tx.AccessKey(id)
+	if err != nil {
+		return access.Caller{}, "", err
+	}
+	if k == nil || !k.Active {
+		return access.Caller{}, "", errUnknownKey()
+	}
+	secret, err := d.secrets.Open(k.Sealed, id)
+	if err != nil {
+		return access.Caller{}, "", err
+	}
+	if k.Owner == "" {
+		return rootOf(k.Account, id), string(secret), nil
+	}
+	user, err := tx.EntityByID(k.Owner)
+	if err != nil {
+		return access.Caller{}, "", err
+	}
+	if user == nil {
+		return access.Caller{}, "", errUnknownKey()
+	}
+	return access.Caller{Account: user.Account, ARN: user.ARN(), ID: user.ID, AccessKeyID: id, Type: access.User}, string(secret), nil
+}
+
+// isKeyID reports whether a text has the shape of the ids that newKey makes.
+func isKeyID(s string) bool {
+	return len(s) == 20 && strings.HasPrefix(s, "AKIA") && !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'A' || r > 'Z') && (r < '2' || r > '7')
+	})
+}
+
+func rootOf(account, key string) access.Caller {
+	return access.Caller{Account: account, ARN: "arn:aws:iam::" + account + ":root", ID: account, AccessKeyID: key, Type: access.Root}
+}
+
+// Policies implements [access.PolicySource]. The policies of users are not
+// consulted yet.
+func (d *Directory) Policies(ctx context.Context, c access.Caller) (access.Policies, error) {
+	if c.Type != access.Root {
+		return access.Policies{}, nil
+	}
+	there, err := d.exists(ctx, c.Account)
+	return access.Policies{Administrator: there}, err
 }

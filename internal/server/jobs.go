@@ -16,6 +16,7 @@ func (s *Server) startJobs() {
 	s.stopJobs = cancel
 	s.jobs.Go(func() { s.auditLog.Run(ctx) })
 	s.every(ctx, usageInterval, "store usage", s.registry.FlushUsage)
+	s.every(ctx, usageInterval, "store uses of access keys", s.directory.FlushUses)
 	s.every(ctx, activateInterval, "activate images", s.registry.ActivateImages)
 	s.jobs.Go(func() { s.registry.RunLifecycle(ctx, s.lifecycleFailed) })
 	s.jobs.Go(func() { s.watchQuotas(ctx) })

@@ -22,6 +22,7 @@ import (
 	"berth/internal/aws"
 	"berth/internal/aws/ecr"
 	"berth/internal/aws/ecrpublic"
+	"berth/internal/aws/iam"
 	"berth/internal/aws/servicequotas"
 	"berth/internal/aws/sts"
 	"berth/internal/blob"
@@ -152,12 +153,16 @@ func (s *Server) assemble(ctx context.Context, bucket blob.Bucket) error {
 		return err
 	}
 	s.auditLog = audit.NewLog(metadata.For[any, audit.Tx](s.db), s.log)
-	s.directory = identity.NewDirectory(identity.Options{Account: s.config.Account, Root: root, Auditor: s.auditLog, Now: s.options.Now})
+	authorizer := &access.Authorizer{Observe: s.options.Observe}
+	if s.directory, err = s.newDirectory(ctx, master, root, authorizer); err != nil {
+		return err
+	}
+	authorizer.Source = s.directory
 	auth := authn.New(authn.Options{
 		Principals: s.directory, Passwords: master.Key("registry password"), Anonymous: master.Key("anonymous token"),
 		Source: source, RequestID: requestID, Now: s.options.Now,
 	})
-	s.registry = s.newRegistry(master, auth, bucket)
+	s.registry = s.newRegistry(master, auth, authorizer, bucket)
 	if err := s.beginQuotas(ctx); err != nil {
 		return err
 	}
@@ -174,11 +179,22 @@ func (s *Server) assemble(ctx context.Context, bucket blob.Bucket) error {
 // nothing acts on it yet. docs/compatibility.md has them too.
 var withoutEngine = []string{"pull-through cache", "replication", "scanning", "signing"}
 
-func (s *Server) newRegistry(master *seal.Master, auth *authn.Authenticator, bucket blob.Bucket) *registry.Registry {
+func (s *Server) newDirectory(ctx context.Context, master *seal.Master, root identity.AccessKey, a *access.Authorizer) (*identity.Directory, error) {
+	d, err := identity.NewDirectory(ctx, identity.Options{
+		Account: s.config.Account, Root: root, Store: metadata.For[identity.ReadTx, identity.Tx](s.db), Authorizer: a, Auditor: s.auditLog,
+		Secrets: master.Key("access key"), Pages: master.Key("page token"), Now: s.options.Now,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open the accounts: %w", err)
+	}
+	return d, nil
+}
+
+func (s *Server) newRegistry(master *seal.Master, auth *authn.Authenticator, authorizer *access.Authorizer, bucket blob.Bucket) *registry.Registry {
 	return registry.New(registry.Options{
 		Store:            metadata.For[registry.ReadTx, registry.Tx](s.db),
 		Blobs:            blob.NewStore(bucket),
-		Authorizer:       &access.Authorizer{Source: s.directory, Observe: s.options.Observe},
+		Authorizer:       authorizer,
 		Auditor:          s.auditLog,
 		Tokens:           auth,
 		Pages:            master.Key("page token"),
@@ -209,7 +225,11 @@ func (s *Server) fronts(auth *authn.Authenticator) error {
 	if err != nil {
 		return err
 	}
-	services := []aws.Service[access.Call]{ecrService, quotaService, sts.New(s.directory).Service()}
+	iamService, err := iam.New(s.directory).Service()
+	if err != nil {
+		return err
+	}
+	services := []aws.Service[access.Call]{ecrService, quotaService, iamService, sts.New(s.directory).Service()}
 	if !s.hosts.NoPublic {
 		publicService, err := ecrpublic.New(ecrpublic.Options{Registry: s.registry, Hosts: s.hosts, LogoURL: oci.LogoURL}).Service()
 		if err != nil {
@@ -218,12 +238,12 @@ func (s *Server) fronts(auth *authn.Authenticator) error {
 		services = append(services, publicService)
 	}
 	api, err := aws.New(aws.Options[access.Call]{
-		Services: services, Begin: begin(auth), RequestID: requestID, Refused: s.refused, Log: s.log,
+		Services: services, Begin: s.begin(auth), RequestID: requestID, Refused: s.refused, Log: s.log,
 	})
 	if err != nil {
 		return err
 	}
-	s.handler = s.instrument(s.routes(distribution, api, s.extensions(begin(auth))))
+	s.handler = s.instrument(s.routes(distribution, api, s.extensions(s.begin(auth))))
 	return nil
 }
 
@@ -256,7 +276,7 @@ func nobody(auth *authn.Authenticator) func(*http.Request) access.Caller {
 }
 
 // begin lets the AWS APIs ask package authn who is asking.
-func begin(auth *authn.Authenticator) func(*http.Request) (aws.Signature[access.Call], error) {
+func (s *Server) begin(auth *authn.Authenticator) func(*http.Request) (aws.Signature[access.Call], error) {
 	return func(r *http.Request) (aws.Signature[access.Call], error) {
 		signed, err := auth.Begin(r)
 		if err == nil && !registry.ValidRegion(signed.Region()) {
@@ -271,6 +291,7 @@ func begin(auth *authn.Authenticator) func(*http.Request) (aws.Signature[access.
 				c, err := signed.Verify(hex.EncodeToString(body[:]))
 				if err == nil {
 					infoOf(r).caller = c.ARN
+					s.directory.Used(c.AccessKeyID, signed.Region(), signed.Service())
 				}
 				return access.Call{Caller: c, Region: signed.Region()}, err
 			},
@@ -308,7 +329,7 @@ func (s *Server) Close(ctx context.Context) error {
 	if s.stopJobs != nil {
 		s.stopJobs()
 		s.jobs.Wait()
-		errs = append(errs, s.registry.FlushUsage(ctx))
+		errs = append(errs, s.registry.FlushUsage(ctx), s.directory.FlushUses(ctx))
 	}
 	for i := len(s.closers) - 1; i >= 0; i-- {
 		errs = append(errs, s.closers[i]())

@@ -16,6 +16,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/servicequotas"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
@@ -44,6 +45,30 @@ func (s *Server) STS() *sts.Client { return sts.NewFromConfig(s.AWS()) }
 
 // ServiceQuotas returns the SDK's client.
 func (s *Server) ServiceQuotas() *servicequotas.Client { return servicequotas.NewFromConfig(s.AWS()) }
+
+// IAM returns the SDK's client.
+func (s *Server) IAM() *iam.Client { return iam.NewFromConfig(s.AWS()) }
+
+// As returns the SDK's configuration of a client that signs with a key.
+func (s *Server) As(id, secret string) aws.Config {
+	c := s.AWS()
+	c.Credentials = credentials.NewStaticCredentialsProvider(id, secret, "")
+	return c
+}
+
+// CreateUser makes a user with an access key and returns the configuration of a
+// client that signs with it.
+func (s *Server) CreateUser(t testing.TB, name string) aws.Config {
+	t.Helper()
+	if _, err := s.IAM().CreateUser(t.Context(), &iam.CreateUserInput{UserName: &name}); err != nil {
+		t.Fatal(err)
+	}
+	out, err := s.IAM().CreateAccessKey(t.Context(), &iam.CreateAccessKeyInput{UserName: &name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.As(*out.AccessKey.AccessKeyId, *out.AccessKey.SecretAccessKey)
+}
 
 // CreateRepository makes a repository with default settings.
 func (s *Server) CreateRepository(t testing.TB, name string) {
