@@ -81,7 +81,7 @@ func (h *Handler[C]) serveQuery(w http.ResponseWriter, r *http.Request, x *excha
 	if err != nil {
 		return nil, err
 	}
-	return encodeXML(x.service.Namespace, op.Name, x.id, out)
+	return encodeXML(x.service.Namespace, op.Name, x.id, out, op.result)
 }
 
 // perform verifies the signature of a request, decodes its input and calls the

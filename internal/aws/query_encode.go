@@ -18,12 +18,12 @@ import (
 //
 // Lists are made of <member>, maps of <entry> with <key> and <value> in the
 // order of the keys. Nil members are left out, and an operation without output
-// members has no result.
-func encodeXML(namespace, operation, requestID string, out any) ([]byte, error) {
+// members has no result unless it is asked for.
+func encodeXML(namespace, operation, requestID string, out any, result bool) ([]byte, error) {
 	var x xmlWriter
 	v := reflect.Indirect(reflect.ValueOf(out))
 	x.start(operation+"Response", namespace)
-	if hasMembers(v.Type()) {
+	if result || hasMembers(v.Type()) {
 		x.start(operation+"Result", "")
 		x.members(v)
 		x.end(operation + "Result")

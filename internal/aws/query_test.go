@@ -120,19 +120,23 @@ func TestEncodeXML(t *testing.T) {
 				`<Map><entry><key>a</key><value>1</value></entry><entry><key>b</key><value>2</value></entry></Map><Empty></Empty>` +
 				`</DoResult><ResponseMetadata><RequestId>id</RequestId></ResponseMetadata></DoResponse>`,
 		},
+		"a result without members": {
+			"Void", &struct{}{},
+			`<VoidResponse xmlns="` + ns + `"><VoidResult></VoidResult><ResponseMetadata><RequestId>id</RequestId></ResponseMetadata></VoidResponse>`,
+		},
 		"no result": {
 			"Do", &struct{}{},
 			`<DoResponse xmlns="` + ns + `"><ResponseMetadata><RequestId>id</RequestId></ResponseMetadata></DoResponse>`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := encodeXML(ns, tt.operation, "id", tt.out)
+			got, err := encodeXML(ns, tt.operation, "id", tt.out, tt.operation == "Void")
 			if err != nil || string(got) != tt.want {
 				t.Errorf("encodeXML = %s, %v\nwant %s", got, err, tt.want)
 			}
 		})
 	}
-	if _, err := encodeXML(ns, "Do", "id", &struct{ F complex64 }{}); err == nil {
+	if _, err := encodeXML(ns, "Do", "id", &struct{ F complex64 }{}, false); err == nil {
 		t.Error("encodeXML of an unsupported type succeeded")
 	}
 }

@@ -70,6 +70,7 @@ type Operation[C any] struct {
 
 	maxBody    int64
 	unsigned   bool
+	result     bool // the answer has a result even if it has no members
 	hasSchemas bool // input and output describe themselves, as JSON needs
 	input      func() any
 	call       func(context.Context, C, any) (any, error)
@@ -108,6 +109,13 @@ func (o Operation[C]) WithMaxBody(n int64) Operation[C] {
 // services their parameters.
 func (o Operation[C]) WithoutSignature() Operation[C] {
 	o.unsigned = true
+	return o
+}
+
+// WithResult returns the operation with an answer that has a result although that
+// has no members. Query only.
+func (o Operation[C]) WithResult() Operation[C] {
+	o.result = true
 	return o
 }
 

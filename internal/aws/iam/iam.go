@@ -117,7 +117,7 @@ func (a *API) Service() (aws.Service[call], error) {
 			aws.Op("UpdateAssumeRolePolicy", a.UpdateAssumeRolePolicy),
 			aws.Op("UpdateGroup", a.UpdateGroup),
 			aws.Op("UpdateOpenIDConnectProviderThumbprint", a.UpdateOpenIDConnectProviderThumbprint),
-			aws.Op("UpdateRole", a.UpdateRole),
+			aws.Op("UpdateRole", a.UpdateRole).WithResult(),
 			aws.Op("UpdateRoleDescription", a.UpdateRoleDescription),
 			aws.Op("UpdateUser", a.UpdateUser),
 		},
