@@ -7,6 +7,7 @@ package audit
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 
 	"berth/internal/access"
@@ -42,6 +43,7 @@ type userIdentity struct {
 	ARN         string `json:"arn,omitempty"`
 	AccountID   string `json:"accountId,omitempty"`
 	AccessKeyID string `json:"accessKeyId,omitempty"`
+	UserName    string `json:"userName,omitempty"`
 	InvokedBy   string `json:"invokedBy,omitempty"`
 }
 
@@ -63,7 +65,7 @@ func newEvent(id string, r access.Record) event {
 	}
 	e := event{
 		EventVersion: "1.08",
-		UserIdentity: userIdentity{who, r.Caller.ID, r.Caller.ARN, r.Caller.Account, r.Caller.AccessKeyID, ""},
+		UserIdentity: userIdentity{who, r.Caller.ID, r.Caller.ARN, r.Caller.Account, r.Caller.AccessKeyID, userName(r.Caller), ""},
 		EventTime:    r.Time, EventSource: r.Service + ".amazonaws.com", EventName: r.Event, AWSRegion: r.Region,
 		SourceIPAddress: r.Caller.SourceIP.String(), UserAgent: r.Caller.UserAgent,
 		ErrorCode: r.Error, ErrorMessage: r.Message, RequestParameters: r.Parameters,
@@ -77,6 +79,14 @@ func newEvent(id string, r access.Record) event {
 		e.ofService(r)
 	}
 	return e
+}
+
+// userName returns the name of a user, "" of any other principal.
+func userName(c access.Caller) string {
+	if c.Type != access.User {
+		return ""
+	}
+	return c.ARN[strings.LastIndexByte(c.ARN, '/')+1:]
 }
 
 // itself is what CloudTrail calls a service that acts by itself.

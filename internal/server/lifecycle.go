@@ -87,5 +87,6 @@ func (s *Server) extensions(verify verifier) map[string]http.Handler {
 		RestoreImagePath:        extension(s, verify, "RestoreImage", s.restoreImage),
 		RestoreRepositoryPath:   extension(s, verify, "RestoreRepository", s.restoreRepository),
 		ProtectionPath:          extension(s, verify, repositoryProtection, s.repositoryProtection),
+		AccountPath:             extension(s, verify, "CreateAccount", s.createAccount),
 	}
 }

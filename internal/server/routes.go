@@ -12,13 +12,14 @@ import (
 // routes is the whole URL surface of the server.
 //
 //	/v2/...                 the distribution API (package oci, where its table is)
-//	POST /                  the AWS APIs (package aws/ecr, where the operations are; aws/ecrpublic, aws/servicequotas, aws/sts)
+//	POST /                  the AWS APIs (package aws/ecr, where the operations are; aws/ecrpublic, aws/servicequotas, aws/iam, aws/sts)
 //	/token/                 tokens for the public host
 //	/_berth/v1/layers/...   download links
 //	/_berth/v1/lifecycle/run  lifecycle policies on demand; .../backtest: what one would have done
 //	/_berth/v1/tags/...     the history of a tag, and the way back
 //	/_berth/v1/deleted/...  what was deleted and can be restored
 //	/_berth/v1/repository/protection  protection against deletion
+//	/_berth/v1/account/create  new accounts
 //	/_berth/v1/public/logo/...   logos of public repositories
 //	/livez /healthz         the process answers
 //	/readyz                 the process and its database answer, and it is not shutting down
