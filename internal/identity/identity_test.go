@@ -1,12 +1,18 @@
 package identity_test
 
 import (
+	"bytes"
 	"context"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"berth/internal/access"
+	"berth/internal/authn"
 	"berth/internal/fault"
 	"berth/internal/identity"
 	"berth/internal/metadata"
@@ -259,5 +265,103 @@ func TestGetCallerIdentityLeavesARecord(t *testing.T) {
 	}
 	if r := d.recorder.records; len(r) != 1 || r[0] != want {
 		t.Errorf("records = %+v, want %+v", r, want)
+	}
+}
+
+func TestAPasswordOfAUserDiesWithItsKey(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, open func() replica) {
+		d := open()
+		auth := authn.New(authn.Options{
+			Principals: d, Passwords: seal.NewMaster().Key("registry password"), Now: func() time.Time { return *d.now },
+			Source:    func(*http.Request) (netip.Addr, bool) { return netip.Addr{}, false },
+			RequestID: func(*http.Request) string { return "" },
+		})
+		for what, end := range map[string]func(identity.AccessKey) error{
+			"made inactive": func(k identity.AccessKey) error {
+				return d.UpdateAccessKey(t.Context(), root(home), "alice", k.ID, false)
+			},
+			"deleted": func(k identity.AccessKey) error { return d.DeleteAccessKey(t.Context(), root(home), "alice", k.ID) },
+		} {
+			if _, err := d.Get(t.Context(), root(home), identity.User, "alice"); err != nil {
+				user(t, d, "alice")
+			}
+			k, err := d.CreateAccessKey(t.Context(), root(home), "alice")
+			if err != nil {
+				t.Fatal(err)
+			}
+			who, _, err := d.Principal(t.Context(), k.AccessKey.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			password, _ := auth.Mint(who, *d.now)
+			login := httptest.NewRequest("GET", "/v2/", nil)
+			login.SetBasicAuth("AWS", password)
+			if c, _, err := auth.Registry(login); err != nil || c.ARN != "arn:aws:iam::123456789012:user/team/alice" {
+				t.Errorf("Registry = %+v, %v, want alice", c, err)
+			}
+			if err := end(k.AccessKey); err != nil {
+				t.Fatal(err)
+			}
+			if _, _, err := auth.Registry(login); fault.KindOf(err) != fault.Unauthenticated {
+				t.Errorf("Registry with a key that was %s = %v, want Unauthenticated", what, err)
+			}
+			_ = d.DeleteAccessKey(t.Context(), root(home), "alice", k.AccessKey.ID)
+		}
+	})
+}
+
+func TestSecretsAreNotStoredInTheOpen(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	db, err := metadata.OpenSQLite(t.Context(), filepath.Join(dir, "berth.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	master, auth := seal.NewMaster(), &access.Authorizer{}
+	d, err := identity.NewDirectory(t.Context(), identity.Options{
+		Account: home, Root: identity.AccessKey{ID: "AKIAROOT", Secret: "secret"}, Auditor: new(recorder), Authorizer: auth,
+		Store: metadata.For[identity.ReadTx, identity.Tx](db), Secrets: master.Key("access key"), Pages: master.Key("page token"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	auth.Source = d
+	k := user(t, replica{Directory: d}, "alice")
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	names, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := false
+	for _, name := range names {
+		b, err := os.ReadFile(filepath.Join(dir, name.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen = seen || bytes.Contains(b, []byte(k.ID))
+		if bytes.Contains(b, []byte(k.Secret)) {
+			t.Errorf("%s holds the secret", name.Name())
+		}
+	}
+	if !seen {
+		t.Error("no file holds the key's id")
+	}
+}
+
+func TestRefusedCallsLeaveARecord(t *testing.T) {
+	t.Parallel()
+	d := replicas(t, false)()
+	who := access.Caller{Account: home, ARN: "arn:aws:iam::123456789012:user/u", ID: "AIDA", Type: access.User}
+	_, err := d.Create(t.Context(), access.Call{Caller: who, Region: "eu-west-1"}, identity.User, identity.NewEntity{Name: "x"})
+	if fault.CodeOf(err) != "AccessDeniedException" || len(d.recorder.records) != 1 {
+		t.Fatalf("Create = %v with %d records, want a refusal with one", err, len(d.recorder.records))
+	}
+	r := d.recorder.records[0]
+	if r.Service != "iam" || r.Event != "CreateUser" || r.Account != home || r.Region != "us-east-1" || r.Error != "AccessDeniedException" ||
+		r.Resource != "arn:aws:iam::123456789012:user/x" || r.Caller != who || r.ReadOnly {
+		t.Errorf("record = %+v", r)
 	}
 }
