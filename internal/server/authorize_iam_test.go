@@ -107,6 +107,21 @@ var iamOperations = map[string]iamAsks{
 	"UpdateUser":                              {`{"UserName":"u","NewPath":"/n/"}`, "user/t/u"},
 }
 
+// fillAccount makes what the inputs of the table are about.
+func fillAccount(t *testing.T, s *servertest.Server) {
+	t.Helper()
+	for _, made := range []struct{ operation, input string }{
+		{"CreateUser", `{"UserName":"u","Path":"/t/"}`}, {"CreateGroup", `{"GroupName":"g","Path":"/t/"}`},
+		{"CreateRole", `{"RoleName":"r","Path":"/t/","AssumeRolePolicyDocument":"{}"}`},
+		{"CreatePolicy", `{"PolicyName":"p","Path":"/t/","PolicyDocument":"{}"}`},
+		{"CreateOpenIDConnectProvider", `{"Url":"https://i.example.com"}`},
+	} {
+		if _, err := invoke(t.Context(), s.IAM(), made.operation, made.input); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // A user is refused every operation, by its name and with the ARN of what there
 // is, and so is who asks about what there is not.
 func TestEveryOperationOfIAMAsksTheAuthorizer(t *testing.T) {
@@ -131,16 +146,7 @@ func TestEveryOperationOfIAMAsksTheAuthorizer(t *testing.T) {
 			return servertest.ErrorCode(err), servertest.ErrorMessage(err)
 		}
 		there := strings.NewReplacer("ARN", arn)
-		for _, made := range []struct{ operation, input string }{
-			{"CreateUser", `{"UserName":"u","Path":"/t/"}`}, {"CreateGroup", `{"GroupName":"g","Path":"/t/"}`},
-			{"CreateRole", `{"RoleName":"r","Path":"/t/","AssumeRolePolicyDocument":"{}"}`},
-			{"CreatePolicy", `{"PolicyName":"p","Path":"/t/","PolicyDocument":"{}"}`},
-			{"CreateOpenIDConnectProvider", `{"Url":"https://i.example.com"}`},
-		} {
-			if _, err := invoke(t.Context(), s.IAM(), made.operation, made.input); err != nil {
-				t.Fatal(err)
-			}
-		}
+		fillAccount(t, s)
 		elsewhere := strings.NewReplacer("ARN", "arn:aws:iam::210987654321:")
 		for operation, want := range iamOperations {
 			resource := want.resource

@@ -177,7 +177,7 @@ func (s *Server) assemble(ctx context.Context, bucket blob.Bucket) error {
 
 // withoutEngine are the features whose configuration is checked and stored while
 // nothing acts on it yet. docs/compatibility.md has them too.
-var withoutEngine = []string{"pull-through cache", "replication", "scanning", "signing"}
+var withoutEngine = []string{"IAM policies and roles", "pull-through cache", "replication", "scanning", "signing"}
 
 func (s *Server) newDirectory(ctx context.Context, master *seal.Master, root identity.AccessKey, a *access.Authorizer) (*identity.Directory, error) {
 	d, err := identity.NewDirectory(ctx, identity.Options{
