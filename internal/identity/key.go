@@ -142,6 +142,7 @@ func (d *Directory) GetAccessKeyLastUsed(ctx context.Context, c access.Call, id 
 			resource = e.ARN()
 			user = e.Name
 		}
+		q.label = "access key " + id
 		if err := d.decide(ctx, q, c.Account, resource, nil); err != nil {
 			return err
 		}

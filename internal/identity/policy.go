@@ -57,6 +57,7 @@ func (d *Directory) openPolicy(ctx context.Context, tx ReadTx, q *request, arn s
 	if e != nil {
 		conditions = e.conditions()
 	}
+	q.label = "policy " + arn
 	if err := d.decide(ctx, q, owner, arn, conditions); err != nil {
 		return nil, err
 	}

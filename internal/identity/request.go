@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"strings"
 	"time"
 
 	"berth/internal/access"
@@ -21,6 +22,7 @@ type request struct {
 	params   params
 	context  map[string][]string // condition keys that the request sets
 	resource string              // the ARN that was asked about last
+	label    string              // what a refusal calls the resource; its ARN if ""
 	decided  bool
 	readOnly bool
 }
@@ -64,9 +66,21 @@ func (d *Directory) decide(ctx context.Context, q *request, account, resource st
 		keys = maps.Clone(conditions)
 		maps.Copy(keys, q.context)
 	}
-	return d.auth.Decide(ctx, access.Request{
+	return q.relabel(d.auth.Decide(ctx, access.Request{
 		Caller: q.call.Caller, Action: q.prefix() + ":" + q.event, Account: account, Resource: resource, Context: keys,
-	})
+	}))
+}
+
+// relabel makes a refusal call the resource what the caller calls it, as IAM does:
+// its ARN has the path, which would tell that there is such a thing.
+func (q *request) relabel(err error) error {
+	f, ok := fault.As(err)
+	if !ok || f.Kind != fault.Denied || q.label == "" {
+		return err
+	}
+	refusal := *f
+	refusal.Message = strings.Replace(f.Message, "on resource: "+q.resource+" ", "on resource: "+q.label+" ", 1)
+	return &refusal
 }
 
 // errUndecided is a fault of ours: a verb has not asked the authorizer.
@@ -127,6 +141,7 @@ func (d *Directory) open(ctx context.Context, tx ReadTx, q *request, k Kind, nam
 	if about == nil {
 		about = &Entity{Account: q.call.Account, Kind: k, Name: name, Path: "/"}
 	}
+	q.label = string(k) + " " + name
 	if err := d.decide(ctx, q, q.call.Account, about.ARN(), about.conditions()); err != nil {
 		return nil, err
 	}
