@@ -3,47 +3,21 @@ package identity
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
-	"io"
-	"strings"
 	"unicode/utf8"
+
+	"berth/internal/policy"
 )
 
-const (
-	maxDocument      = 131_072 // characters, white space included
-	maxDocumentDepth = 20
-)
+const maxDocument = 131_072 // bytes, white space included
 
-// checkDocument checks a policy document: it is the one place that does. Errors:
-// MalformedPolicyDocument.
-func checkDocument(text string) error {
-	if len(text) > maxDocument || !strings.HasPrefix(strings.TrimLeft(text, " \t\r\n"), "{") {
-		return errMalformed("Syntax errors in policy.")
+// checkDocument checks a policy document of a kind: it is the one place that does.
+// Errors: MalformedPolicyDocument.
+func checkDocument(kind policy.Kind, text string) error {
+	if len(text) > maxDocument {
+		return errMalformed("The policy is too long.")
 	}
-	dec := json.NewDecoder(strings.NewReader(text))
-	depth := 0
-	for {
-		token, err := dec.Token()
-		if errors.Is(err, io.EOF) && depth == 0 {
-			break
-		}
-		if err != nil {
-			return errMalformed("Syntax errors in policy.")
-		}
-		switch token {
-		case json.Delim('{'), json.Delim('['):
-			depth++
-		case json.Delim('}'), json.Delim(']'):
-			depth--
-		}
-		if depth > maxDocumentDepth {
-			return errMalformed("Syntax errors in policy.")
-		}
-	}
-	if !json.Valid([]byte(text)) { // more than one value
-		return errMalformed("Syntax errors in policy.")
-	}
-	return nil
+	_, err := policy.Parse(text, policy.Options{Kind: kind})
+	return err
 }
 
 // documentSize is what limits count of a document: the characters outside of

@@ -4,14 +4,15 @@ import (
 	"context"
 
 	"berth/internal/access"
+	"berth/internal/policy"
 )
 
 // maxInline is how many characters the inline policies of an entity may have
 // together.
 var maxInline = map[Kind]int{User: 2048, Group: 5120, Role: 10240}
 
-func inlineCall(c access.Call, verb string, k Kind, name, policy string) *request {
-	return &request{call: c, event: verb + k.title() + "Policy", params: params{k.parameter(): name, "policyName": policy}}
+func inlineCall(c access.Call, verb string, k Kind, name, inline string) *request {
+	return &request{call: c, event: verb + k.title() + "Policy", params: params{k.parameter(): name, "policyName": inline}}
 }
 
 // PutInline makes a policy part of a user, a group or a role, in place of one of
@@ -24,7 +25,7 @@ func (d *Directory) PutInline(ctx context.Context, c access.Call, k Kind, name s
 		if err != nil {
 			return err
 		}
-		if err := checkDocument(p.Document); err != nil {
+		if err := checkDocument(policy.Identity, p.Document); err != nil {
 			return err
 		}
 		all, err := tx.InlinePolicies(e.ID)
@@ -46,8 +47,8 @@ func (d *Directory) PutInline(ctx context.Context, c access.Call, k Kind, name s
 
 // GetInline returns a policy that is part of an entity, and the entity. Errors:
 // NoSuchEntity.
-func (d *Directory) GetInline(ctx context.Context, c access.Call, k Kind, name, policy string) (e *Entity, out InlinePolicy, err error) {
-	q := inlineCall(c, "Get", k, name, policy)
+func (d *Directory) GetInline(ctx context.Context, c access.Call, k Kind, name, inline string) (e *Entity, out InlinePolicy, err error) {
+	q := inlineCall(c, "Get", k, name, inline)
 	err = d.view(ctx, q, func(tx ReadTx) error {
 		var err error
 		if e, err = d.open(ctx, tx, q, k, name); err != nil {
@@ -58,31 +59,31 @@ func (d *Directory) GetInline(ctx context.Context, c access.Call, k Kind, name, 
 			return err
 		}
 		for _, out = range all {
-			if out.Name == policy {
+			if out.Name == inline {
 				return nil
 			}
 		}
-		return errNoInline(k, policy)
+		return errNoInline(k, inline)
 	})
 	return e, out, err
 }
 
-func errNoInline(k Kind, policy string) error {
-	return errNoSuch("The %s policy with name %s cannot be found.", k, policy)
+func errNoInline(k Kind, inline string) error {
+	return errNoSuch("The %s policy with name %s cannot be found.", k, inline)
 }
 
 // DeleteInline removes a policy that is part of an entity. Errors: NoSuchEntity,
 // UnmodifiableEntity.
-func (d *Directory) DeleteInline(ctx context.Context, c access.Call, k Kind, name, policy string) error {
-	q := inlineCall(c, "Delete", k, name, policy)
+func (d *Directory) DeleteInline(ctx context.Context, c access.Call, k Kind, name, inline string) error {
+	q := inlineCall(c, "Delete", k, name, inline)
 	return d.update(ctx, q, func(tx Tx) error {
 		e, err := d.change(ctx, tx, q, k, name)
 		if err != nil {
 			return err
 		}
-		there, err := tx.DeleteInlinePolicy(e.ID, policy)
+		there, err := tx.DeleteInlinePolicy(e.ID, inline)
 		if err == nil && !there {
-			err = errNoInline(k, policy)
+			err = errNoInline(k, inline)
 		}
 		return err
 	})

@@ -17,7 +17,7 @@ const (
 )
 
 func checkManaged(document string) error {
-	if err := checkDocument(document); err != nil {
+	if err := checkDocument(policy.Identity, document); err != nil {
 		return err
 	}
 	if documentSize(document) > maxManaged {

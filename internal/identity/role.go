@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"berth/internal/access"
+	"berth/internal/policy"
 )
 
 const (
@@ -15,7 +16,7 @@ const (
 )
 
 func checkTrust(document string) error {
-	if err := checkDocument(document); err != nil {
+	if err := checkDocument(policy.Trust, document); err != nil {
 		return err
 	}
 	if documentSize(document) > maxTrust {
@@ -104,6 +105,11 @@ var serviceRoles = map[string]struct{ name, policy, description string }{
 	},
 }
 
+// serviceTrust is a trust policy that trusts a service.
+func serviceTrust(service string) string {
+	return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"` + service + `"},"Action":"sts:AssumeRole"}]}`
+}
+
 // CreateServiceLinkedRole makes the role of a service. Errors: InvalidInput for a
 // service that has none, and if the role is there.
 func (d *Directory) CreateServiceLinkedRole(ctx context.Context, c access.Call, service, description, suffix string) (*Entity, error) {
@@ -116,7 +122,7 @@ func (d *Directory) CreateServiceLinkedRole(ctx context.Context, c access.Call, 
 	out := &Entity{
 		ID: newID(Role), Account: c.Account, Kind: Role, Name: kind.name, Path: serviceRolePath + service + "/", Description: description,
 		CreatedAt: now, UpdatedAt: now, Service: service, MaxSession: standardSession,
-		Trust: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"` + service + `"},"Action":"sts:AssumeRole"}]}`,
+		Trust: serviceTrust(service),
 	}
 	if description == "" {
 		out.Description = kind.description

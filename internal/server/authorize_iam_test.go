@@ -12,7 +12,7 @@ import (
 
 // iamAsks says what an operation of IAM asks the authorizer about.
 type iamAsks struct {
-	input    string // JSON with ARN for arn:aws:iam::ACCOUNT:
+	input    string // JSON with ARN for arn:aws:iam::ACCOUNT:, SOME and TRUST for policies
 	resource string // after ARN, or "*"
 }
 
@@ -27,9 +27,9 @@ var iamOperations = map[string]iamAsks{
 	"CreateAccountAlias":                      {`{"AccountAlias":"acme"}`, "*"},
 	"CreateGroup":                             {`{"GroupName":"new","Path":"/n/"}`, "group/n/new"},
 	"CreateOpenIDConnectProvider":             {`{"Url":"https://n.example.com/x"}`, "oidc-provider/n.example.com/x"},
-	"CreatePolicy":                            {`{"PolicyName":"new","Path":"/n/","PolicyDocument":"{}"}`, "policy/n/new"},
-	"CreatePolicyVersion":                     {`{"PolicyArn":"ARNpolicy/t/p","PolicyDocument":"{}"}`, "policy/t/p"},
-	"CreateRole":                              {`{"RoleName":"new","Path":"/n/","AssumeRolePolicyDocument":"{}"}`, "role/n/new"},
+	"CreatePolicy":                            {`{"PolicyName":"new","Path":"/n/","PolicyDocument":"SOME"}`, "policy/n/new"},
+	"CreatePolicyVersion":                     {`{"PolicyArn":"ARNpolicy/t/p","PolicyDocument":"SOME"}`, "policy/t/p"},
+	"CreateRole":                              {`{"RoleName":"new","Path":"/n/","AssumeRolePolicyDocument":"TRUST"}`, "role/n/new"},
 	"CreateServiceLinkedRole":                 {`{"AWSServiceName":"replication.ecr.amazonaws.com"}`, "role/aws-service-role/replication.ecr.amazonaws.com/AWSServiceRoleForECRReplication"},
 	"CreateUser":                              {`{"UserName":"new","Path":"/n/"}`, "user/n/new"},
 	"DeleteAccessKey":                         {`{"UserName":"u","AccessKeyId":"AKIAAAAAAAAAAAAAAAAA"}`, "user/t/u"},
@@ -82,11 +82,11 @@ var iamOperations = map[string]iamAsks{
 	"ListUserPolicies":                        {`{"UserName":"u"}`, "user/t/u"},
 	"ListUserTags":                            {`{"UserName":"u"}`, "user/t/u"},
 	"ListUsers":                               {`{}`, "user/"},
-	"PutGroupPolicy":                          {`{"GroupName":"g","PolicyName":"i","PolicyDocument":"{}"}`, "group/t/g"},
+	"PutGroupPolicy":                          {`{"GroupName":"g","PolicyName":"i","PolicyDocument":"SOME"}`, "group/t/g"},
 	"PutRolePermissionsBoundary":              {`{"RoleName":"r","PermissionsBoundary":"ARNpolicy/t/p"}`, "role/t/r"},
-	"PutRolePolicy":                           {`{"RoleName":"r","PolicyName":"i","PolicyDocument":"{}"}`, "role/t/r"},
+	"PutRolePolicy":                           {`{"RoleName":"r","PolicyName":"i","PolicyDocument":"SOME"}`, "role/t/r"},
 	"PutUserPermissionsBoundary":              {`{"UserName":"u","PermissionsBoundary":"ARNpolicy/t/p"}`, "user/t/u"},
-	"PutUserPolicy":                           {`{"UserName":"u","PolicyName":"i","PolicyDocument":"{}"}`, "user/t/u"},
+	"PutUserPolicy":                           {`{"UserName":"u","PolicyName":"i","PolicyDocument":"SOME"}`, "user/t/u"},
 	"RemoveClientIDFromOpenIDConnectProvider": {`{"OpenIDConnectProviderArn":"ARNoidc-provider/i.example.com","ClientID":"c"}`, "oidc-provider/i.example.com"},
 	"RemoveUserFromGroup":                     {`{"GroupName":"g","UserName":"u"}`, "group/t/g"},
 	"SetDefaultPolicyVersion":                 {`{"PolicyArn":"ARNpolicy/t/p","VersionId":"v1"}`, "policy/t/p"},
@@ -99,7 +99,7 @@ var iamOperations = map[string]iamAsks{
 	"UntagRole":                               {`{"RoleName":"r","TagKeys":["a"]}`, "role/t/r"},
 	"UntagUser":                               {`{"UserName":"u","TagKeys":["a"]}`, "user/t/u"},
 	"UpdateAccessKey":                         {`{"UserName":"u","AccessKeyId":"AKIAAAAAAAAAAAAAAAAA","Status":"Inactive"}`, "user/t/u"},
-	"UpdateAssumeRolePolicy":                  {`{"RoleName":"r","PolicyDocument":"{}"}`, "role/t/r"},
+	"UpdateAssumeRolePolicy":                  {`{"RoleName":"r","PolicyDocument":"TRUST"}`, "role/t/r"},
 	"UpdateGroup":                             {`{"GroupName":"g","NewPath":"/n/"}`, "group/t/g"},
 	"UpdateOpenIDConnectProviderThumbprint":   {`{"OpenIDConnectProviderArn":"ARNoidc-provider/i.example.com","ThumbprintList":[]}`, "oidc-provider/i.example.com"},
 	"UpdateRole":                              {`{"RoleName":"r"}`, "role/t/r"},
@@ -107,16 +107,23 @@ var iamOperations = map[string]iamAsks{
 	"UpdateUser":                              {`{"UserName":"u","NewPath":"/n/"}`, "user/t/u"},
 }
 
+// filler puts values into inputs of the table.
+func filler(arn string, more ...string) *strings.Replacer {
+	some := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"ecr:*","Resource":"*"}]}`
+	trust := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"Service":"ecs-tasks.amazonaws.com"}}]}`
+	return strings.NewReplacer(append(more, "ARN", arn, "SOME", quoted(some), "TRUST", quoted(trust))...)
+}
+
 // fillAccount makes what the inputs of the table are about.
 func fillAccount(t *testing.T, s *servertest.Server) {
 	t.Helper()
 	for _, made := range []struct{ operation, input string }{
 		{"CreateUser", `{"UserName":"u","Path":"/t/"}`}, {"CreateGroup", `{"GroupName":"g","Path":"/t/"}`},
-		{"CreateRole", `{"RoleName":"r","Path":"/t/","AssumeRolePolicyDocument":"{}"}`},
-		{"CreatePolicy", `{"PolicyName":"p","Path":"/t/","PolicyDocument":"{}"}`},
+		{"CreateRole", `{"RoleName":"r","Path":"/t/","AssumeRolePolicyDocument":"TRUST"}`},
+		{"CreatePolicy", `{"PolicyName":"p","Path":"/t/","PolicyDocument":"SOME"}`},
 		{"CreateOpenIDConnectProvider", `{"Url":"https://i.example.com"}`},
 	} {
-		if _, err := invoke(t.Context(), s.IAM(), made.operation, made.input); err != nil {
+		if _, err := invoke(t.Context(), s.IAM(), made.operation, filler("").Replace(made.input)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -145,9 +152,9 @@ func TestEveryOperationOfIAMAsksTheAuthorizer(t *testing.T) {
 			_, err := invoke(t.Context(), client, operation, fill.Replace(iamOperations[operation].input))
 			return servertest.ErrorCode(err), servertest.ErrorMessage(err)
 		}
-		there := strings.NewReplacer("ARN", arn)
+		there := filler(arn)
 		fillAccount(t, s)
-		elsewhere := strings.NewReplacer("ARN", "arn:aws:iam::210987654321:")
+		elsewhere := filler("arn:aws:iam::210987654321:")
 		for operation, want := range iamOperations {
 			resource := want.resource
 			if resource != "*" {
@@ -162,7 +169,7 @@ func TestEveryOperationOfIAMAsksTheAuthorizer(t *testing.T) {
 				t.Errorf("%s asked about %v, want %s", operation, d, resource)
 			}
 			// The refusal is the same for what there is not, but for its name.
-			absent := strings.NewReplacer("ARN", arn, `"u"`, `"X"`, `"g"`, `"X"`, `"r"`, `"X"`, "/t/p", "/t/X")
+			absent := filler(arn, `"u"`, `"X"`, `"g"`, `"X"`, `"r"`, `"X"`, "/t/p", "/t/X")
 			_, other := ask(stranger, operation, absent)
 			renamed := strings.NewReplacer("user u ", "user X ", "group g ", "group X ", "role r ", "role X ", "/t/p ", "/t/X ").Replace(message)
 			if other != renamed {

@@ -40,7 +40,7 @@ func TestNastyInputIsNoFaultOfIAM(t *testing.T) {
 			cases++
 		}
 		fillAccount(t, s)
-		there := strings.NewReplacer("ARN", "arn:aws:iam::"+servertest.Account+":")
+		there := filler("arn:aws:iam::" + servertest.Account + ":")
 		names := []string{}
 		for operation := range iamOperations {
 			names = append(names, operation)

@@ -15,7 +15,9 @@ import (
 const (
 	account = servertest.Account
 	arn     = "arn:aws:iam::" + account + ":"
-	empty   = `{"Version": "2012-10-17", "Statement": []}`
+	// A policy and a trust policy.
+	some  = `{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "ecr:ListImages", "Resource": "*"}]}`
+	trust = `{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "ecs-tasks.amazonaws.com"}}]}`
 )
 
 // ok fails the test if a call that must work does not.
@@ -68,8 +70,15 @@ func decoded(t *testing.T, s *string) string {
 
 // document is one of so many characters that count.
 func document(size int) string {
-	const frame = `{"Id":""}`
-	return "\t{\n \"Id\" : \"" + strings.Repeat("x", size-len(frame)) + "\" }\n"
+	return padded(some, size)
+}
+
+// padded returns a document of so many characters that count, and of some that do
+// not.
+func padded(document string, size int) string {
+	short := strings.ReplaceAll(document, " ", "")
+	id := `"Id":"",`
+	return "\t{\n" + ` "Id" : "` + strings.Repeat("x", size-len(short)-len(id)) + `", ` + document[1:] + "\n"
 }
 
 func TestUsers(t *testing.T) {
@@ -136,7 +145,7 @@ func TestListsHavePages(t *testing.T) {
 			}
 			must(t, second(c.CreateUser(ctx, &iam.CreateUserInput{UserName: &name, Path: &path})))
 			must(t, second(c.CreateGroup(ctx, &iam.CreateGroupInput{GroupName: &name, Path: &path})))
-			must(t, second(c.CreateRole(ctx, &iam.CreateRoleInput{RoleName: &name, Path: &path, AssumeRolePolicyDocument: new(empty)})))
+			must(t, second(c.CreateRole(ctx, &iam.CreateRoleInput{RoleName: &name, Path: &path, AssumeRolePolicyDocument: new(trust)})))
 		}
 		var users, groups, roles []string
 		for p := iam.NewListUsersPaginator(c, &iam.ListUsersInput{MaxItems: new(int32(2))}); p.HasMorePages(); {

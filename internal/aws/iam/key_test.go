@@ -151,12 +151,12 @@ func TestRaces(t *testing.T) {
 		equal(t, "CreateAccessKey at once", outcomes(8, func(int) error {
 			return second(c.CreateAccessKey(ctx, &iam.CreateAccessKeyInput{UserName: new("alice")}))
 		}), "map[:2 LimitExceeded:6]")
-		made := ok[*iam.CreatePolicyOutput](t)(c.CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: new("p"), PolicyDocument: new(empty)}))
+		made := ok[*iam.CreatePolicyOutput](t)(c.CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: new("p"), PolicyDocument: new(some)}))
 		equal(t, "CreatePolicyVersion at once", outcomes(8, func(int) error {
-			return second(c.CreatePolicyVersion(ctx, &iam.CreatePolicyVersionInput{PolicyArn: made.Policy.Arn, PolicyDocument: new(empty)}))
+			return second(c.CreatePolicyVersion(ctx, &iam.CreatePolicyVersionInput{PolicyArn: made.Policy.Arn, PolicyDocument: new(some)}))
 		}), "map[:4 LimitExceeded:4]")
 		// Either the policy is attached and stays, or it is gone and cannot be attached.
-		must(t, second(c.CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: new("q"), PolicyDocument: new(empty)})))
+		must(t, second(c.CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: new("q"), PolicyDocument: new(some)})))
 		got := outcomes(2, func(i int) error {
 			if i == 0 {
 				return second(c.AttachUserPolicy(ctx, &iam.AttachUserPolicyInput{UserName: new("alice"), PolicyArn: new(arn + "policy/q")}))

@@ -20,18 +20,18 @@ func TestManagedPoliciesAndTheirVersions(t *testing.T) {
 		})).Policy
 		equal(t, "CreatePolicy", []any{*p.Arn, (*p.PolicyId)[:4], *p.DefaultVersionId, *p.AttachmentCount, p.IsAttachable, *p.Tags[0].Key},
 			[]any{arn + "policy/ci/push", "ANPA", "v1", 0, true, "a"})
-		_, err := c.CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: new("Push"), PolicyDocument: new(empty)})
+		_, err := c.CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: new("Push"), PolicyDocument: new(some)})
 		refused(t, "CreatePolicy again", err, "EntityAlreadyExists", "A policy called Push already exists. Duplicate names are not allowed.")
 		_, err = c.CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: new("x"), PolicyDocument: new(document(6145))})
 		refused(t, "CreatePolicy of a long one", err, "LimitExceeded", "Cannot exceed quota for PolicySize: 6144")
 		_, err = c.CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: new("x"), PolicyDocument: new("[]")})
-		refused(t, "CreatePolicy of a list", err, "MalformedPolicyDocument", "Syntax errors in policy.")
+		refused(t, "CreatePolicy of a list", err, "MalformedPolicyDocument", "the policy: must be an object")
 		for i := 2; i <= 5; i++ {
 			v := ok[*iam.CreatePolicyVersionOutput](t)(c.CreatePolicyVersion(ctx, &iam.CreatePolicyVersionInput{
-				PolicyArn: p.Arn, PolicyDocument: new(empty), SetAsDefault: i == 3})).PolicyVersion
+				PolicyArn: p.Arn, PolicyDocument: new(some), SetAsDefault: i == 3})).PolicyVersion
 			equal(t, "CreatePolicyVersion", []any{*v.VersionId, v.IsDefaultVersion}, []any{fmt.Sprint("v", i), i == 3})
 		}
-		_, err = c.CreatePolicyVersion(ctx, &iam.CreatePolicyVersionInput{PolicyArn: p.Arn, PolicyDocument: new(empty)})
+		_, err = c.CreatePolicyVersion(ctx, &iam.CreatePolicyVersionInput{PolicyArn: p.Arn, PolicyDocument: new(some)})
 		refused(t, "CreatePolicyVersion of a sixth", err, "LimitExceeded",
 			"A managed policy can have up to 5 versions. Before you create a new version, you must delete an existing version.")
 		_, err = c.DeletePolicyVersion(ctx, &iam.DeletePolicyVersionInput{PolicyArn: p.Arn, VersionId: new("v3")})
@@ -41,7 +41,7 @@ func TestManagedPoliciesAndTheirVersions(t *testing.T) {
 			"The default version is deleted with the policy.")
 		must(t, second(c.SetDefaultPolicyVersion(ctx, &iam.SetDefaultPolicyVersionInput{PolicyArn: p.Arn, VersionId: new("v1")})))
 		must(t, second(c.DeletePolicyVersion(ctx, &iam.DeletePolicyVersionInput{PolicyArn: p.Arn, VersionId: new("v5")})))
-		v := ok[*iam.CreatePolicyVersionOutput](t)(c.CreatePolicyVersion(ctx, &iam.CreatePolicyVersionInput{PolicyArn: p.Arn, PolicyDocument: new(empty)}))
+		v := ok[*iam.CreatePolicyVersionOutput](t)(c.CreatePolicyVersion(ctx, &iam.CreatePolicyVersionInput{PolicyArn: p.Arn, PolicyDocument: new(some)}))
 		equal(t, "a number is not used again", *v.PolicyVersion.VersionId, "v6")
 		var ids []string
 		for pages := iam.NewListPolicyVersionsPaginator(c, &iam.ListPolicyVersionsInput{PolicyArn: p.Arn, MaxItems: new(int32(2))}); pages.HasMorePages(); {
@@ -89,7 +89,7 @@ func TestThePoliciesOfAWSAreThere(t *testing.T) {
 		}
 		for what, err := range map[string]error{
 			"DeletePolicy":        second(c.DeletePolicy(ctx, &iam.DeletePolicyInput{PolicyArn: id})),
-			"CreatePolicyVersion": second(c.CreatePolicyVersion(ctx, &iam.CreatePolicyVersionInput{PolicyArn: id, PolicyDocument: new(empty)})),
+			"CreatePolicyVersion": second(c.CreatePolicyVersion(ctx, &iam.CreatePolicyVersionInput{PolicyArn: id, PolicyDocument: new(some)})),
 			"TagPolicy":           second(c.TagPolicy(ctx, &iam.TagPolicyInput{PolicyArn: id, Tags: []types.Tag{{Key: new("a"), Value: new("b")}}})),
 		} {
 			refused(t, what, err, "UnmodifiableEntity", "Policy "+*id+" is managed by AWS and cannot be changed.")
@@ -102,7 +102,7 @@ func TestListPolicies(t *testing.T) {
 	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
 		c, ctx := s.IAM(), t.Context()
 		for _, name := range []string{"c", "B", "a"} {
-			must(t, second(c.CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: &name, Path: new("/own/"), PolicyDocument: new(empty)})))
+			must(t, second(c.CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: &name, Path: new("/own/"), PolicyDocument: new(some)})))
 		}
 		must(t, second(c.CreateUser(ctx, &iam.CreateUserInput{UserName: new("u"), PermissionsBoundary: new(arn + "policy/own/a")})))
 		must(t, second(c.AttachUserPolicy(ctx, &iam.AttachUserPolicyInput{UserName: new("u"), PolicyArn: new(arn + "policy/own/B")})))
@@ -136,7 +136,7 @@ func TestInlinePolicies(t *testing.T) {
 		c, ctx, n := s.IAM(), t.Context(), new("n")
 		must(t, second(c.CreateUser(ctx, &iam.CreateUserInput{UserName: n})))
 		must(t, second(c.CreateGroup(ctx, &iam.CreateGroupInput{GroupName: n})))
-		must(t, second(c.CreateRole(ctx, &iam.CreateRoleInput{RoleName: n, AssumeRolePolicyDocument: new(empty)})))
+		must(t, second(c.CreateRole(ctx, &iam.CreateRoleInput{RoleName: n, AssumeRolePolicyDocument: new(trust)})))
 		for _, tt := range []struct {
 			kind   string
 			limit  int
@@ -194,7 +194,7 @@ func TestInlinePolicies(t *testing.T) {
 			must(t, tt.put("a", document(tt.limit-1000))) // in place of itself
 			refused(t, "a policy too long for a "+tt.kind, tt.put("a", document(tt.limit-999)), "LimitExceeded",
 				fmt.Sprintf("Maximum policy size of %d bytes exceeded for %s n", tt.limit, tt.kind))
-			refused(t, "a policy that is none", tt.put("c", "{"), "MalformedPolicyDocument", "Syntax errors in policy.")
+			refused(t, "a policy that is none", tt.put("c", "{"), "MalformedPolicyDocument", "the document is not JSON")
 			equal(t, "names", ok[[]string](t)(tt.list()), "[a b]")
 			equal(t, "document", decoded(t, ok[*string](t)(tt.get("b"))), document(1000))
 			_, err := tt.get("c")
@@ -204,7 +204,7 @@ func TestInlinePolicies(t *testing.T) {
 			must(t, tt.delete("a"))
 			must(t, tt.delete("b"))
 			must(t, tt.remove())
-			refused(t, "put to nobody", tt.put("a", empty), "NoSuchEntity", "The "+tt.kind+" with name n cannot be found.")
+			refused(t, "put to nobody", tt.put("a", some), "NoSuchEntity", "The "+tt.kind+" with name n cannot be found.")
 		}
 	})
 }
@@ -215,9 +215,9 @@ func TestAttachmentsAndBoundaries(t *testing.T) {
 		c, ctx, n := s.IAM(), t.Context(), new("n")
 		must(t, second(c.CreateUser(ctx, &iam.CreateUserInput{UserName: n})))
 		must(t, second(c.CreateGroup(ctx, &iam.CreateGroupInput{GroupName: n, Path: new("/g/")})))
-		must(t, second(c.CreateRole(ctx, &iam.CreateRoleInput{RoleName: n, AssumeRolePolicyDocument: new(empty)})))
+		must(t, second(c.CreateRole(ctx, &iam.CreateRoleInput{RoleName: n, AssumeRolePolicyDocument: new(trust)})))
 		p := new(arn + "policy/p")
-		must(t, second(c.CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: new("p"), PolicyDocument: new(empty)})))
+		must(t, second(c.CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: new("p"), PolicyDocument: new(some)})))
 		for range 2 { // the second changes nothing
 			must(t, second(c.AttachUserPolicy(ctx, &iam.AttachUserPolicyInput{UserName: n, PolicyArn: p})))
 			must(t, second(c.AttachGroupPolicy(ctx, &iam.AttachGroupPolicyInput{GroupName: n, PolicyArn: p})))
@@ -250,7 +250,7 @@ func TestAttachmentsAndBoundaries(t *testing.T) {
 		refused(t, "AttachUserPolicy", err, "NoSuchEntity", "The user with name none cannot be found.")
 		for i := range 9 {
 			name := fmt.Sprint("p", i)
-			must(t, second(c.CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: &name, Path: new("/more/"), PolicyDocument: new(empty)})))
+			must(t, second(c.CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: &name, Path: new("/more/"), PolicyDocument: new(some)})))
 			must(t, second(c.AttachUserPolicy(ctx, &iam.AttachUserPolicyInput{UserName: n, PolicyArn: new(arn + "policy/more/" + name)})))
 		}
 		_, err = c.AttachUserPolicy(ctx, &iam.AttachUserPolicyInput{UserName: n, PolicyArn: new("arn:aws:iam::aws:policy/IAMFullAccess")})

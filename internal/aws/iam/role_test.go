@@ -19,35 +19,37 @@ func TestRoles(t *testing.T) {
 			return ok[*iam.GetRoleOutput](t)(c.GetRole(ctx, &iam.GetRoleInput{RoleName: new("build")})).Role
 		}
 		r := ok[*iam.CreateRoleOutput](t)(c.CreateRole(ctx, &iam.CreateRoleInput{
-			RoleName: new("build"), Path: new("/ci/"), AssumeRolePolicyDocument: new(empty), Description: new("builds\nit"),
+			RoleName: new("build"), Path: new("/ci/"), AssumeRolePolicyDocument: new(trust), Description: new("builds\nit"),
 			Tags: []types.Tag{{Key: new("a"), Value: new("b")}},
 		})).Role
 		equal(t, "CreateRole", []any{*r.Arn, (*r.RoleId)[:4], len(*r.RoleId), *r.MaxSessionDuration, decoded(t, r.AssumeRolePolicyDocument)},
-			[]any{arn + "role/ci/build", "AROA", 21, 3600, empty})
+			[]any{arn + "role/ci/build", "AROA", 21, 3600, trust})
 		for name, tt := range map[string]struct {
 			in         iam.CreateRoleInput
 			code, text string
 		}{
-			"again": {iam.CreateRoleInput{RoleName: new("Build"), AssumeRolePolicyDocument: new(empty)},
+			"again": {iam.CreateRoleInput{RoleName: new("Build"), AssumeRolePolicyDocument: new(trust)},
 				"EntityAlreadyExists", "Role with name Build already exists."},
 			"with text for a policy": {iam.CreateRoleInput{RoleName: new("x"), AssumeRolePolicyDocument: new("x")},
-				"MalformedPolicyDocument", "Syntax errors in policy."},
+				"MalformedPolicyDocument", "the document is not JSON"},
 			"with two policies": {iam.CreateRoleInput{RoleName: new("x"), AssumeRolePolicyDocument: new("{}{}")},
-				"MalformedPolicyDocument", "Syntax errors in policy."},
+				"MalformedPolicyDocument", "the document is not JSON"},
 			"with a deep policy": {iam.CreateRoleInput{RoleName: new("x"), AssumeRolePolicyDocument: new(`{"a":` + strings.Repeat("[", 99) + strings.Repeat("]", 99) + "}")},
-				"MalformedPolicyDocument", "Syntax errors in policy."},
-			"with a long policy": {iam.CreateRoleInput{RoleName: new("x"), AssumeRolePolicyDocument: new(document(2049))},
+				"MalformedPolicyDocument", "the document nests too deeply"},
+			"with a policy that says what to do to what": {iam.CreateRoleInput{RoleName: new("x"), AssumeRolePolicyDocument: new(some)},
+				"MalformedPolicyDocument", "statement 1, Principal: is missing"},
+			"with a long policy": {iam.CreateRoleInput{RoleName: new("x"), AssumeRolePolicyDocument: new(padded(trust, 2049))},
 				"LimitExceeded", "Cannot exceed quota for ACLSizePerRole: 2048"},
-			"with a short session": {iam.CreateRoleInput{RoleName: new("x"), AssumeRolePolicyDocument: new(empty), MaxSessionDuration: new(int32(3599))},
+			"with a short session": {iam.CreateRoleInput{RoleName: new("x"), AssumeRolePolicyDocument: new(trust), MaxSessionDuration: new(int32(3599))},
 				"ValidationError", "1 validation error detected: Value '3599' at 'maxSessionDuration' failed to satisfy constraint: Member must have value greater than or equal to 3600"},
-			"below the path of services": {iam.CreateRoleInput{RoleName: new("x"), AssumeRolePolicyDocument: new(empty), Path: new("/aws-service-role/x/")},
+			"below the path of services": {iam.CreateRoleInput{RoleName: new("x"), AssumeRolePolicyDocument: new(trust), Path: new("/aws-service-role/x/")},
 				"ValidationError", "The path /aws-service-role/ is for service-linked roles: make them with CreateServiceLinkedRole."},
 		} {
 			_, err := c.CreateRole(ctx, &tt.in)
 			refused(t, "CreateRole "+name, err, tt.code, tt.text)
 		}
-		must(t, second(c.UpdateAssumeRolePolicy(ctx, &iam.UpdateAssumeRolePolicyInput{RoleName: new("build"), PolicyDocument: new(document(2048))})))
-		equal(t, "the trust policy", decoded(t, get().AssumeRolePolicyDocument), document(2048))
+		must(t, second(c.UpdateAssumeRolePolicy(ctx, &iam.UpdateAssumeRolePolicyInput{RoleName: new("build"), PolicyDocument: new(padded(trust, 2048))})))
+		equal(t, "the trust policy", decoded(t, get().AssumeRolePolicyDocument), padded(trust, 2048))
 		must(t, second(c.UpdateRole(ctx, &iam.UpdateRoleInput{RoleName: new("build"), Description: new("other"), MaxSessionDuration: new(int32(43200))})))
 		equal(t, "GetRole", []any{*get().Description, *get().MaxSessionDuration, *get().Tags[0].Key}, "[other 43200 a]")
 		d := ok[*iam.UpdateRoleDescriptionOutput](t)(c.UpdateRoleDescription(ctx, &iam.UpdateRoleDescriptionInput{RoleName: new("build"), Description: new("third")}))
@@ -86,9 +88,9 @@ func TestServiceLinkedRoles(t *testing.T) {
 			protected := "Cannot perform the operation on the protected role '" + name + "' - this role is only modifiable by AWS"
 			for what, err := range map[string]error{
 				"DeleteRole":             second(c.DeleteRole(ctx, &iam.DeleteRoleInput{RoleName: &name})),
-				"UpdateAssumeRolePolicy": second(c.UpdateAssumeRolePolicy(ctx, &iam.UpdateAssumeRolePolicyInput{RoleName: &name, PolicyDocument: new(empty)})),
+				"UpdateAssumeRolePolicy": second(c.UpdateAssumeRolePolicy(ctx, &iam.UpdateAssumeRolePolicyInput{RoleName: &name, PolicyDocument: new(trust)})),
 				"PutRolePolicy": second(c.PutRolePolicy(ctx, &iam.PutRolePolicyInput{
-					RoleName: &name, PolicyName: new("p"), PolicyDocument: new(empty)})),
+					RoleName: &name, PolicyName: new("p"), PolicyDocument: new(some)})),
 				"AttachRolePolicy": second(c.AttachRolePolicy(ctx, &iam.AttachRolePolicyInput{
 					RoleName: &name, PolicyArn: new("arn:aws:iam::aws:policy/AdministratorAccess")})),
 			} {
