@@ -25,6 +25,9 @@ type Caller struct {
 	Secure      bool       // whether the request came over TLS
 	UserAgent   string     // as sent, cut to a bounded length
 	RequestID   string     // the id that the response, the log and the audit record share
+	// Policies are what the principal carries, as they were when it was
+	// authenticated. They are nil for a root, and where nobody has read them.
+	Policies *Policies
 }
 
 // Type is the kind of a principal, as userIdentity.type in CloudTrail.
@@ -40,10 +43,17 @@ const (
 // Request is one question: may this caller do this to that?
 type Request struct {
 	Caller   Caller
-	Action   string              // ecr:PutImage
-	Account  string              // the account that owns the resource
-	Resource string              // the ARN asked for, or "*"
-	Context  map[string][]string // condition keys and their values
+	Action   string // ecr:PutImage
+	Account  string // the account that owns the resource
+	Resource string // the ARN asked for, or "*"
+	// Context has the condition keys, and their values, that the service knows of.
+	// The Authorizer adds what is known of the caller.
+	Context map[string][]string
+	// Repository and Registry are the policies of the resource.
+	Repository, Registry []policy.Attached
+	// RootRepairs lets the root of the owning account replace or delete a policy
+	// of the resource that denies it that.
+	RootRepairs bool
 }
 
 // PolicySource knows which policies a principal carries.
@@ -55,9 +65,14 @@ type PolicySource interface {
 
 // Policies are the policies that a principal carries.
 type Policies struct {
-	// Administrator is true of an account's root: it may do everything that
-	// concerns its own account, and nothing elsewhere.
+	// Administrator is true of an account's root, which needs no policy in its own
+	// account. A root of which it is not true may do nothing.
 	Administrator bool
+	// Identity are the policies of the principal and of its groups; Boundary, if
+	// there is one, is the limit of what they allow.
+	Identity, Boundary []policy.Attached
+	// Tags are the principal's.
+	Tags map[string]string
 }
 
 // Authorizer decides requests. It is safe for concurrent use.
@@ -67,6 +82,8 @@ type Authorizer struct {
 	// Observe, if set, is told of every decision. It must be quick and safe for
 	// concurrent use.
 	Observe func(Request, error)
+	// Now is the time that conditions are held against; time.Now if nil.
+	Now func() time.Time
 }
 
 // Decide returns nil if the request is allowed, and AccessDeniedException if it
@@ -85,35 +102,46 @@ func (a *Authorizer) decide(ctx context.Context, r Request) error {
 		return nil
 	}
 	if r.Caller.Type == Anonymous {
-		return Denied(r)
+		if r.Account == r.Caller.Account {
+			return denied(r, noAllow(policy.Identity))
+		}
+		return denied(r, noAllow(policy.Repository))
 	}
 	p, err := a.Source.Policies(ctx, r.Caller)
 	if err != nil {
 		return err
 	}
-	if p.Administrator && r.Account == r.Caller.Account {
-		return nil
+	if r.Caller.Type == Root && !p.Administrator {
+		return denied(r, noAllow(policy.Identity))
 	}
-	return Denied(r)
+	if r.Caller.Type == Root && r.Account == r.Caller.Account && len(r.Repository) == 0 && len(r.Registry) == 0 {
+		return nil // what follows would say so too, after more work
+	}
+	ask := policy.Request{
+		Principal: principal(r.Caller), Action: r.Action, Resource: r.Resource, ResourceAccount: r.Account,
+		Context: a.context(r, p), RootRepairs: r.RootRepairs,
+	}
+	d := policy.Decide(&ask, &policy.Policies{
+		Identity: p.Identity, Boundary: p.Boundary, Repository: r.Repository, Registry: r.Registry,
+	})
+	if !d.Allowed {
+		return denied(r, d)
+	}
+	return nil
 }
 
-// Denied returns ECR's refusal of r.
-func Denied(r Request) *fault.Error {
+func noAllow(k policy.Kind) policy.Decision {
+	return policy.Decision{Reason: policy.NoAllow, By: policy.Source{Kind: k}}
+}
+
+// denied returns ECR's refusal of r.
+func denied(r Request, d policy.Decision) *fault.Error {
 	who := r.Caller.ARN
 	if who == "" {
 		who = "anonymous"
 	}
 	return fault.New(fault.Denied, "AccessDeniedException",
-		"User: %s is not authorized to perform: %s on resource: %s because %s allows the %s action",
-		who, r.Action, r.Resource, missing(r), r.Action)
-}
-
-// missing names the kind of policy whose allow was wanting.
-func missing(r Request) string {
-	if r.Account != r.Caller.Account {
-		return "no resource-based policy"
-	}
-	return "no identity-based policy"
+		"User: %s is not authorized to perform: %s on resource: %s%s", who, r.Action, r.Resource, d.Because(r.Action))
 }
 
 // Record is one call and what came of it, for the audit log.

@@ -6,8 +6,8 @@
 // leaves one audit record. Verbs return errors of package fault that carry IAM's
 // codes and texts.
 //
-// Policies are kept and not consulted yet: of all principals only the root of an
-// account may do anything there.
+// A principal carries its policies from when its key is looked up; package access
+// decides by them. Roles cannot be assumed yet.
 package identity
 
 import (
@@ -83,7 +83,8 @@ func (d *Directory) GetCallerIdentity(_ context.Context, c access.Call) access.C
 
 // Principal returns the principal that an access key belongs to, as it is now,
 // and the key's secret. A key that this process has deleted or made inactive is
-// nobody's at once; one that another has, after a second at most. Errors:
+// nobody's at once; one that another has, after a second at most. The same goes for
+// the policies that a user carries. Errors:
 // UnrecognizedClientException, of the kind Unauthenticated, if it is nobody's.
 func (d *Directory) Principal(ctx context.Context, accessKeyID string) (access.Caller, string, error) {
 	if subtle.ConstantTimeCompare([]byte(accessKeyID), []byte(d.root.ID)) == 1 {
@@ -131,7 +132,13 @@ func (d *Directory) read(tx ReadTx, id string) (access.Caller, string, error) {
 	if user == nil {
 		return access.Caller{}, "", errUnknownKey()
 	}
-	return access.Caller{Account: user.Account, ARN: user.ARN(), ID: user.ID, AccessKeyID: id, Type: access.User}, string(secret), nil
+	policies, err := carried(tx, user)
+	if err != nil {
+		return access.Caller{}, "", err
+	}
+	return access.Caller{
+		Account: user.Account, ARN: user.ARN(), ID: user.ID, AccessKeyID: id, Type: access.User, Policies: &policies,
+	}, string(secret), nil
 }
 
 // isKeyID reports whether a text has the shape of the ids that newKey makes.
@@ -143,14 +150,4 @@ func isKeyID(s string) bool {
 
 func rootOf(account, key string) access.Caller {
 	return access.Caller{Account: account, ARN: "arn:aws:iam::" + account + ":root", ID: account, AccessKeyID: key, Type: access.Root}
-}
-
-// Policies implements [access.PolicySource]. The policies of users are not
-// consulted yet.
-func (d *Directory) Policies(ctx context.Context, c access.Caller) (access.Policies, error) {
-	if c.Type != access.Root {
-		return access.Policies{}, nil
-	}
-	there, err := d.exists(ctx, c.Account)
-	return access.Policies{Administrator: there}, err
 }

@@ -365,3 +365,37 @@ func TestRefusedCallsLeaveARecord(t *testing.T) {
 		t.Errorf("record = %+v", r)
 	}
 }
+
+func TestTheChangesOfAnotherReplicaCountWithinASecond(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, open func() replica) {
+		a, b := open(), open()
+		k := user(t, a, "alice")
+		carries := func(d replica) int {
+			t.Helper()
+			c, _, err := d.Principal(t.Context(), k.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := d.Policies(t.Context(), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(p.Identity)
+		}
+		if carries(a) != 0 || carries(b) != 0 {
+			t.Fatal("a user without policies has some")
+		}
+		const arn = "arn:aws:iam::aws:policy/AmazonEC2ContainerRegistryReadOnly"
+		if err := a.Attach(t.Context(), root(home), identity.User, "alice", arn); err != nil {
+			t.Fatal(err)
+		}
+		if n := carries(a); n != 1 {
+			t.Errorf("%d policies where one has been attached, want 1", n)
+		}
+		*b.now = b.now.Add(time.Second)
+		if n := carries(b); n != 1 {
+			t.Errorf("%d policies elsewhere a second later, want 1", n)
+		}
+	})
+}

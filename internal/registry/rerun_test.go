@@ -13,6 +13,7 @@ import (
 	"berth/internal/blob"
 	"berth/internal/blob/dirbucket"
 	"berth/internal/metadata"
+	"berth/internal/policy"
 	"berth/internal/registry"
 	"berth/internal/seal"
 
@@ -56,8 +57,17 @@ type world struct{}
 
 // Policies implements [access.PolicySource].
 func (world) Policies(context.Context, access.Caller) (access.Policies, error) {
-	return access.Policies{Administrator: true}, nil
+	return access.Policies{Administrator: true, Identity: everything}, nil
 }
+
+// everything is a policy that allows everything.
+var everything = func() []policy.Attached {
+	p, err := policy.Parse(`{"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`, policy.Options{Kind: policy.Identity})
+	if err != nil {
+		panic(err)
+	}
+	return []policy.Attached{{Policy: p}}
+}()
 
 // Record implements [access.Auditor].
 func (world) Record(access.Record) {}

@@ -153,7 +153,7 @@ func (s *Server) assemble(ctx context.Context, bucket blob.Bucket) error {
 		return err
 	}
 	s.auditLog = audit.NewLog(metadata.For[any, audit.Tx](s.db), s.log)
-	authorizer := &access.Authorizer{Observe: s.options.Observe}
+	authorizer := &access.Authorizer{Observe: s.options.Observe, Now: s.options.Now}
 	if s.directory, err = s.newDirectory(ctx, master, root, authorizer); err != nil {
 		return err
 	}
@@ -177,7 +177,7 @@ func (s *Server) assemble(ctx context.Context, bucket blob.Bucket) error {
 
 // withoutEngine are the features whose configuration is checked and stored while
 // nothing acts on it yet. docs/compatibility.md has them too.
-var withoutEngine = []string{"IAM policies and roles", "pull-through cache", "replication", "scanning", "signing"}
+var withoutEngine = []string{"IAM roles", "pull-through cache", "replication", "scanning", "signing"}
 
 func (s *Server) newDirectory(ctx context.Context, master *seal.Master, root identity.AccessKey, a *access.Authorizer) (*identity.Directory, error) {
 	d, err := identity.NewDirectory(ctx, identity.Options{
