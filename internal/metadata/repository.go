@@ -10,7 +10,7 @@ import (
 )
 
 const repositoryColumns = `uid, account, region, name, created_at, deleted_at, mutability, filters, scan_on_push,
-	encryption_type, kms_key, tags, images, protected, deleted_by`
+	encryption_type, kms_key, tags, images, protected, deleted_by, policy`
 
 // scanRepository reads the repositoryColumns of a row.
 func scanRepository(scan func(...any) error) (*registry.Repository, error) {
@@ -18,7 +18,7 @@ func scanRepository(scan func(...any) error) (*registry.Repository, error) {
 	var created, deleted, scanOnPush, protected int64
 	var filters, tags string
 	if err := scan(&r.UID, &r.Account, &r.Region, &r.Name, &created, &deleted, &r.Mutability.Mode, &filters, &scanOnPush,
-		&r.Encryption.Type, &r.Encryption.Key, &tags, &r.Images, &protected, &r.DeletedBy); err != nil {
+		&r.Encryption.Type, &r.Encryption.Key, &tags, &r.Images, &protected, &r.DeletedBy, &r.Policy); err != nil {
 		return nil, err
 	}
 	r.CreatedAt, r.DeletedAt = fromMicros(created), fromMicros(deleted)
@@ -43,13 +43,31 @@ func (tx *Tx) oneRepository(query string, args ...any) (*registry.Repository, er
 
 // Repository implements [registry.RepositoryReader].
 func (tx *Tx) Repository(ref registry.Ref, lock registry.Lock) (*registry.Repository, error) {
-	const query = `SELECT ` + repositoryColumns + ` FROM repositories
-		WHERE account = $1 AND region = $2 AND name = $3 AND deleted_at = 0`
+	const query = `SELECT ` + repositoryColumns + `,
+			COALESCE((SELECT document FROM registry_configurations WHERE account = $1 AND region = $2 AND name = '` + registryPolicy + `'), '""')
+		FROM repositories WHERE account = $1 AND region = $2 AND name = $3 AND deleted_at = 0`
 	k := memoKey{"repository", ref.Account, ref.Region, string(ref.Name)}
-	r, err := remember(tx, k, some[*registry.Repository](500), func() (*registry.Repository, error) {
-		return tx.oneRepository(query+tx.locks[lock], ref.Account, ref.Region, string(ref.Name))
+	r, err := remember(tx, k, repositorySize, func() (*registry.Repository, error) {
+		var found *registry.Repository
+		var text string
+		err := tx.rows(query+tx.locks[lock], []any{ref.Account, ref.Region, string(ref.Name)}, func(r *sql.Rows) (err error) {
+			found, err = scanRepository(func(dest ...any) error { return r.Scan(append(dest, document{&text})...) })
+			return err
+		})
+		if err == nil && found != nil && tx.memo == nil {
+			tx.policy, tx.policyOf = &text, ref.ID
+		}
+		return found, err
 	})
 	return copied(r), err
+}
+
+// repositorySize is roughly what a repository takes in memory.
+func repositorySize(r *registry.Repository) int {
+	if r == nil {
+		return 0
+	}
+	return 500 + len(r.Policy)
 }
 
 // copied returns a copy of what is remembered, for the caller to change.
@@ -109,12 +127,12 @@ func (tx *Tx) InsertRepository(r *registry.Repository) (bool, error) {
 	}
 	tx.changed = true
 	n, err := tx.exec(`INSERT INTO repositories (uid, account, region, name, created_at, deleted_at, mutability, filters,
-			scan_on_push, encryption_type, kms_key, key_domain, tags)
-		VALUES ($1, $2, $3, $4, $5, 0, $6, $7, $8, $9, $10, $11, $12)
+			scan_on_push, encryption_type, kms_key, key_domain, tags, policy)
+		VALUES ($1, $2, $3, $4, $5, 0, $6, $7, $8, $9, $10, $11, $12, $13)
 		ON CONFLICT (account, region, name) WHERE deleted_at = 0 DO NOTHING`,
 		r.UID, r.Account, r.Region, string(r.Name), micros(r.CreatedAt), string(r.Mutability.Mode),
 		strings.Join(r.Mutability.Filters, " "), boolean(r.ScanOnPush), r.Encryption.Type, r.Encryption.Key,
-		r.KeyDomain(), string(tags))
+		r.KeyDomain(), string(tags), r.Policy)
 	if err != nil || n == 0 {
 		return false, err
 	}
@@ -143,9 +161,9 @@ func (tx *Tx) UpdateRepository(r *registry.Repository) error {
 		}
 	}
 	n, err := tx.exec(`UPDATE repositories SET deleted_at = $2, mutability = $3, filters = $4, scan_on_push = $5, tags = $6,
-			protected = $7, deleted_by = $8 WHERE uid = $1 AND deleted_at = 0`,
+			protected = $7, deleted_by = $8, policy = $9 WHERE uid = $1 AND deleted_at = 0`,
 		r.UID, micros(r.DeletedAt), string(r.Mutability.Mode), strings.Join(r.Mutability.Filters, " "),
-		boolean(r.ScanOnPush), string(tags), boolean(r.Protected), r.DeletedBy)
+		boolean(r.ScanOnPush), string(tags), boolean(r.Protected), r.DeletedBy, r.Policy)
 	if err != nil || n == 0 || r.DeletedAt.IsZero() {
 		return err
 	}

@@ -58,6 +58,32 @@ func (tx *Tx) DeleteConfiguration(id registry.ID, name string) error {
 		id.Account, id.Region, name)
 }
 
+// registryPolicy is the name of the configuration that holds a registry's policy, as
+// a JSON text.
+const registryPolicy = "policy"
+
+// RegistryPolicy implements [registry.SettingReader]. Where nothing is remembered
+// between transactions, the registry's repository has mostly brought it along.
+func (tx *Tx) RegistryPolicy(id registry.ID) (string, error) {
+	if tx.policy != nil && tx.policyOf == id {
+		return *tx.policy, nil
+	}
+	k := memoKey{"registry policy", id.Account, id.Region, ""}
+	return remember(tx, k, func(text string) int { return 100 + len(text) }, func() (text string, err error) {
+		_, err = tx.Configuration(id, registryPolicy, &text)
+		return text, err
+	})
+}
+
+// PutRegistryPolicy implements [registry.SettingWriter].
+func (tx *Tx) PutRegistryPolicy(id registry.ID, text string) error {
+	tx.changed, tx.policy = true, nil
+	if text == "" {
+		return tx.DeleteConfiguration(id, registryPolicy)
+	}
+	return tx.PutConfiguration(id, registryPolicy, text)
+}
+
 // PullTimeExcluded implements [registry.SettingReader].
 func (tx *Tx) PullTimeExcluded(id registry.ID, principalARN string) (bool, error) {
 	subject := registry.PullTimeSubject(principalARN)

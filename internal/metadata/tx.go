@@ -23,6 +23,9 @@ type Tx struct {
 	generation uint64 // of the memo, when the view began
 	recalled   bool   // the view has used what it remembered
 	changed    bool   // the update has changed what views remember
+
+	policy   *string // that of a registry, if the transaction has read it
+	policyOf registry.ID
 }
 
 var _ registry.Tx = (*Tx)(nil)

@@ -18,9 +18,9 @@ func (r *Registry) createOnPush(ctx context.Context, tx Tx, q request) (*Reposit
 	if t == nil {
 		return nil, errRepositoryNotFound(q.ref)
 	}
-	in := CreateRepositoryInput{Ref: q.ref, Mutability: t.Mutability, Encryption: t.Encryption, Tags: t.Tags}
+	in := CreateRepositoryInput{Ref: q.ref, Mutability: t.Mutability, Encryption: t.Encryption, Tags: t.Tags, Policy: t.RepositoryPolicy}
 	create := request{caller: q.caller, event: "CreateRepository", ref: q.ref, params: in, context: requestTags(t.Tags)}
-	if err := r.decide(ctx, create, nil); err != nil {
+	if err := r.decide(ctx, tx, create, nil); err != nil {
 		return nil, err
 	}
 	repo, err := r.insertRepository(tx, in)
@@ -29,6 +29,11 @@ func (r *Registry) createOnPush(ctx context.Context, tx Tx, q request) (*Reposit
 	}
 	if err != nil {
 		return nil, err
+	}
+	if repo.Policy != "" { // which may be against what is to happen next
+		if err := r.decide(ctx, tx, q, repo); err != nil {
+			return nil, err
+		}
 	}
 	if err := tx.Record(create.record(repo.CreatedAt, nil)); err != nil || t.LifecyclePolicy == "" {
 		return repo, err

@@ -147,7 +147,7 @@ func (r *Registry) openDeleted(ctx context.Context, tx ReadTx, q request, uid st
 	if err != nil {
 		return nil, err
 	}
-	if err := r.decide(ctx, q, repo); err != nil {
+	if err := r.decide(ctx, tx, q, repo); err != nil {
 		return nil, err
 	}
 	if err := checkUID(uid); err != nil {

@@ -69,7 +69,7 @@ func (r *Registry) mayPush(ctx context.Context, q request) error {
 		if err != nil {
 			return err
 		}
-		return r.decide(ctx, q, repo)
+		return r.decide(ctx, tx, q, repo)
 	})
 	if err != nil {
 		r.auditor.Record(q.record(r.now(), err))

@@ -94,7 +94,7 @@ func (r *Registry) allowedRepositories(ctx context.Context, tx ReadTx, q request
 		for i := range page {
 			one := q
 			one.ref = page[i].Ref
-			err := r.decide(ctx, one, &page[i])
+			err := r.decide(ctx, tx, one, &page[i])
 			if f, ok := fault.As(err); ok && f.Kind == fault.Denied {
 				refusal = err
 				continue
@@ -112,7 +112,7 @@ func (r *Registry) allowedRepositories(ctx context.Context, tx ReadTx, q request
 		return allowed, nil
 	}
 	if refusal == nil { // there is none
-		refusal = r.decide(ctx, q, nil)
+		refusal = r.decide(ctx, tx, q, nil)
 	}
 	return nil, refusal
 }

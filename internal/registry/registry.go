@@ -12,12 +12,14 @@ package registry
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
 	"berth/internal/access"
 	"berth/internal/blob"
 	"berth/internal/fault"
+	"berth/internal/policy"
 	"berth/internal/seal"
 
 	"github.com/google/uuid"
@@ -75,6 +77,7 @@ type Registry struct {
 	lifecyclePlan chan struct{} // full while a policy is evaluated: one at a time, for they take memory
 	backtests     chan struct{} // has one in it while a back-test runs
 	crowd         crowd
+	policies      policies
 
 	retention time.Duration // of what was deleted
 }
@@ -115,6 +118,7 @@ type request struct {
 	lock     Lock // what an update means to do to the repository
 	create   bool // a template may create the repository
 	admitted bool // the call has been counted against its rate
+	repairs  bool // the call replaces or deletes a policy
 	pull     bool // the call counts against the rate of those without a login
 }
 
@@ -148,8 +152,31 @@ func (q *request) record(at time.Time, err error) access.Record {
 const maxAuditedMessage = 1024
 
 // decide asks the authorizer about the call. repo is nil if the repository does
-// not exist; it then counts as one without tags and policy.
-func (r *Registry) decide(ctx context.Context, q request, repo *Repository) error {
+// not exist; it then counts as one without tags and policy. tx is nil for calls
+// that a registry's policy has no say in.
+func (r *Registry) decide(ctx context.Context, tx ReadTx, q request, repo *Repository) error {
+	var own []policy.Attached
+	if repo != nil {
+		var err error
+		if own, err = r.policies.of(policy.Repository, repo.Policy); err != nil {
+			return fmt.Errorf("read the policy of %s: %s", repo.ARN(), err.Error())
+		}
+	}
+	return r.decideWith(ctx, tx, q, repo, own)
+}
+
+// decideWith is decide with a policy in place of the repository's.
+func (r *Registry) decideWith(ctx context.Context, tx ReadTx, q request, repo *Repository, own []policy.Attached) error {
+	var all []policy.Attached
+	if tx != nil && q.prefix() == "ecr" {
+		text, err := tx.RegistryPolicy(q.ref.ID)
+		if err != nil {
+			return err
+		}
+		if all, err = r.policies.of(policy.Registry, text); err != nil {
+			return fmt.Errorf("read the policy of registry %s in %s: %s", q.ref.Account, q.ref.Region, err.Error())
+		}
+	}
 	action := q.action
 	if action == "" {
 		action = q.event
@@ -164,7 +191,7 @@ func (r *Registry) decide(ctx context.Context, q request, repo *Repository) erro
 	}
 	ask := access.Request{
 		Caller: q.caller, Action: q.prefix() + ":" + action, Account: q.ref.Account, Resource: resource,
-		Context: conditions(q.context, repo),
+		Context: conditions(q.context, repo), Repository: own, Registry: all, RootRepairs: q.repairs,
 	}
 	if err := r.auth.Decide(ctx, ask); err != nil {
 		return err
@@ -201,7 +228,7 @@ func (r *Registry) open(ctx context.Context, tx ReadTx, q request) (*Repository,
 	if err != nil {
 		return nil, err
 	}
-	if err := r.decide(ctx, q, repo); err != nil {
+	if err := r.decide(ctx, tx, q, repo); err != nil {
 		return nil, err
 	}
 	if repo == nil {
@@ -224,7 +251,7 @@ func (r *Registry) view(ctx context.Context, q request, fn func(ReadTx, *Reposit
 // viewAll runs fn for a reading call that is about a registry as a whole.
 func (r *Registry) viewAll(ctx context.Context, q request, fn func(ReadTx) error) error {
 	return r.viewTx(ctx, q, func(tx ReadTx) error {
-		if err := r.decide(ctx, q, nil); err != nil {
+		if err := r.decide(ctx, tx, q, nil); err != nil {
 			return err
 		}
 		return fn(tx)
@@ -262,7 +289,7 @@ func (r *Registry) updateRelaxed(ctx context.Context, q request, fn func(Tx, *Re
 // there already.
 func (r *Registry) updateAll(ctx context.Context, q request, fn func(Tx) error) error {
 	return r.updateIn(ctx, r.store.Update, q, func(tx Tx) error {
-		if err := r.decide(ctx, q, nil); err != nil {
+		if err := r.decide(ctx, tx, q, nil); err != nil {
 			return err
 		}
 		return fn(tx)
@@ -302,7 +329,7 @@ func (r *Registry) withRepository(ctx context.Context, q request, fn func(Tx, *R
 func (r *Registry) updateIn(ctx context.Context, run func(context.Context, func(Tx) error) error, q request, fn func(Tx) error) error {
 	var err error
 	if q.caller.Type == access.Anonymous {
-		err = r.decide(ctx, q, nil)
+		err = r.decide(ctx, nil, q, nil)
 	}
 	if err == nil {
 		err = r.admit(&q)

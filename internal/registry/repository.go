@@ -22,6 +22,7 @@ type Repository struct {
 	Protected  bool              // against deletion
 	DeletedAt  time.Time         // zero while it lives
 	DeletedBy  string            // the principal's ARN; "" while it lives, or if that is not known
+	Policy     string            // who else may do what with it, as it was put; "" for none
 	Alias      string            // of a public repository's registry; filled in by the verbs about repositories
 }
 
@@ -45,7 +46,8 @@ type CreateRepositoryInput struct {
 	ScanOnPush bool              `json:"scanOnPush"`
 	Encryption Encryption        `json:"encryptionConfiguration"`
 	Tags       map[string]string `json:"tags,omitempty"`
-	Catalog    *Catalog          `json:"-"` // of a public repository; nil if it says nothing
+	Policy     string            `json:"repositoryPolicy,omitempty"` // of the template that it is made by
+	Catalog    *Catalog          `json:"-"`                          // of a public repository; nil if it says nothing
 }
 
 // params are the audited parameters.
@@ -92,7 +94,7 @@ func (r *Registry) insertRepository(tx Tx, in CreateRepositoryInput) (*Repositor
 	}
 	repo := &Repository{
 		Ref: in.Ref, UID: newID(), CreatedAt: r.now(), Mutability: in.Mutability,
-		ScanOnPush: in.ScanOnPush, Encryption: in.Encryption, Tags: in.Tags,
+		ScanOnPush: in.ScanOnPush, Encryption: in.Encryption, Tags: in.Tags, Policy: in.Policy,
 	}
 	inserted, err := tx.InsertRepository(repo)
 	if err != nil {

@@ -217,7 +217,7 @@ func (r *Registry) undeleteRepository(ctx context.Context, tx Tx, q request, in 
 	if repo != nil {
 		q.context = requestTags(repo.Tags)
 	}
-	if err := r.decide(ctx, q, repo); err != nil {
+	if err := r.decide(ctx, tx, q, repo); err != nil {
 		return nil, err
 	}
 	if err := checkUID(in.UID); err != nil {

@@ -212,6 +212,8 @@ type SettingReader interface {
 	// Configuration reads the configuration of that name into what a pointer
 	// points to. It reports whether there is one.
 	Configuration(id ID, name string, into any) (bool, error)
+	// RegistryPolicy returns the text of the registry's policy, "" if it has none.
+	RegistryPolicy(id ID) (string, error)
 	// PullTimeExcluded reports whether pulls by the principal leave no trace in
 	// the pull times of images. A session counts as the role that it is of.
 	PullTimeExcluded(id ID, principalARN string) (bool, error)
@@ -230,6 +232,8 @@ type SettingWriter interface {
 	PutConfiguration(id ID, name string, document any) error
 	// DeleteConfiguration removes the configuration of that name, if it is there.
 	DeleteConfiguration(id ID, name string) error
+	// PutRegistryPolicy replaces the registry's policy; "" takes it away.
+	PutRegistryPolicy(id ID, text string) error
 	// InsertExclusion reports whether the principal was not excluded yet.
 	InsertExclusion(id ID, principalARN string, at time.Time) (bool, error)
 	// DeleteExclusion reports whether the principal was excluded.

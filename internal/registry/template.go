@@ -9,6 +9,7 @@ import (
 
 	"berth/internal/access"
 	"berth/internal/fault"
+	"berth/internal/policy"
 )
 
 // What a template may be applied for: the ways in which a repository comes to be
@@ -84,7 +85,9 @@ func (t *Template) complete(tx ReadTx, id ID) error {
 		return err
 	}
 	if t.RepositoryPolicy != "" {
-		return invalidParameter("repositoryPolicy", "repository policies are not evaluated yet")
+		if _, err := parsePolicy(policy.Repository, t.RepositoryPolicy); err != nil {
+			return invalidParameter("repositoryPolicy", "Invalid repository policy provided")
+		}
 	}
 	if t.LifecyclePolicy == "" {
 		return nil

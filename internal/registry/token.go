@@ -40,7 +40,7 @@ func (r *Registry) GetAuthorizationToken(ctx context.Context, c access.Caller, r
 	var out []Authorization
 	err := r.admit(&q)
 	if err == nil {
-		err = r.decide(ctx, q, nil)
+		err = r.decide(ctx, nil, q, nil)
 	}
 	if err == nil {
 		for _, a := range accounts {

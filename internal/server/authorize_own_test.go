@@ -70,8 +70,17 @@ func TestTheConfigurationOfARegistryIsClosedToStrangers(t *testing.T) {
 			_, err := r.DeleteSigningConfiguration(ctx, c, id)
 			return err
 		},
-		"GetRegistryPolicy":    func(c access.Caller) error { return r.GetRegistryPolicy(ctx, c, id) },
-		"DeleteRegistryPolicy": func(c access.Caller) error { return r.DeleteRegistryPolicy(ctx, c, id) },
+		"PutRegistryPolicy": func(c access.Caller) error {
+			return r.PutRegistryPolicy(ctx, c, registry.PutRegistryPolicyInput{ID: id})
+		},
+		"GetRegistryPolicy": func(c access.Caller) error {
+			_, err := r.GetRegistryPolicy(ctx, c, id)
+			return err
+		},
+		"DeleteRegistryPolicy": func(c access.Caller) error {
+			_, err := r.DeleteRegistryPolicy(ctx, c, id)
+			return err
+		},
 	}
 	elsewhere := []string{"GetAccountSetting", "GetAuthorizationToken", "PutAccountSetting"} // they have a test of their own
 	for name, op := range operations {

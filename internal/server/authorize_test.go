@@ -33,6 +33,10 @@ type asks struct {
 const lifecyclePolicy = `"lifecyclePolicyText":"{\"rules\":[{\"rulePriority\":1,\"selection\":{\"tagStatus\":\"untagged\",` +
 	`\"countType\":\"imageCountMoreThan\",\"countNumber\":1},\"action\":{\"type\":\"expire\"}}]}"`
 
+const repositoryPolicy = `"policyText":"{\"Statement\":{\"Effect\":\"Allow\",\"Principal\":\"*\",\"Action\":\"ecr:BatchGetImage\"}}"`
+
+const registryPolicy = `"policyText":"{\"Statement\":{\"Effect\":\"Allow\",\"Principal\":\"*\",\"Action\":\"ecr:BatchGetImage\",\"Resource\":\"*\"}}"`
+
 // operations are those of ECR that Berth has. A new one must be added here.
 var operations = map[string]asks{
 	"BatchCheckLayerAvailability": {body: `{"registryId":"ACCOUNT","repositoryName":"NAME","layerDigests":["LAYER"]}`},
@@ -64,9 +68,9 @@ var operations = map[string]asks{
 	"CreatePullThroughCacheRule":              {body: `{"registryId":"ACCOUNT","ecrRepositoryPrefix":"quay","upstreamRegistryUrl":"quay.io"}`, resource: "*"},
 	"CreateRepositoryCreationTemplate":        {body: `{"prefix":"a","appliedFor":["REPLICATION"],"resourceTags":[{"Key":"a","Value":"b"}]}`, resource: "*", own: true, also: []string{"ecr:CreateRepository", "ecr:TagResource"}},
 	"DeletePullThroughCacheRule":              {body: `{"registryId":"ACCOUNT","ecrRepositoryPrefix":"quay"}`, resource: "*"},
-	"DeleteRegistryPolicy":                    {body: `{}`, resource: "*", own: true, fails: "RegistryPolicyNotFoundException"},
+	"DeleteRegistryPolicy":                    {body: `{}`, resource: "*", own: true, before: "PutRegistryPolicy"},
 	"DeleteRepositoryCreationTemplate":        {body: `{"prefix":"a"}`, resource: "*", own: true},
-	"DeleteRepositoryPolicy":                  {body: `{"registryId":"ACCOUNT","repositoryName":"NAME"}`, fails: "RepositoryPolicyNotFoundException"},
+	"DeleteRepositoryPolicy":                  {body: `{"registryId":"ACCOUNT","repositoryName":"NAME"}`, before: "SetRepositoryPolicy"},
 	"DeleteSigningConfiguration":              {body: `{}`, resource: "*", own: true, fails: "SigningConfigurationNotFoundException"},
 	"DeregisterPullTimeUpdateExclusion":       {body: `{"principalArn":"arn:aws:iam::123456789012:role/r"}`, resource: "*", own: true, fails: "ExclusionNotFoundException"},
 	"DescribeImageReplicationStatus":          {body: `{"registryId":"ACCOUNT","repositoryName":"NAME","imageId":{"imageTag":"v1"}}`},
@@ -76,13 +80,14 @@ var operations = map[string]asks{
 	"DescribeRegistry":                        {body: `{}`, resource: "*", own: true},
 	"DescribeReplicationBackfillResults":      {body: `{"registryId":"ACCOUNT","replicationBackfillId":"b"}`, resource: "*", fails: "ReplicationBackfillNotFoundException"},
 	"DescribeRepositoryCreationTemplates":     {body: `{}`, resource: "*", own: true},
-	"GetRegistryPolicy":                       {body: `{}`, resource: "*", own: true, fails: "RegistryPolicyNotFoundException"},
+	"GetRegistryPolicy":                       {body: `{}`, resource: "*", own: true, before: "PutRegistryPolicy"},
 	"GetRegistryScanningConfiguration":        {body: `{}`, resource: "*", own: true},
-	"GetRepositoryPolicy":                     {body: `{"registryId":"ACCOUNT","repositoryName":"NAME"}`, fails: "RepositoryPolicyNotFoundException"},
+	"GetRepositoryPolicy":                     {body: `{"registryId":"ACCOUNT","repositoryName":"NAME"}`, before: "SetRepositoryPolicy"},
 	"GetSigningConfiguration":                 {body: `{}`, resource: "*", own: true, fails: "SigningConfigurationNotFoundException"},
 	"ListPullTimeUpdateExclusions":            {body: `{}`, resource: "*", own: true},
 	"ListReplicationBackfills":                {body: `{"registryId":"ACCOUNT"}`, resource: "*"},
 	"PutImageScanningConfiguration":           {body: `{"registryId":"ACCOUNT","repositoryName":"NAME","imageScanningConfiguration":{}}`},
+	"PutRegistryPolicy":                       {body: `{` + registryPolicy + `}`, resource: "*", own: true},
 	"PutRegistryScanningConfiguration":        {body: `{"scanType":"BASIC","rules":[]}`, resource: "*", own: true},
 	"PutReplicationConfiguration":             {body: `{"replicationConfiguration":{"rules":[]}}`, resource: "*", own: true},
 	"PutSigningConfiguration":                 {body: `{"signingConfiguration":{"rules":[]}}`, resource: "*", own: true},
@@ -95,6 +100,7 @@ var operations = map[string]asks{
 	"GetLifecyclePolicy":                      {body: `{"registryId":"ACCOUNT","repositoryName":"NAME"}`, before: "PutLifecyclePolicy"},
 	"GetLifecyclePolicyPreview":               {body: `{"registryId":"ACCOUNT","repositoryName":"NAME"}`, before: "StartLifecyclePolicyPreview"},
 	"PutLifecyclePolicy":                      {body: `{"registryId":"ACCOUNT","repositoryName":"NAME",` + lifecyclePolicy + `}`},
+	"SetRepositoryPolicy":                     {body: `{"registryId":"ACCOUNT","repositoryName":"NAME",` + repositoryPolicy + `}`},
 	"StartLifecyclePolicyPreview":             {body: `{"registryId":"ACCOUNT","repositoryName":"NAME",` + lifecyclePolicy + `}`},
 }
 

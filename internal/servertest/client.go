@@ -60,14 +60,7 @@ func (s *Server) As(id, secret string) aws.Config {
 // client that signs with it.
 func (s *Server) CreateUser(t testing.TB, name string) aws.Config {
 	t.Helper()
-	if _, err := s.IAM().CreateUser(t.Context(), &iam.CreateUserInput{UserName: &name}); err != nil {
-		t.Fatal(err)
-	}
-	out, err := s.IAM().CreateAccessKey(t.Context(), &iam.CreateAccessKeyInput{UserName: &name})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s.As(*out.AccessKey.AccessKeyId, *out.AccessKey.SecretAccessKey)
+	return s.CreateUserOf(t, s.AWS(), name, "")
 }
 
 // CreateRepository makes a repository with default settings.

@@ -90,10 +90,12 @@ func (a *API) Service() (aws.Service[access.Call], error) {
 			aws.Op("PutImageScanningConfiguration", a.PutImageScanningConfiguration),
 			aws.Op("PutImageTagMutability", a.PutImageTagMutability),
 			aws.Op("PutLifecyclePolicy", a.PutLifecyclePolicy),
+			aws.Op("PutRegistryPolicy", a.PutRegistryPolicy),
 			aws.Op("PutRegistryScanningConfiguration", a.PutRegistryScanningConfiguration),
 			aws.Op("PutReplicationConfiguration", a.PutReplicationConfiguration),
 			aws.Op("PutSigningConfiguration", a.PutSigningConfiguration),
 			aws.Op("RegisterPullTimeUpdateExclusion", a.RegisterPullTimeUpdateExclusion),
+			aws.Op("SetRepositoryPolicy", a.SetRepositoryPolicy),
 			aws.Op("StartLifecyclePolicyPreview", a.StartLifecyclePolicyPreview),
 			aws.Op("StopReplicationBackfill", a.StopReplicationBackfill),
 			aws.Op("TagResource", a.TagResource),
@@ -111,9 +113,6 @@ func (a *API) Service() (aws.Service[access.Call], error) {
 func refused() []aws.Operation[access.Call] {
 	var out []aws.Operation[access.Call]
 	for reason, names := range map[string][]string{
-		"only the root of an account has access so far; policies are not evaluated yet": {
-			"PutRegistryPolicy", "SetRepositoryPolicy",
-		},
 		"scanning is not implemented yet": {
 			"StartImageScan",
 		},

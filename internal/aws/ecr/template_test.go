@@ -278,7 +278,7 @@ func TestTemplatesThatAreRefused(t *testing.T) {
 		},
 		"a repository policy": {
 			ecr.CreateRepositoryCreationTemplateInput{RepositoryPolicy: new("{}")}, "InvalidParameterException",
-			fmt.Sprintf(at, "repositoryPolicy", "repository policies are not evaluated yet"),
+			fmt.Sprintf(at, "repositoryPolicy", "Invalid repository policy provided"),
 		},
 		"a prefix that is taken": {
 			ecr.CreateRepositoryCreationTemplateInput{Prefix: new("taken/")}, "TemplateAlreadyExistsException",

@@ -12,8 +12,6 @@ import (
 
 // unsupported are the operations that Berth does not have, with why.
 var unsupported = map[string]string{
-	"PutRegistryPolicy":            "only the root of an account has access so far; policies are not evaluated yet",
-	"SetRepositoryPolicy":          "only the root of an account has access so far; policies are not evaluated yet",
 	"StartImageScan":               "scanning is not implemented yet",
 	"StartReplicationBackfill":     "replication is not implemented yet",
 	"ValidatePullThroughCacheRule": "the pull-through cache is not implemented yet",
@@ -58,9 +56,7 @@ func TestEveryOperationOfTheSDKIsImplementedOrRefused(t *testing.T) {
 func TestTheSDKSeesARefusalAsAnError(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
-		_, err := s.ECR().PutRegistryPolicy(t.Context(), &ecr.PutRegistryPolicyInput{PolicyText: new("{}")})
-		wantError(t, err, "UnsupportedCommandException", "The operation PutRegistryPolicy is not supported by Berth: "+unsupported["PutRegistryPolicy"])
-		_, err = s.ECR().ValidatePullThroughCacheRule(t.Context(), &ecr.ValidatePullThroughCacheRuleInput{EcrRepositoryPrefix: new("quay")})
+		_, err := s.ECR().ValidatePullThroughCacheRule(t.Context(), &ecr.ValidatePullThroughCacheRuleInput{EcrRepositoryPrefix: new("quay")})
 		wantError(t, err, "UnsupportedCommandException",
 			"The operation ValidatePullThroughCacheRule is not supported by Berth: "+unsupported["ValidatePullThroughCacheRule"])
 	})

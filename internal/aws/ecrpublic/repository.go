@@ -87,7 +87,8 @@ func (a *API) GetRepositoryPolicy(ctx context.Context, c access.Call, in *ecrpub
 	if err != nil {
 		return nil, err
 	}
-	return nil, a.registry.GetRepositoryPolicy(ctx, c.Caller, ref)
+	_, err = a.registry.GetRepositoryPolicy(ctx, c.Caller, ref) // there is no way to put one
+	return nil, err
 }
 
 // DeleteRepositoryPolicy removes a repository's policy.
@@ -96,5 +97,6 @@ func (a *API) DeleteRepositoryPolicy(ctx context.Context, c access.Call, in *ecr
 	if err != nil {
 		return nil, err
 	}
-	return nil, a.registry.DeleteRepositoryPolicy(ctx, c.Caller, ref)
+	_, err = a.registry.DeleteRepositoryPolicy(ctx, c.Caller, ref) // there is no way to put one
+	return nil, err
 }
