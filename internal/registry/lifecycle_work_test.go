@@ -45,6 +45,20 @@ func (y *yard) awaitLeft(t *testing.T, want string) {
 	}
 }
 
+// awaitEvaluated waits until the policy was carried out at this time of the clock.
+func (y *yard) awaitEvaluated(t *testing.T) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; <-time.After(5 * time.Millisecond) {
+		p, err := y.GetLifecyclePolicy(t.Context(), caller, app)
+		if err != nil || time.Now().After(deadline) {
+			t.Fatalf("policy = %+v %v, want it evaluated at %s", p, err, y.time())
+		}
+		if p.EvaluatedAt.Equal(y.time()) {
+			return
+		}
+	}
+}
+
 // lease takes the lease of the worker for another process, until it ends.
 func (y *yard) lease(t *testing.T, until time.Time) {
 	t.Helper()
@@ -93,40 +107,37 @@ func TestWhatFailsIsTriedAgain(t *testing.T) {
 	y.put(t, "c", "", "v1")
 	y.policy(t, selects(1, lastUntagged, "expire"))
 	unlucky := errors.New("unlucky")
-	var bad atomic.Bool
-	bad.Store(true)
+	var mishap atomic.Pointer[func()] // what happens when the next image is to go, which then fails
 	y.store.mu.Lock()
 	y.store.before = func(fail *error) {
-		if bad.Load() {
+		if happens := mishap.Swap(nil); happens != nil {
+			(*happens)()
 			*fail = unlucky
 		}
 	}
 	y.store.mu.Unlock()
+	fails := func(meanwhile func()) { mishap.Store(&meanwhile) }
+
+	fails(func() {})
 	failed := y.work(t)
 	if err := await(t, "the policy fails", failed); !errors.Is(err, unlucky) {
 		t.Errorf("failed: %v, want %v", err, unlucky)
 	}
-	bad.Store(false)
+	if got := y.left(t); got != "a b c" {
+		t.Errorf("images = %s, want a b c: it is not tried again yet", got)
+	}
 	y.advance(time.Minute)
 	y.WakeLifecycle()
 	y.awaitLeft(t, "b c")
+	y.awaitEvaluated(t)
 
-	// The policy is replaced while it fails.
 	y.put(t, "d", "")
-	bad.Store(true)
-	y.advance(12 * time.Hour)
-	y.store.then(func() {
-		y.store.then(func() { // after the plan
-			bad.Store(false)
-			y.policy(t, selects(1, `"tagStatus":"any","countType":"imageCountMoreThan","countNumber":1`, "expire"))
-			bad.Store(true)
-		})
+	fails(func() {
+		y.policy(t, selects(1, `"tagStatus":"any","countType":"imageCountMoreThan","countNumber":1`, "expire"))
 	})
+	y.advance(12 * time.Hour)
 	y.WakeLifecycle()
-	await(t, "a policy fails", failed)
-	bad.Store(false)
-	y.advance(time.Minute)
-	y.WakeLifecycle()
+	await(t, "the policy that was replaced fails", failed)
 	y.awaitLeft(t, "d")
 }
 
