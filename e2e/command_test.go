@@ -29,6 +29,7 @@ func commands() map[string]command {
 		"serve": serve, "stopserver": stopServer, "killserver": killServer, "signal": signalServer,
 		"aws": runAWS, "newaws": runNewAWS, "capture": capture, "until": until,
 		"image": putImage, "images": putImages, "left": left, "awaitleft": awaitLeft, "clock": setClock, "age": setAge, "policy": putPolicy,
+		"asroot": runAsRoot, "task": putTask, "without": without, "trouble": putTrouble, "troubles": putTroubles,
 	}
 	for _, name := range programs {
 		m[filepath.Base(name)] = func(ts *testscript.TestScript, neg bool, args []string) { run(ts, neg, name, args...) }

@@ -35,6 +35,12 @@
 //	policy REPOSITORY FILE.json        put this one
 //	! policy REPOSITORY FILE.json TEXT it is refused with a text
 //
+//	task ACTION...                     allow the role task these actions, and no others
+//	asroot PROGRAM ARGS                run a program with the root's credentials
+//	without ACTION PROGRAM ARGS        without one of them the program fails and names it
+//	trouble TEXT REMEDY PROGRAM ARGS   the program fails with a text; the remedy helps
+//	troubles FILE                      a document of these troubles is up to date
+//
 // What is set from the start: $HELLO is a program to make images of (see the
 // directory hello), DOCKER_CONFIG and the like keep the logins of scripts apart.
 package e2e
@@ -71,6 +77,7 @@ func TestScripts(t *testing.T) {
 func setup(env *testscript.Env) error {
 	env.Values[serverKey{}] = &server{}
 	env.Values[namesKey{}] = imageNames{}
+	env.Values[troublesKey{}] = &troubles{}
 	env.Defer(func() { tidy(env) })
 	dir := func(name string) string { return filepath.Join(env.WorkDir, ".home", name) }
 	for name, value := range map[string]string{

@@ -28,7 +28,8 @@ type server struct {
 	listen string // where it listens, or did before it was stopped
 	cmd    *exec.Cmd
 	ended  chan struct{} // closed when the process has ended
-	secret string        // of its root
+	key    string        // of its root
+	secret string        // that goes with it
 }
 
 // serverKey finds a script's server.
@@ -127,7 +128,8 @@ func setVariables(ts *testscript.TestScript) {
 	for name, value := range variables {
 		ts.Setenv(name, value)
 	}
-	serverOf(ts).secret = variables["AWS_SECRET_ACCESS_KEY"]
+	s := serverOf(ts)
+	s.key, s.secret = variables["AWS_ACCESS_KEY_ID"], variables["AWS_SECRET_ACCESS_KEY"]
 }
 
 // stop sends a signal and waits for the end.
