@@ -11,33 +11,6 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// actions are what the authorizer is asked about for each entry of the table of
-// handlers, in order. A new entry must be added here.
-var actions = map[oci.Endpoint][]string{
-	{Method: "GET", Path: "/v2/_catalog"}:                     {"ecr:DescribeRepositories"},
-	{Method: "HEAD", Path: "/v2/_catalog"}:                    {"ecr:DescribeRepositories"},
-	{Method: "GET", Path: "/v2/NAME/tags/list"}:               {"ecr:ListImages"},
-	{Method: "HEAD", Path: "/v2/NAME/tags/list"}:              {"ecr:ListImages"},
-	{Method: "GET", Path: "/v2/NAME/manifests/TAG"}:           {"ecr:BatchGetImage"},
-	{Method: "HEAD", Path: "/v2/NAME/manifests/TAG"}:          {"ecr:BatchGetImage"},
-	{Method: "PUT", Path: "/v2/NAME/manifests/TAG"}:           {"ecr:PutImage"},
-	{Method: "DELETE", Path: "/v2/NAME/manifests/TAG"}:        {"ecr:BatchDeleteImage"},
-	{Method: "GET", Path: "/v2/NAME/blobs/DIGEST"}:            {"ecr:GetDownloadUrlForLayer"},
-	{Method: "HEAD", Path: "/v2/NAME/blobs/DIGEST"}:           {"ecr:BatchCheckLayerAvailability"},
-	{Method: "DELETE", Path: "/v2/NAME/blobs/DIGEST"}:         {"ecr:BatchDeleteImage"},
-	{Method: "POST", Path: "/v2/NAME/blobs/uploads/"}:         {"ecr:InitiateLayerUpload"},
-	{Method: "GET", Path: "/v2/NAME/blobs/uploads/UPLOAD"}:    {"ecr:UploadLayerPart"},
-	{Method: "HEAD", Path: "/v2/NAME/blobs/uploads/UPLOAD"}:   {"ecr:UploadLayerPart"},
-	{Method: "PATCH", Path: "/v2/NAME/blobs/uploads/UPLOAD"}:  {"ecr:UploadLayerPart"},
-	{Method: "PUT", Path: "/v2/NAME/blobs/uploads/UPLOAD"}:    {"ecr:UploadLayerPart", "ecr:CompleteLayerUpload"},
-	{Method: "DELETE", Path: "/v2/NAME/blobs/uploads/UPLOAD"}: {"ecr:UploadLayerPart"},
-	{Method: "GET", Path: "/v2/NAME/referrers/DIGEST"}:        {"ecr:BatchGetImage"},
-	{Method: "HEAD", Path: "/v2/NAME/referrers/DIGEST"}:       {"ecr:BatchGetImage"},
-}
-
-// unasked need a password that works, and nothing else.
-var unasked = []oci.Endpoint{{Method: "GET", Path: "/v2/"}, {Method: "HEAD", Path: "/v2/"}}
-
 // Every endpoint asks whether the caller may do what it does to what it does it
 // to, and does nothing for one who may not.
 func TestEveryEndpointAsksTheAuthorizer(t *testing.T) {
@@ -47,7 +20,7 @@ func TestEveryEndpointAsksTheAuthorizer(t *testing.T) {
 		stranger := in(c, "210987654321.dkr.ecr.us-east-1.localhost") // the root of one account is nobody in another
 		for _, e := range oci.Endpoints() {
 			what := e.Method + " " + e.Path
-			if slices.Contains(unasked, e) {
+			if slices.Contains(servertest.OpenEndpoints, servertest.Endpoint(e)) {
 				s.Decisions()
 				check(t, what, c.Do(t, e.Method, e.Path, nil), 200)
 				if d := s.Decisions(); len(d) > 0 {
@@ -55,9 +28,9 @@ func TestEveryEndpointAsksTheAuthorizer(t *testing.T) {
 				}
 				continue
 			}
-			want := actions[e]
+			want := servertest.EndpointActions[servertest.Endpoint(e)]
 			if want == nil {
-				t.Errorf("%s is in no table of this test", what)
+				t.Errorf("%s is in no table of tests", what)
 				continue
 			}
 			img := servertest.NewImage(1, 10)
@@ -102,8 +75,8 @@ func TestEveryEndpointAsksTheAuthorizer(t *testing.T) {
 				t.Errorf("%s asked about %q, want %q", what, got, want)
 			}
 		}
-		for e := range actions {
-			if !slices.Contains(oci.Endpoints(), e) {
+		for e := range servertest.EndpointActions {
+			if !slices.Contains(oci.Endpoints(), oci.Endpoint(e)) {
 				t.Errorf("%v is in this test's table but is no endpoint", e)
 			}
 		}
