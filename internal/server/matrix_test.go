@@ -323,6 +323,11 @@ func (m *matrix) visits() []visit {
 			}
 			out = append(out, m.operation(operation, a, o))
 		}
+		for path, a := range extensions {
+			if !a.own {
+				out = append(out, m.extension(path, a, o))
+			}
+		}
 		for e, asks := range servertest.EndpointActions {
 			out = append(out, m.endpoint(e, asks, o))
 		}
@@ -349,6 +354,14 @@ func (m *matrix) operation(name string, a asks, o thing) visit {
 	}
 	v.do = func(t *testing.T, p *someone) reply {
 		return m.call(t, p, "ecr", o.region, "/", ecrTarget+name, m.fill(a.body, o))
+	}
+	return v
+}
+
+func (m *matrix) extension(path string, a asks, o thing) visit {
+	v := m.operation(path, a, o)
+	v.do = func(t *testing.T, p *someone) reply {
+		return m.call(t, p, "ecr", o.region, path, "", m.fill(a.body, o))
 	}
 	return v
 }
@@ -423,6 +436,7 @@ func TestTheMatrixOfRoutesPrincipalsAndObjects(t *testing.T) {
 			}
 		}
 	}
+	m.refuseIAM(t)
 	if after := m.state(t); after != before {
 		t.Errorf("what was refused has changed something:\n%s\nbefore:\n%s", after, before)
 	}
@@ -435,9 +449,34 @@ func TestTheMatrixOfRoutesPrincipalsAndObjects(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d cells: %d routes to objects, %d principals; %d of them refused", m.cells, len(visits), len(m.people), m.refusals)
-	if m.cells != len(visits)*len(m.people) {
-		t.Errorf("%d cells, want %d", m.cells, len(visits)*len(m.people))
+	t.Logf("%d cells: %d routes to objects and %d operations of IAM, %d principals; %d cells are refusals",
+		m.cells, len(visits), len(iamOperations), len(m.people), m.refusals)
+	if m.cells < len(visits)*len(m.people) {
+		t.Errorf("%d cells, want %d and those of IAM", m.cells, len(visits)*len(m.people))
+	}
+}
+
+// refuseIAM asks for every operation of IAM as each of those who may none of them.
+func (m *matrix) refuseIAM(t *testing.T) {
+	t.Helper()
+	fill := filler("arn:aws:iam::" + servertest.Account + ":")
+	for _, p := range m.people {
+		for operation, a := range iamOperations {
+			resource := "arn:aws:iam::" + p.account + ":" + a.resource
+			if a.resource == "*" {
+				resource = "*"
+			}
+			if p.signs.Credentials == nil || !p.unknown && p.may("iam:"+operation, p.account, resource) {
+				continue
+			}
+			_, err := invoke(t.Context(), iam.NewFromConfig(p.signs), operation, fill.Replace(a.input))
+			m.cells++
+			m.refusals++
+			code, message := servertest.ErrorCode(err), servertest.ErrorMessage(err)
+			if p.unknown && !strangers.MatchString(code) || !p.unknown && (code != "AccessDenied" || !strings.Contains(message, "perform: iam:"+operation+" on resource: ")) {
+				t.Errorf("%s by %s = %s: %s, want it refused", operation, p.who, code, message)
+			}
+		}
 	}
 }
 
