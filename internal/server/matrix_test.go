@@ -421,41 +421,6 @@ func (v visit) allowed(p *someone) bool {
 	return !p.unknown && !slices.ContainsFunc(v.asks, func(a string) bool { return !p.may(a, account, v.on(account)) })
 }
 
-// Every route, with every principal, to every object. First all that is to be
-// refused, after which all is as it was; then the rest.
-func TestTheMatrixOfRoutesPrincipalsAndObjects(t *testing.T) {
-	t.Parallel()
-	m := newMatrix(t)
-	visits := m.visits()
-	before := m.state(t)
-	for _, v := range visits {
-		for _, p := range m.people {
-			if !v.allowed(p) {
-				account := v.accountFor(p)
-				m.check(t, v.route, p, v.thing, v.do(t, p), account, v.on(account), v.asks...)
-			}
-		}
-	}
-	m.refuseIAM(t)
-	if after := m.state(t); after != before {
-		t.Errorf("what was refused has changed something:\n%s\nbefore:\n%s", after, before)
-	}
-	for _, v := range visits {
-		for _, p := range m.people {
-			if v.allowed(p) {
-				account := v.accountFor(p)
-				m.check(t, v.route, p, v.thing, v.do(t, p), account, v.on(account), v.asks...)
-				m.repair(t, v)
-			}
-		}
-	}
-	t.Logf("%d cells: %d routes to objects and %d operations of IAM, %d principals; %d cells are refusals",
-		m.cells, len(visits), len(iamOperations), len(m.people), m.refusals)
-	if m.cells < len(visits)*len(m.people) {
-		t.Errorf("%d cells, want %d and those of IAM", m.cells, len(visits)*len(m.people))
-	}
-}
-
 // refuseIAM asks for every operation of IAM as each of those who may none of them.
 func (m *matrix) refuseIAM(t *testing.T) {
 	t.Helper()
