@@ -28,6 +28,20 @@ type Caller struct {
 	// Policies are what the principal carries, as they were when it was
 	// authenticated. They are nil for a root, and where nobody has read them.
 	Policies *Policies
+	// Session is nil if the credentials are not temporary.
+	Session *Session
+	// Revoked says which registry passwords of the principal no longer work; nil if
+	// all do.
+	Revoked *Revoked
+}
+
+// Principal is the id of the role, the user or the root that the caller is, or is
+// a session of.
+func (c Caller) Principal() string {
+	if c.Session != nil {
+		return c.Session.Owner
+	}
+	return c.ID
 }
 
 // Type is the kind of a principal, as userIdentity.type in CloudTrail.
@@ -35,9 +49,14 @@ type Type string
 
 // The kinds of principals.
 const (
-	Anonymous Type = ""
-	Root      Type = "Root"
-	User      Type = "IAMUser"
+	Anonymous     Type = ""
+	Root          Type = "Root"
+	User          Type = "IAMUser"
+	AssumedRole   Type = "AssumedRole"
+	FederatedUser Type = "FederatedUser"
+	// WebIdentity is somebody with a token of a provider, before a role is assumed:
+	// the ARN is the provider's, and there is no account.
+	WebIdentity Type = "WebIdentityUser"
 )
 
 // Request is one question: may this caller do this to that?
@@ -51,6 +70,11 @@ type Request struct {
 	Context map[string][]string
 	// Repository and Registry are the policies of the resource.
 	Repository, Registry []policy.Attached
+	// Trust is the policy of the role that is to be assumed.
+	Trust []policy.Attached
+	// Services are services in whose name the caller may assume a role of its own
+	// account, if nothing denies it to the caller: it is enough that one of them may.
+	Services []string
 	// RootRepairs lets the root of the owning account replace or delete a policy
 	// of the resource that denies it that.
 	RootRepairs bool
@@ -71,7 +95,9 @@ type Policies struct {
 	// Identity are the policies of the principal and of its groups; Boundary, if
 	// there is one, is the limit of what they allow.
 	Identity, Boundary []policy.Attached
-	// Tags are the principal's.
+	// Session, if there are any, are limits too: those given when a session was made.
+	Session []policy.Attached
+	// Tags are the principal's, a session's over those of its role.
 	Tags map[string]string
 }
 
@@ -107,6 +133,9 @@ func (a *Authorizer) decide(ctx context.Context, r Request) error {
 		}
 		return denied(r, noAllow(policy.Repository))
 	}
+	if len(r.Trust) > 0 && r.Caller.Type == Root {
+		return denied(r, noAllow(policy.Trust)) // roots assume no roles
+	}
 	p, err := a.Source.Policies(ctx, r.Caller)
 	if err != nil {
 		return err
@@ -122,12 +151,29 @@ func (a *Authorizer) decide(ctx context.Context, r Request) error {
 		Context: a.context(r, p), RootRepairs: r.RootRepairs,
 	}
 	d := policy.Decide(&ask, &policy.Policies{
-		Identity: p.Identity, Boundary: p.Boundary, Repository: r.Repository, Registry: r.Registry,
+		Identity: p.Identity, Boundary: p.Boundary, Session: p.Session, Repository: r.Repository, Registry: r.Registry, Trust: r.Trust,
 	})
-	if !d.Allowed {
+	if !d.Allowed && !a.serviceMay(&r, &ask, d) {
 		return denied(r, d)
 	}
 	return nil
+}
+
+// serviceMay reports whether one of the services that the caller acts for may
+// assume the role. What is denied to the caller stays denied.
+func (a *Authorizer) serviceMay(r *Request, ask *policy.Request, d policy.Decision) bool {
+	if d.Reason == policy.ExplicitDeny || r.Account != r.Caller.Account || len(r.Trust) == 0 {
+		return false
+	}
+	for _, name := range r.Services {
+		service := *ask
+		service.Principal = policy.Principal{Type: policy.Service, Name: name}
+		service.Context = a.serviceContext(*r, name)
+		if policy.Decide(&service, &policy.Policies{Trust: r.Trust}).Allowed {
+			return true
+		}
+	}
+	return false
 }
 
 func noAllow(k policy.Kind) policy.Decision {

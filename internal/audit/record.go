@@ -45,6 +45,45 @@ type userIdentity struct {
 	AccessKeyID string `json:"accessKeyId,omitempty"`
 	UserName    string `json:"userName,omitempty"`
 	InvokedBy   string `json:"invokedBy,omitempty"`
+
+	SessionContext *sessionContext `json:"sessionContext,omitempty"`
+}
+
+// sessionContext is of callers with temporary credentials.
+type sessionContext struct {
+	SessionIssuer  *sessionIssuer    `json:"sessionIssuer,omitempty"` // the role, or the user of a federated one
+	Attributes     sessionAttributes `json:"attributes"`
+	SourceIdentity string            `json:"sourceIdentity,omitempty"`
+}
+
+type sessionIssuer struct {
+	Type        string `json:"type"`
+	PrincipalID string `json:"principalId"`
+	ARN         string `json:"arn"`
+	AccountID   string `json:"accountId"`
+	UserName    string `json:"userName"`
+}
+
+type sessionAttributes struct {
+	CreationDate     time.Time `json:"creationDate"`
+	MFAAuthenticated string    `json:"mfaAuthenticated"`
+}
+
+// session returns what is said of a session, nil if the caller has none.
+func session(c access.Caller) *sessionContext {
+	s := c.Session
+	if s == nil {
+		return nil
+	}
+	out := &sessionContext{Attributes: sessionAttributes{s.IssuedAt, "false"}, SourceIdentity: s.SourceIdentity}
+	if s.Parent != "" {
+		kind := "Role"
+		if c.Type == access.FederatedUser {
+			kind = "IAMUser"
+		}
+		out.SessionIssuer = &sessionIssuer{kind, s.Owner, s.Parent, c.Account, s.Parent[strings.LastIndexByte(s.Parent, '/')+1:]}
+	}
+	return out
 }
 
 type resource struct {
@@ -65,7 +104,7 @@ func newEvent(id string, r access.Record) event {
 	}
 	e := event{
 		EventVersion: "1.08",
-		UserIdentity: userIdentity{who, r.Caller.ID, r.Caller.ARN, r.Caller.Account, r.Caller.AccessKeyID, userName(r.Caller), ""},
+		UserIdentity: userIdentity{who, r.Caller.ID, r.Caller.ARN, r.Caller.Account, r.Caller.AccessKeyID, userName(r.Caller), "", session(r.Caller)},
 		EventTime:    r.Time, EventSource: r.Service + ".amazonaws.com", EventName: r.Event, AWSRegion: r.Region,
 		SourceIPAddress: r.Caller.SourceIP.String(), UserAgent: r.Caller.UserAgent,
 		ErrorCode: r.Error, ErrorMessage: r.Message, RequestParameters: r.Parameters,

@@ -1,6 +1,7 @@
 package authn
 
 import (
+	"crypto/rand"
 	"net/http"
 	"strconv"
 	"strings"
@@ -17,39 +18,72 @@ const passwordLife = 12 * time.Hour
 // user is the user name that goes with every registry password.
 const user = "AWS"
 
-// password is what a registry password holds: three lines of text, sealed as
+// password is what a registry password holds: lines of text, sealed as
 // seal.Key.Seal draws it and written in base64 without padding for URLs.
 //
 //	the access key that asked for it
 //	the id of the principal that the key belonged to then
 //	when it expires, in seconds since 1970
+//	when it was made, in microseconds since 1970
+//	its own id
+//
+// Berth has made some without the last two, which were made for twelve hours.
 type password struct {
 	accessKeyID, principalID string
-	expires                  time.Time
+	expires, made            time.Time
+	id                       string
 }
 
 func (p password) text() []byte {
-	return []byte(p.accessKeyID + "\n" + p.principalID + "\n" + strconv.FormatInt(p.expires.Unix(), 10))
+	return []byte(strings.Join([]string{
+		p.accessKeyID, p.principalID, strconv.FormatInt(p.expires.Unix(), 10), strconv.FormatInt(p.made.UnixMicro(), 10), p.id,
+	}, "\n"))
 }
 
 func parsePassword(text []byte) (password, bool) {
-	key, rest, _ := strings.Cut(string(text), "\n")
-	id, expires, _ := strings.Cut(rest, "\n")
-	seconds, err := strconv.ParseInt(expires, 10, 64)
-	return password{key, id, time.Unix(seconds, 0)}, err == nil
+	lines := strings.Split(string(text), "\n")
+	if len(lines) != 3 && len(lines) != 5 {
+		return password{}, false
+	}
+	seconds, err := strconv.ParseInt(lines[2], 10, 64)
+	if err != nil {
+		return password{}, false
+	}
+	p := password{accessKeyID: lines[0], principalID: lines[1], expires: time.Unix(seconds, 0)}
+	p.made = p.expires.Add(-passwordLife)
+	if len(lines) == 5 {
+		var made int64
+		made, err = strconv.ParseInt(lines[3], 10, 64)
+		p.made, p.id = time.UnixMicro(made), lines[4]
+	}
+	return p, err == nil
 }
 
 // Mint implements the registry's Tokens: it returns a password that stands for
-// the caller. It works until it expires, or until the access key that it was
-// made with is no longer the caller's.
+// the caller. It works until it expires, which it does with the caller's session at
+// the latest, until it is revoked, or until the access key that it was made with is
+// no longer the caller's.
 func (a *Authenticator) Mint(c access.Caller, now time.Time) (string, time.Time) {
-	return a.mint(c, now, user)
+	text, p := a.mint(c, now, passwordLife, user)
+	return text, p.expires
+}
+
+// MintFor is Mint for a password that works for a time that is not longer than
+// usual. It returns also the id by which it can be revoked, which begins with that
+// of the principal.
+func (a *Authenticator) MintFor(c access.Caller, now time.Time, life time.Duration) (string, time.Time, string) {
+	text, p := a.mint(c, now, min(life, passwordLife), user)
+	return text, p.expires, p.id
 }
 
 // mint returns a password that is good where one of the context is asked for.
-func (a *Authenticator) mint(c access.Caller, now time.Time, context string) (string, time.Time) {
-	p := password{c.AccessKeyID, c.ID, now.Add(passwordLife).Truncate(time.Second)}
-	return seal.EncodeText(a.o.Passwords.Seal(p.text(), context)), p.expires
+func (a *Authenticator) mint(c access.Caller, now time.Time, life time.Duration, context string) (string, password) {
+	expires := now.Add(life)
+	if c.Session != nil && c.Session.Expires.Before(expires) {
+		expires = c.Session.Expires
+	}
+	p := password{c.AccessKeyID, c.ID, expires.Truncate(time.Second), now, c.Principal() + "-" + rand.Text()}
+	return seal.EncodeText(a.o.Passwords.Seal(p.text(), context)), p
 }
 
 // maxPassword bounds what is taken for a password, in bytes.
@@ -98,7 +132,7 @@ func (a *Authenticator) redeem(r *http.Request, text, context string) (access.Ca
 	if err != nil && fault.KindOf(err) != fault.Unauthenticated {
 		return access.Caller{}, 0, err
 	}
-	if err != nil || c.ID != p.principalID {
+	if err != nil || c.ID != p.principalID || c.Revoked.Has(p.made, p.id) {
 		return access.Caller{}, 0, errNotAuthorized()
 	}
 	return a.describe(c, r), left, nil

@@ -25,7 +25,8 @@ const anonymousLife = time.Hour
 
 // MintPublic is Mint for the public registries.
 func (a *Authenticator) MintPublic(c access.Caller, now time.Time) (string, time.Time) {
-	return a.mint(c, now, publicContext)
+	text, p := a.mint(c, now, passwordLife, publicContext)
+	return text, p.expires
 }
 
 // Public returns who is asking a request to the public registries, which carries

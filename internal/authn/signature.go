@@ -1,6 +1,8 @@
 package authn
 
 import (
+	"crypto/sha256"
+	"crypto/subtle"
 	"net/http"
 
 	"berth/internal/access"
@@ -29,10 +31,27 @@ func (a *Authenticator) Begin(r *http.Request) (*Signed, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.SessionToken != "" {
+	if !tokenOf(c, s.SessionToken) {
 		return nil, fault.New(fault.Unauthenticated, "UnrecognizedClientException", "The security token included in the request is invalid.")
 	}
 	return &Signed{a, r, s, c, secret}, nil
+}
+
+// tokenOf reports whether a session token is the one that goes with the caller's
+// key: long-lived ones have none.
+func tokenOf(c access.Caller, token string) bool {
+	if c.Session == nil {
+		return token == ""
+	}
+	sum := sha256.Sum256([]byte(token))
+	return subtle.ConstantTimeCompare(sum[:], c.Session.Token[:]) == 1
+}
+
+// Unsigned reports whether a request carries nothing that would be a signature.
+func Unsigned(r *http.Request) bool {
+	_, err := sigv4.Parse(r)
+	e, ok := err.(*sigv4.Error)
+	return ok && e.Code == sigv4.MissingAuthenticationToken
 }
 
 // Region is the region that the request was signed for.

@@ -39,6 +39,7 @@ var queryCodes = map[string]string{
 var queryStatuses = map[string]int{
 	"AccessDenied":               http.StatusForbidden,
 	"ExpiredToken":               http.StatusForbidden,
+	"IDPRejectedClaim":           http.StatusForbidden,
 	"InvalidClientTokenId":       http.StatusForbidden,
 	"MissingAuthenticationToken": http.StatusForbidden,
 	"SignatureDoesNotMatch":      http.StatusForbidden,
@@ -103,6 +104,9 @@ func xmlFailure(f *fault.Error, namespace, requestID string) response {
 	code := f.Code
 	if c, ok := queryCodes[code]; ok {
 		code = c
+	}
+	if code == "ExpiredTokenException" && f.Kind == fault.Unauthenticated { // of a session; STS has one of its own for identity tokens
+		code = "ExpiredToken"
 	}
 	st, blame := status(f), "Sender"
 	if st >= 500 {

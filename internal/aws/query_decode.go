@@ -133,6 +133,9 @@ func fillQueryStruct(p *param, v reflect.Value, at *path) error {
 	for i := range v.NumField() {
 		field := v.Type().Field(i)
 		kid := p.kid(field.Name)
+		if kid == nil { // few members begin with a small letter
+			kid = p.kid(strings.ToLower(field.Name[:1]) + field.Name[1:])
+		}
 		if kid == nil || !isMember(field) {
 			continue
 		}

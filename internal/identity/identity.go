@@ -7,7 +7,7 @@
 // codes and texts.
 //
 // A principal carries its policies from when its key is looked up; package access
-// decides by them. Roles cannot be assumed yet.
+// decides by them. A session is a principal that is looked up likewise.
 package identity
 
 import (
@@ -85,32 +85,46 @@ func (d *Directory) GetCallerIdentity(_ context.Context, c access.Call) access.C
 // and the key's secret. A key that this process has deleted or made inactive is
 // nobody's at once; one that another has, after a second at most. The same goes for
 // the policies that a user carries. Errors:
-// UnrecognizedClientException, of the kind Unauthenticated, if it is nobody's.
+// UnrecognizedClientException, of the kind Unauthenticated, if it is nobody's, and
+// ExpiredTokenException, of that kind too, if it was a session's.
 func (d *Directory) Principal(ctx context.Context, accessKeyID string) (access.Caller, string, error) {
-	if subtle.ConstantTimeCompare([]byte(accessKeyID), []byte(d.root.ID)) == 1 {
-		return rootOf(d.account, d.root.ID), d.root.Secret, nil
-	}
-	if !isKeyID(accessKeyID) {
+	if !d.isRootKey(accessKeyID) && !isKeyID(accessKeyID) {
 		return access.Caller{}, "", errUnknownKey()
 	}
 	p, generation, ok := d.known.get(accessKeyID, d.now())
-	if ok {
-		return p.caller, p.secret, nil
+	if !ok {
+		p.at = d.now()
+		err := d.store.View(ctx, func(tx ReadTx) (err error) {
+			p.caller, p.secret, err = d.read(tx, accessKeyID)
+			return err
+		})
+		if err != nil {
+			return access.Caller{}, "", err
+		}
+		d.known.put(accessKeyID, p, generation)
 	}
-	p.at = d.now()
-	err := d.store.View(ctx, func(tx ReadTx) (err error) {
-		p.caller, p.secret, err = d.read(tx, accessKeyID)
-		return err
-	})
-	if err != nil {
-		return access.Caller{}, "", err
+	if s := p.caller.Session; s != nil && !d.now().Before(s.Expires) {
+		return access.Caller{}, "", errExpired()
 	}
-	d.known.put(accessKeyID, p, generation)
 	return p.caller, p.secret, nil
+}
+
+// isRootKey reports whether a key is that of the configuration.
+func (d *Directory) isRootKey(id string) bool {
+	return subtle.ConstantTimeCompare([]byte(id), []byte(d.root.ID)) == 1
 }
 
 // read is Principal in a transaction.
 func (d *Directory) read(tx ReadTx, id string) (access.Caller, string, error) {
+	if d.isRootKey(id) {
+		root := rootOf(d.account, id)
+		var err error
+		root.Revoked, err = revoked(tx, d.account)
+		return root, d.root.Secret, err
+	}
+	if strings.HasPrefix(id, sessionPrefix) {
+		return d.readSession(tx, id)
+	}
 	k, err := tx.AccessKey(id)
 	if err != nil {
 		return access.Caller{}, "", err
@@ -123,7 +137,9 @@ func (d *Directory) read(tx ReadTx, id string) (access.Caller, string, error) {
 		return access.Caller{}, "", err
 	}
 	if k.Owner == "" {
-		return rootOf(k.Account, id), string(secret), nil
+		root := rootOf(k.Account, id)
+		root.Revoked, err = revoked(tx, k.Account)
+		return root, string(secret), err
 	}
 	user, err := tx.EntityByID(k.Owner)
 	if err != nil {
@@ -136,14 +152,15 @@ func (d *Directory) read(tx ReadTx, id string) (access.Caller, string, error) {
 	if err != nil {
 		return access.Caller{}, "", err
 	}
+	passwords, err := revoked(tx, user.ID)
 	return access.Caller{
-		Account: user.Account, ARN: user.ARN(), ID: user.ID, AccessKeyID: id, Type: access.User, Policies: &policies,
-	}, string(secret), nil
+		Account: user.Account, ARN: user.ARN(), ID: user.ID, AccessKeyID: id, Type: access.User, Policies: &policies, Revoked: passwords,
+	}, string(secret), err
 }
 
-// isKeyID reports whether a text has the shape of the ids that newKey makes.
+// isKeyID reports whether a text has the shape of the ids of access keys.
 func isKeyID(s string) bool {
-	return len(s) == 20 && strings.HasPrefix(s, "AKIA") && !strings.ContainsFunc(s, func(r rune) bool {
+	return len(s) == 20 && (strings.HasPrefix(s, "AKIA") || strings.HasPrefix(s, sessionPrefix)) && !strings.ContainsFunc(s, func(r rune) bool {
 		return (r < 'A' || r > 'Z') && (r < '2' || r > '7')
 	})
 }

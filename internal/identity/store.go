@@ -29,6 +29,8 @@ type ReadTx interface {
 	AttachmentReader
 	KeyReader
 	ProviderReader
+	SessionReader
+	BindingReader
 }
 
 // Tx is a transaction that changes.
@@ -41,6 +43,8 @@ type Tx interface {
 	AttachmentWriter
 	KeyWriter
 	ProviderWriter
+	SessionWriter
+	BindingWriter
 	// Record writes an audit record that is there if the changes are.
 	Record(access.Record) error
 }

@@ -75,10 +75,11 @@ func (tx *Tx) account(query, arg string) (*identity.Account, error) {
 const entityColumns = `e.id, e.account, e.kind, e.name, e.path, e.description, e.tags, e.boundary, e.trust, e.service, e.max_session,
 	e.default_version, e.last_version, e.created_at, e.updated_at`
 
-func scanEntity(rows *sql.Rows) (identity.Entity, error) {
+// scanEntity reads entityColumns, and what comes after them.
+func scanEntity(rows *sql.Rows, more ...any) (identity.Entity, error) {
 	var e identity.Entity
-	err := rows.Scan(&e.ID, &e.Account, &e.Kind, &e.Name, &e.Path, &e.Description, document{&e.Tags}, &e.Boundary, &e.Trust, &e.Service,
-		&e.MaxSession, &e.DefaultVersion, &e.LastVersion, (*instant)(&e.CreatedAt), (*instant)(&e.UpdatedAt))
+	err := rows.Scan(append([]any{&e.ID, &e.Account, &e.Kind, &e.Name, &e.Path, &e.Description, document{&e.Tags}, &e.Boundary, &e.Trust, &e.Service,
+		&e.MaxSession, &e.DefaultVersion, &e.LastVersion, (*instant)(&e.CreatedAt), (*instant)(&e.UpdatedAt)}, more...)...)
 	return e, err
 }
 
@@ -156,8 +157,13 @@ func (tx *Tx) UpdateEntity(e *identity.Entity) error {
 
 // DeleteEntity implements [identity.EntityWriter].
 func (tx *Tx) DeleteEntity(id string) error {
-	if err := tx.change(`DELETE FROM iam_policy_versions WHERE policy = $1`, id); err != nil {
-		return err
+	for _, query := range []string{
+		`DELETE FROM iam_policy_versions WHERE policy = $1`, `DELETE FROM service_bindings WHERE principal = $1`,
+		`DELETE FROM revocations WHERE owner = $1`,
+	} {
+		if err := tx.change(query, id); err != nil {
+			return err
+		}
 	}
 	return tx.change(`DELETE FROM iam_entities WHERE id = $1`, id)
 }

@@ -104,6 +104,10 @@ var operations = map[string]asks{
 	"StartLifecyclePolicyPreview":             {body: `{"registryId":"ACCOUNT","repositoryName":"NAME",` + lifecyclePolicy + `}`},
 }
 
+// stsAsks are the operations of STS that ask the authorizer: see the tests of
+// package sts.
+var stsAsks = map[string]bool{"AssumeRole": true}
+
 // anybody may ask, if the request is signed.
 var anybody = []string{"GetCallerIdentity"}
 
@@ -219,7 +223,14 @@ func TestOperationsOnTheOwnRegistryRefuseStrangers(t *testing.T) {
 }
 
 func TestEveryOperationOfSTSAsksOrIsForAnybody(t *testing.T) {
-	for _, op := range sts.New(nil).Service().Operations {
+	service, err := sts.New(nil).Service()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, op := range service.Operations {
+		if op.Refused != "" || stsAsks[op.Name] {
+			continue
+		}
 		if !slices.Contains(anybody, op.Name) {
 			t.Errorf("%s is in no table of this test", op.Name)
 		}

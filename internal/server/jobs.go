@@ -8,6 +8,7 @@ import (
 const (
 	usageInterval    = 5 * time.Second // how often counters are stored
 	activateInterval = time.Second     // how soon a restored image can be pulled
+	expiredInterval  = time.Minute     // how often expired sessions are removed
 )
 
 // startJobs starts what goes on beside the requests. Close ends it.
@@ -17,6 +18,7 @@ func (s *Server) startJobs() {
 	s.jobs.Go(func() { s.auditLog.Run(ctx) })
 	s.every(ctx, usageInterval, "store usage", s.registry.FlushUsage)
 	s.every(ctx, usageInterval, "store uses of access keys", s.directory.FlushUses)
+	s.every(ctx, expiredInterval, "remove expired sessions", s.directory.RemoveExpired)
 	s.every(ctx, activateInterval, "activate images", s.registry.ActivateImages)
 	s.jobs.Go(func() { s.registry.RunLifecycle(ctx, s.lifecycleFailed) })
 	s.jobs.Go(func() { s.watchQuotas(ctx) })

@@ -177,7 +177,7 @@ func (s *Server) assemble(ctx context.Context, bucket blob.Bucket) error {
 
 // withoutEngine are the features whose configuration is checked and stored while
 // nothing acts on it yet. docs/compatibility.md has them too.
-var withoutEngine = []string{"IAM roles", "pull-through cache", "replication", "scanning", "signing"}
+var withoutEngine = []string{"pull-through cache", "replication", "scanning", "signing"}
 
 func (s *Server) newDirectory(ctx context.Context, master *seal.Master, root identity.AccessKey, a *access.Authorizer) (*identity.Directory, error) {
 	d, err := identity.NewDirectory(ctx, identity.Options{
@@ -229,7 +229,11 @@ func (s *Server) fronts(auth *authn.Authenticator) error {
 	if err != nil {
 		return err
 	}
-	services := []aws.Service[access.Call]{ecrService, quotaService, iamService, sts.New(s.directory).Service()}
+	stsService, err := sts.New(s.directory).Service()
+	if err != nil {
+		return err
+	}
+	services := []aws.Service[access.Call]{ecrService, quotaService, iamService, stsService}
 	if !s.hosts.NoPublic {
 		publicService, err := ecrpublic.New(ecrpublic.Options{Registry: s.registry, Hosts: s.hosts, LogoURL: oci.LogoURL}).Service()
 		if err != nil {
@@ -291,7 +295,9 @@ func (s *Server) begin(auth *authn.Authenticator) func(*http.Request) (aws.Signa
 				c, err := signed.Verify(hex.EncodeToString(body[:]))
 				if err == nil {
 					infoOf(r).caller = c.ARN
-					s.directory.Used(c.AccessKeyID, signed.Region(), signed.Service())
+					if c.Session == nil {
+						s.directory.Used(c.AccessKeyID, signed.Region(), signed.Service())
+					}
 				}
 				return access.Call{Caller: c, Region: signed.Region()}, err
 			},

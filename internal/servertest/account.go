@@ -13,7 +13,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/sts/types"
 )
 
 // CreateAccount makes an account and returns the configuration of a client that
@@ -60,4 +62,30 @@ func (s *Server) CreateUserOf(t testing.TB, root aws.Config, name, policy string
 		t.Fatal(err)
 	}
 	return s.As(*out.AccessKey.AccessKeyId, *out.AccessKey.SecretAccessKey)
+}
+
+// CreateRole makes a role in the account of a root, with a trust policy's
+// statements and a policy unless it is "", and returns its ARN.
+func (s *Server) CreateRole(t testing.TB, root aws.Config, name, trust, policy string) string {
+	t.Helper()
+	c := iam.NewFromConfig(root)
+	trust = `{"Version":"2012-10-17","Statement":[` + trust + `]}`
+	out, err := c.CreateRole(t.Context(), &iam.CreateRoleInput{RoleName: &name, AssumeRolePolicyDocument: &trust})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if policy != "" {
+		if _, err := c.PutRolePolicy(t.Context(), &iam.PutRolePolicyInput{RoleName: &name, PolicyName: &name, PolicyDocument: &policy}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return *out.Role.Arn
+}
+
+// AsSession returns the SDK's configuration of a client that signs with temporary
+// credentials.
+func (s *Server) AsSession(c *types.Credentials) aws.Config {
+	config := s.AWS()
+	config.Credentials = credentials.NewStaticCredentialsProvider(*c.AccessKeyId, *c.SecretAccessKey, *c.SessionToken)
+	return config
 }

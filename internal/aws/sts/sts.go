@@ -1,16 +1,22 @@
-// Package sts is the front for AWS STS's API, as far as people and tools call it
-// before they turn to a registry.
+// Package sts is the front for AWS STS's API: a method for each operation, with
+// the SDK's types, that calls one verb of package identity.
 package sts
 
 import (
 	"context"
+	_ "embed"
 
 	"berth/internal/access"
 	"berth/internal/aws"
+	"berth/internal/fault"
 	"berth/internal/identity"
 
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/aws-sdk-go-v2/service/sts/types"
 )
+
+//go:embed model.json
+var model []byte
 
 // API has the operations of STS. It is safe for concurrent use.
 type API struct {
@@ -20,18 +26,81 @@ type API struct {
 // New returns the API.
 func New(d *identity.Directory) *API { return &API{d} }
 
+type call = access.Call
+
 // Service returns the table of operations.
-func (a *API) Service() aws.Service[access.Call] {
-	return aws.Service[access.Call]{
-		Name: "sts", Protocol: aws.Query, Version: "2011-06-15", Namespace: "https://sts.amazonaws.com/doc/2011-06-15/",
-		Operations: []aws.Operation[access.Call]{
+func (a *API) Service() (aws.Service[call], error) {
+	m, err := aws.ParseModel(model)
+	return aws.Service[call]{
+		Name: "sts", Protocol: aws.Query, Version: "2011-06-15", Namespace: "https://sts.amazonaws.com/doc/2011-06-15/", Model: m,
+		Operations: []aws.Operation[call]{
+			aws.Op("AssumeRole", a.AssumeRole),
 			aws.Op("GetCallerIdentity", a.GetCallerIdentity),
+			{Name: "AssumeRoot", Refused: "each account's root has its own key"},
+			{Name: "DecodeAuthorizationMessage", Refused: "refusals are not encoded"},
+			{Name: "GetDelegatedAccessToken", Refused: "there is no delegation to partners"},
+			{Name: "GetWebIdentityToken", Refused: "Berth is no provider of identity tokens"},
 		},
-	}
+	}, err
 }
 
 // GetCallerIdentity says who is asking.
-func (a *API) GetCallerIdentity(ctx context.Context, c access.Call, _ *sts.GetCallerIdentityInput) (*sts.GetCallerIdentityOutput, error) {
+func (a *API) GetCallerIdentity(ctx context.Context, c call, _ *sts.GetCallerIdentityInput) (*sts.GetCallerIdentityOutput, error) {
 	who := a.directory.GetCallerIdentity(ctx, c)
 	return &sts.GetCallerIdentityOutput{Account: &who.Account, Arn: &who.ARN, UserId: &who.ID}, nil
+}
+
+// AssumeRole issues temporary credentials of a role.
+func (a *API) AssumeRole(ctx context.Context, c call, in *sts.AssumeRoleInput) (*sts.AssumeRoleOutput, error) {
+	if len(in.ProvidedContexts) > 0 {
+		return nil, fault.New(fault.Invalid, "ValidationException", "Berth takes no provided contexts.")
+	}
+	made, err := a.directory.AssumeRole(ctx, c, identity.AssumeRoleInput{
+		RoleARN: value(in.RoleArn), SessionName: value(in.RoleSessionName), Policy: value(in.Policy), PolicyARNs: arns(in.PolicyArns),
+		Tags: tags(in.Tags), Transitive: in.TransitiveTagKeys, ExternalID: value(in.ExternalId), SourceIdentity: value(in.SourceIdentity),
+		Seconds: int64(value(in.DurationSeconds)), MFA: in.SerialNumber != nil || in.TokenCode != nil,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &sts.AssumeRoleOutput{
+		Credentials: credentials(made.Credentials), AssumedRoleUser: &types.AssumedRoleUser{Arn: &made.ARN, AssumedRoleId: &made.ID},
+		PackedPolicySize: made.Packed, SourceIdentity: optional(made.SourceIdentity),
+	}, nil
+}
+
+// value returns what a member holds, or the zero value if it is absent.
+func value[T any](p *T) T {
+	if p == nil {
+		return *new(T)
+	}
+	return *p
+}
+
+// optional returns a member that is absent if it is empty.
+func optional(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func credentials(c identity.Credentials) *types.Credentials {
+	return &types.Credentials{AccessKeyId: &c.ID, SecretAccessKey: &c.Secret, SessionToken: &c.Token, Expiration: &c.Expires}
+}
+
+func arns(in []types.PolicyDescriptorType) []string {
+	var out []string
+	for _, p := range in {
+		out = append(out, value(p.Arn))
+	}
+	return out
+}
+
+func tags(in []types.Tag) []identity.Tag {
+	var out []identity.Tag
+	for _, t := range in {
+		out = append(out, identity.Tag{Key: value(t.Key), Value: value(t.Value)})
+	}
+	return out
 }

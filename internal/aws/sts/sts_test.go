@@ -1,13 +1,17 @@
 package sts_test
 
 import (
+	"encoding/base64"
+	"strings"
 	"testing"
 
 	"berth/internal/config"
 	"berth/internal/servertest"
 
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/aws-sdk-go-v2/service/sts/types"
 )
 
 func TestGetCallerIdentityNamesTheRoot(t *testing.T) {
@@ -52,4 +56,30 @@ func TestGetCallerIdentityRefuses(t *testing.T) {
 	if servertest.ErrorCode(err) != "InvalidAction" {
 		t.Errorf("GetSessionToken: %v, want InvalidAction", err)
 	}
+}
+
+// decode returns the password of an authorization token.
+func decode(t *testing.T, token string) string {
+	t.Helper()
+	b, err := base64.StdEncoding.DecodeString(token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, password, _ := strings.Cut(string(b), ":")
+	return password
+}
+
+// stsTags and iamTags return tags of pairs of key and value.
+func stsTags(pairs ...string) (out []types.Tag) {
+	for i := 0; i < len(pairs); i += 2 {
+		out = append(out, types.Tag{Key: &pairs[i], Value: &pairs[i+1]})
+	}
+	return out
+}
+
+func iamTags(pairs ...string) (out []iamtypes.Tag) {
+	for i := 0; i < len(pairs); i += 2 {
+		out = append(out, iamtypes.Tag{Key: &pairs[i], Value: &pairs[i+1]})
+	}
+	return out
 }

@@ -1,0 +1,6 @@
+package identity
+
+const (
+	getSessionToken    = "GetSessionToken"
+	getFederationToken = "GetFederationToken"
+)
