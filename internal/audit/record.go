@@ -46,7 +46,8 @@ type userIdentity struct {
 	UserName    string `json:"userName,omitempty"`
 	InvokedBy   string `json:"invokedBy,omitempty"`
 
-	SessionContext *sessionContext `json:"sessionContext,omitempty"`
+	IdentityProvider string          `json:"identityProvider,omitempty"`
+	SessionContext   *sessionContext `json:"sessionContext,omitempty"`
 }
 
 // sessionContext is of callers with temporary credentials.
@@ -104,12 +105,15 @@ func newEvent(id string, r access.Record) event {
 	}
 	e := event{
 		EventVersion: "1.08",
-		UserIdentity: userIdentity{who, r.Caller.ID, r.Caller.ARN, r.Caller.Account, r.Caller.AccessKeyID, userName(r.Caller), "", session(r.Caller)},
+		UserIdentity: userIdentity{who, r.Caller.ID, r.Caller.ARN, r.Caller.Account, r.Caller.AccessKeyID, userName(r.Caller), "", "", session(r.Caller)},
 		EventTime:    r.Time, EventSource: r.Service + ".amazonaws.com", EventName: r.Event, AWSRegion: r.Region,
 		SourceIPAddress: r.Caller.SourceIP.String(), UserAgent: r.Caller.UserAgent,
 		ErrorCode: r.Error, ErrorMessage: r.Message, RequestParameters: r.Parameters,
 		RequestID: r.Caller.RequestID, EventID: id, ReadOnly: r.ReadOnly,
 		EventType: "AwsApiCall", RecipientAccountID: r.Account,
+	}
+	if r.Caller.Type == access.WebIdentity {
+		e.UserIdentity.ARN, e.UserIdentity.IdentityProvider = "", r.Caller.ARN
 	}
 	if r.Resource != "" {
 		e.Resources = []resource{{r.Account, r.Resource, ""}}

@@ -49,13 +49,22 @@ func (h *Handler[C]) serveJSON(w http.ResponseWriter, r *http.Request, x *exchan
 	return encodeJSON(out.(smithy.Serializable))
 }
 
-// serveQuery must read the body before it knows the operation.
+// maxUnsigned bounds the body of a Query request that nobody has signed.
+const maxUnsigned = 128 << 10
+
+// serveQuery must read the body before it knows the operation. Of who has not
+// signed it reads less, and says no more than that a signature is missing unless
+// the operation takes none.
 func (h *Handler[C]) serveQuery(w http.ResponseWriter, r *http.Request, x *exchange[C]) ([]byte, error) {
 	sig, err := h.begin(r)
 	if err != nil {
 		return nil, err
 	}
-	body, release, err := h.bodies.read(w, r, defaultMaxBody)
+	most := int64(defaultMaxBody)
+	if sig.Service == "" {
+		most = maxUnsigned
+	}
+	body, release, err := h.bodies.read(w, r, most)
 	if err != nil {
 		return nil, err
 	}
@@ -66,6 +75,9 @@ func (h *Handler[C]) serveQuery(w http.ResponseWriter, r *http.Request, x *excha
 	}
 	x.service = h.versions[form.text("Version")]
 	op, err := x.find(form.text("Action"), form.text("Action"))
+	if sig.Service == "" && (err != nil || !op.unsigned) {
+		return nil, errMissingToken()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -82,6 +94,10 @@ func (h *Handler[C]) serveQuery(w http.ResponseWriter, r *http.Request, x *excha
 		return nil, err
 	}
 	return encodeXML(x.service.Namespace, op.Name, x.id, out, op.result)
+}
+
+func errMissingToken() error {
+	return fault.New(fault.Unauthenticated, codeMissingToken, "Missing Authentication Token")
 }
 
 // perform verifies the signature of a request, decodes its input and calls the
@@ -126,7 +142,7 @@ func (x *exchange[C]) find(name, full string) (*Operation[C], error) {
 func (x *exchange[C]) scope(sig Signature[C], op *Operation[C]) error {
 	switch {
 	case sig.Service == "" && !op.unsigned:
-		return fault.New(fault.Unauthenticated, codeMissingToken, "Missing Authentication Token")
+		return errMissingToken()
 	case sig.Service != "" && sig.Service != x.service.Name:
 		return fault.New(fault.Unauthenticated, codeInvalidSignature,
 			"Credential should be scoped to correct service: '%s'.", x.service.Name)

@@ -36,6 +36,7 @@ type Directory struct {
 	auditor access.Auditor
 	secrets *seal.Key
 	pages   *seal.Key
+	tokens  TokenVerifier
 	now     func() time.Time
 
 	known    known
@@ -43,7 +44,7 @@ type Directory struct {
 	accounts sync.Map // ids of accounts that are known to exist
 }
 
-// Options are what a Directory is made of. All are required but Now.
+// Options are what a Directory is made of. All are required but Tokens and Now.
 type Options struct {
 	Account    string    // the first account
 	Root       AccessKey // of that account's root
@@ -52,6 +53,7 @@ type Options struct {
 	Auditor    access.Auditor
 	Secrets    *seal.Key        // seals the secrets of access keys
 	Pages      *seal.Key        // seals markers
+	Tokens     TokenVerifier    // nil refuses all identity tokens
 	Now        func() time.Time // time.Now if nil
 }
 
@@ -62,7 +64,8 @@ func NewDirectory(ctx context.Context, o Options) (*Directory, error) {
 		o.Now = time.Now
 	}
 	d := &Directory{
-		account: o.Account, root: o.Root, store: o.Store, auth: o.Authorizer, auditor: o.Auditor, secrets: o.Secrets, pages: o.Pages, now: o.Now,
+		account: o.Account, root: o.Root, store: o.Store, auth: o.Authorizer, auditor: o.Auditor, secrets: o.Secrets, pages: o.Pages,
+		tokens: o.Tokens, now: o.Now,
 	}
 	return d, d.begin(ctx)
 }

@@ -23,6 +23,7 @@ type request struct {
 	context  map[string][]string // condition keys that the request sets
 	resource string              // the ARN that was asked about last
 	label    string              // what a refusal calls the resource; its ARN if ""
+	account  string              // that the record is for; the caller's if ""
 	decided  bool
 	readOnly bool
 }
@@ -42,6 +43,9 @@ func (q *request) record(at time.Time, err error) access.Record {
 	rec := access.Record{
 		Time: at, Caller: q.call.Caller, Service: q.prefix(), Event: q.event, Account: q.call.Account, Region: globalRegion,
 		ReadOnly: q.readOnly, Parameters: q.params, Error: fault.CodeOf(err),
+	}
+	if q.account != "" {
+		rec.Account = q.account
 	}
 	if q.resource != "*" {
 		rec.Resource = q.resource

@@ -106,7 +106,7 @@ var operations = map[string]asks{
 
 // stsAsks are the operations of STS that ask the authorizer: see the tests of
 // package sts.
-var stsAsks = map[string]bool{"AssumeRole": true}
+var stsAsks = map[string]bool{"AssumeRole": true, "AssumeRoleWithWebIdentity": true, "AssumeRoleWithSAML": true}
 
 // anybody may ask, if the request is signed.
 var anybody = []string{"GetCallerIdentity"}

@@ -43,6 +43,8 @@ type Options struct {
 	// Now is the time that tokens, leases and records go by; time.Now if nil.
 	// Signatures are always held against the real time.
 	Now func() time.Time
+	// Tokens verifies identity tokens; nil refuses all.
+	Tokens identity.TokenVerifier
 	// Observe is told of every decision about access.
 	Observe func(access.Request, error)
 	// Dev has further routes, for berth dev.
@@ -183,6 +185,7 @@ func (s *Server) newDirectory(ctx context.Context, master *seal.Master, root ide
 	d, err := identity.NewDirectory(ctx, identity.Options{
 		Account: s.config.Account, Root: root, Store: metadata.For[identity.ReadTx, identity.Tx](s.db), Authorizer: a, Auditor: s.auditLog,
 		Secrets: master.Key("access key"), Pages: master.Key("page token"), Now: s.options.Now,
+		Tokens: s.options.Tokens,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open the accounts: %w", err)
@@ -242,7 +245,7 @@ func (s *Server) fronts(auth *authn.Authenticator) error {
 		services = append(services, publicService)
 	}
 	api, err := aws.New(aws.Options[access.Call]{
-		Services: services, Begin: s.begin(auth), RequestID: requestID, Refused: s.refused, Log: s.log,
+		Services: services, Begin: s.beginOrNobody(auth), RequestID: requestID, Refused: s.refused, Log: s.log,
 	})
 	if err != nil {
 		return err
@@ -305,8 +308,27 @@ func (s *Server) begin(auth *authn.Authenticator) func(*http.Request) (aws.Signa
 	}
 }
 
-// refused records a call that no verb has seen.
+// beginOrNobody is begin for the APIs that have operations for everybody: who has
+// signed nothing is nobody.
+func (s *Server) beginOrNobody(auth *authn.Authenticator) func(*http.Request) (aws.Signature[access.Call], error) {
+	begin := s.begin(auth)
+	return func(r *http.Request) (aws.Signature[access.Call], error) {
+		if !authn.Unsigned(r) {
+			return begin(r)
+		}
+		return aws.Signature[access.Call]{Verify: func([32]byte) (access.Call, error) {
+			infoOf(r).anonymous = true
+			return access.Call{Caller: auth.Nobody(r), Region: s.config.Region}, nil
+		}}, nil
+	}
+}
+
+// refused records a call that no verb has seen. Calls of nobody leave no record:
+// there would be no end to them.
 func (s *Server) refused(c access.Call, service, operation string, err error) {
+	if c.Type == access.Anonymous {
+		return
+	}
 	rec := access.Record{
 		Time: s.options.Now(), Caller: c.Caller, Service: service, Event: operation, Account: c.Account, Region: c.Region,
 		Error: fault.CodeOf(err),

@@ -18,6 +18,7 @@ import (
 
 	"berth/internal/access"
 	"berth/internal/config"
+	"berth/internal/identity"
 	"berth/internal/metadata/pgtest"
 	"berth/internal/server"
 
@@ -35,6 +36,8 @@ const (
 type Options struct {
 	Postgres  bool
 	Configure func(*config.Config) // changes the configuration
+	// Tokens verifies identity tokens.
+	Tokens identity.TokenVerifier
 	// Errors allows the server to log errors.
 	Errors bool
 }
@@ -102,7 +105,7 @@ func (s *Server) start(t testing.TB, listeners *server.Listeners) {
 	var err error
 	s.Host = s.Config.Listen
 	s.URL = "http://" + s.Host
-	s.server, err = server.Open(context.Background(), s.Config, server.Options{Log: s.log, Now: s.Clock.Now, Observe: s.observe})
+	s.server, err = server.Open(context.Background(), s.Config, server.Options{Log: s.log, Now: s.Clock.Now, Observe: s.observe, Tokens: s.options.Tokens})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,6 +35,8 @@ func (a *API) Service() (aws.Service[call], error) {
 		Name: "sts", Protocol: aws.Query, Version: "2011-06-15", Namespace: "https://sts.amazonaws.com/doc/2011-06-15/", Model: m,
 		Operations: []aws.Operation[call]{
 			aws.Op("AssumeRole", a.AssumeRole),
+			aws.Op("AssumeRoleWithSAML", a.AssumeRoleWithSAML).WithoutSignature(),
+			aws.Op("AssumeRoleWithWebIdentity", a.AssumeRoleWithWebIdentity).WithoutSignature(),
 			aws.Op("GetCallerIdentity", a.GetCallerIdentity),
 			{Name: "AssumeRoot", Refused: "each account's root has its own key"},
 			{Name: "DecodeAuthorizationMessage", Refused: "refusals are not encoded"},
@@ -67,6 +69,32 @@ func (a *API) AssumeRole(ctx context.Context, c call, in *sts.AssumeRoleInput) (
 		Credentials: credentials(made.Credentials), AssumedRoleUser: &types.AssumedRoleUser{Arn: &made.ARN, AssumedRoleId: &made.ID},
 		PackedPolicySize: made.Packed, SourceIdentity: optional(made.SourceIdentity),
 	}, nil
+}
+
+// AssumeRoleWithWebIdentity issues temporary credentials of a role to who has an
+// identity token.
+func (a *API) AssumeRoleWithWebIdentity(ctx context.Context, c call, in *sts.AssumeRoleWithWebIdentityInput) (*sts.AssumeRoleWithWebIdentityOutput, error) {
+	if in.ProviderId != nil {
+		return nil, fault.New(fault.Invalid, "ValidationException", "A provider id goes with access tokens of OAuth 2.0, which Berth does not take.")
+	}
+	made, err := a.directory.AssumeRoleWithWebIdentity(ctx, c, identity.WebIdentityInput{
+		RoleARN: value(in.RoleArn), SessionName: value(in.RoleSessionName), Token: value(in.WebIdentityToken),
+		Policy: value(in.Policy), PolicyARNs: arns(in.PolicyArns), Seconds: int64(value(in.DurationSeconds)),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &sts.AssumeRoleWithWebIdentityOutput{
+		Credentials: credentials(made.Credentials), AssumedRoleUser: &types.AssumedRoleUser{Arn: &made.ARN, AssumedRoleId: &made.ID},
+		PackedPolicySize: made.Packed, SourceIdentity: optional(made.SourceIdentity),
+		SubjectFromWebIdentityToken: &made.Subject, Provider: &made.Provider, Audience: &made.Audience,
+	}, nil
+}
+
+// AssumeRoleWithSAML refuses every assertion: there are no SAML providers.
+func (a *API) AssumeRoleWithSAML(context.Context, call, *sts.AssumeRoleWithSAMLInput) (*sts.AssumeRoleWithSAMLOutput, error) {
+	return nil, fault.New(fault.Invalid, "InvalidIdentityToken",
+		"Berth does not take SAML assertions: use AssumeRoleWithWebIdentity with a token of an OpenID Connect provider.")
 }
 
 // value returns what a member holds, or the zero value if it is absent.
