@@ -249,8 +249,7 @@ func (q *request) refuseAssume(err error, action, arn string) error {
 func (in *AssumeRoleInput) duration(role *Entity, chained bool) (int64, error) {
 	switch {
 	case in.MFA:
-		return 0, fault.New(fault.Denied, "AccessDeniedException",
-			"MultiFactorAuthentication failed, unable to validate MFA code. Please verify your MFA serial number is valid and associated with this user.")
+		return 0, errNoDevice()
 	case chained && in.Seconds > chainedSession:
 		return 0, errValidation("The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining")
 	case in.Seconds > role.MaxSession:

@@ -65,6 +65,9 @@ func (q *request) arn(resource string) string {
 // account.
 func (d *Directory) decide(ctx context.Context, q *request, account, resource string, conditions map[string][]string) error {
 	q.decided, q.resource = true, resource
+	if s := q.call.Session; s != nil && s.Limited && (q.prefix() == "iam" || q.prefix() == "sts") {
+		return errUnknownKey() // in AWS's words
+	}
 	keys := q.context
 	if len(conditions) > 0 {
 		keys = maps.Clone(conditions)

@@ -36,6 +36,7 @@ func (r *Registry) GetAuthorizationToken(ctx context.Context, c access.Caller, r
 	mint := r.tokens.Mint
 	if q.ref.Public() {
 		mint, q.also = r.tokens.MintPublic, []string{"sts:GetServiceBearerToken"}
+		q.context = map[string][]string{"sts:AWSServiceName": {"ecr-public.amazonaws.com"}}
 	}
 	var out []Authorization
 	err := r.admit(&q)

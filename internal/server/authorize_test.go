@@ -106,10 +106,10 @@ var operations = map[string]asks{
 
 // stsAsks are the operations of STS that ask the authorizer: see the tests of
 // package sts.
-var stsAsks = map[string]bool{"AssumeRole": true, "AssumeRoleWithWebIdentity": true, "AssumeRoleWithSAML": true}
+var stsAsks = map[string]bool{"AssumeRole": true, "AssumeRoleWithWebIdentity": true, "AssumeRoleWithSAML": true, "GetAccessKeyInfo": true, "GetFederationToken": true}
 
 // anybody may ask, if the request is signed.
-var anybody = []string{"GetCallerIdentity"}
+var anybody = []string{"GetCallerIdentity", "GetSessionToken"}
 
 func TestEveryOperationAsksTheAuthorizer(t *testing.T) {
 	t.Parallel()

@@ -38,6 +38,9 @@ func (a *API) Service() (aws.Service[call], error) {
 			aws.Op("AssumeRoleWithSAML", a.AssumeRoleWithSAML).WithoutSignature(),
 			aws.Op("AssumeRoleWithWebIdentity", a.AssumeRoleWithWebIdentity).WithoutSignature(),
 			aws.Op("GetCallerIdentity", a.GetCallerIdentity),
+			aws.Op("GetAccessKeyInfo", a.GetAccessKeyInfo),
+			aws.Op("GetFederationToken", a.GetFederationToken),
+			aws.Op("GetSessionToken", a.GetSessionToken),
 			{Name: "AssumeRoot", Refused: "each account's root has its own key"},
 			{Name: "DecodeAuthorizationMessage", Refused: "refusals are not encoded"},
 			{Name: "GetDelegatedAccessToken", Refused: "there is no delegation to partners"},
@@ -95,6 +98,39 @@ func (a *API) AssumeRoleWithWebIdentity(ctx context.Context, c call, in *sts.Ass
 func (a *API) AssumeRoleWithSAML(context.Context, call, *sts.AssumeRoleWithSAMLInput) (*sts.AssumeRoleWithSAMLOutput, error) {
 	return nil, fault.New(fault.Invalid, "InvalidIdentityToken",
 		"Berth does not take SAML assertions: use AssumeRoleWithWebIdentity with a token of an OpenID Connect provider.")
+}
+
+// GetSessionToken issues temporary credentials of who asks.
+func (a *API) GetSessionToken(ctx context.Context, c call, in *sts.GetSessionTokenInput) (*sts.GetSessionTokenOutput, error) {
+	made, err := a.directory.GetSessionToken(ctx, c, int64(value(in.DurationSeconds)), in.SerialNumber != nil || in.TokenCode != nil)
+	if err != nil {
+		return nil, err
+	}
+	return &sts.GetSessionTokenOutput{Credentials: credentials(made)}, nil
+}
+
+// GetFederationToken issues temporary credentials of somebody whom the caller
+// vouches for.
+func (a *API) GetFederationToken(ctx context.Context, c call, in *sts.GetFederationTokenInput) (*sts.GetFederationTokenOutput, error) {
+	made, err := a.directory.GetFederationToken(ctx, c, identity.FederationInput{
+		Name: value(in.Name), Policy: value(in.Policy), PolicyARNs: arns(in.PolicyArns), Tags: tags(in.Tags), Seconds: int64(value(in.DurationSeconds)),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &sts.GetFederationTokenOutput{
+		Credentials: credentials(made.Credentials), FederatedUser: &types.FederatedUser{Arn: &made.ARN, FederatedUserId: &made.ID},
+		PackedPolicySize: made.Packed,
+	}, nil
+}
+
+// GetAccessKeyInfo says which account a key belongs to.
+func (a *API) GetAccessKeyInfo(ctx context.Context, c call, in *sts.GetAccessKeyInfoInput) (*sts.GetAccessKeyInfoOutput, error) {
+	account, err := a.directory.GetAccessKeyInfo(ctx, c, value(in.AccessKeyId))
+	if err != nil {
+		return nil, err
+	}
+	return &sts.GetAccessKeyInfoOutput{Account: &account}, nil
 }
 
 // value returns what a member holds, or the zero value if it is absent.
