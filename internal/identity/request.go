@@ -24,6 +24,7 @@ type request struct {
 	resource string              // the ARN that was asked about last
 	label    string              // what a refusal calls the resource; its ARN if ""
 	account  string              // that the record is for; the caller's if ""
+	above    bool                // the caller's own policies decide about other accounts, too
 	decided  bool
 	readOnly bool
 }

@@ -75,6 +75,11 @@ func (world) Record(access.Record) {}
 // MintPublic implements [registry.Tokens].
 func (w world) MintPublic(c access.Caller, now time.Time) (string, time.Time) { return w.Mint(c, now) }
 
+// MintFor implements [registry.Tokens].
+func (world) MintFor(_ access.Caller, now time.Time, life time.Duration) (string, time.Time, string) {
+	return "password", now.Add(life), "id"
+}
+
 // Mint implements [registry.Tokens].
 func (world) Mint(_ access.Caller, now time.Time) (string, time.Time) {
 	return "password", now.Add(time.Hour)

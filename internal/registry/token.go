@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"berth/internal/access"
+	"berth/internal/fault"
 )
 
 // Tokens makes registry passwords. It is implemented by package authn.
@@ -14,6 +15,9 @@ type Tokens interface {
 	// MintPublic is Mint for the public registries. A password of one kind is
 	// worth nothing where one of the other is asked for.
 	MintPublic(c access.Caller, now time.Time) (password string, expires time.Time)
+	// MintFor is Mint for a time that is given. It also returns the id by which the
+	// password can be revoked.
+	MintFor(c access.Caller, now time.Time, life time.Duration) (password string, expires time.Time, id string)
 }
 
 // Authorization is a registry password and the registry that it is for.
@@ -51,6 +55,44 @@ func (r *Registry) GetAuthorizationToken(ctx context.Context, c access.Caller, r
 	}
 	r.auditor.Record(q.record(r.now(), err))
 	return out, err
+}
+
+// The shortest and the longest time that CreateToken makes a password for.
+const (
+	shortestToken = time.Minute
+	longestToken  = 12 * time.Hour
+)
+
+// Token is a registry password that can be revoked by its id.
+type Token struct {
+	Authorization
+	TokenID string
+}
+
+// CreateToken is GetAuthorizationToken for a password that works for a shorter
+// time, from a minute to twelve hours. Errors: InvalidParameterException.
+func (r *Registry) CreateToken(ctx context.Context, c access.Caller, region string, life time.Duration) (Token, error) {
+	id := ID{c.Account, region}
+	q := request{caller: c, event: "CreateToken", action: "GetAuthorizationToken", ref: Ref{ID: id}, readOnly: true, params: lifeParams{int64(life / time.Second)}}
+	err := r.admit(&q)
+	if err == nil {
+		err = r.decide(ctx, nil, q, nil)
+	}
+	if err == nil && (life < shortestToken || life > longestToken) {
+		err = fault.New(fault.Invalid, "InvalidParameterException", "A token works for %d to %d seconds", int(shortestToken/time.Second), int(longestToken/time.Second))
+	}
+	var out Token
+	if err == nil {
+		password, expires, token := r.tokens.MintFor(c, r.now(), life)
+		out = Token{Authorization{id, password, expires}, token}
+	}
+	r.auditor.Record(q.record(r.now(), err))
+	return out, err
+}
+
+// lifeParams are the audited parameters of CreateToken.
+type lifeParams struct {
+	LifetimeSeconds int64 `json:"lifetimeSeconds"`
 }
 
 // tokenParams are the audited parameters of GetAuthorizationToken.

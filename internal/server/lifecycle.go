@@ -88,5 +88,11 @@ func (s *Server) extensions(verify verifier) map[string]http.Handler {
 		RestoreRepositoryPath:   extension(s, verify, "RestoreRepository", s.restoreRepository),
 		ProtectionPath:          extension(s, verify, repositoryProtection, s.repositoryProtection),
 		AccountPath:             extension(s, verify, "CreateAccount", s.createAccount),
+		TokenPath:               extension(s, verify, "CreateToken", s.createToken),
+		SessionsPath:            extension(s, verify, "ListSessions", s.listSessions),
+		RevokePath:              extension(s, verify, "RevokeSession", s.revokeSession),
+		BindingPath:             extension(s, verify, "PutServiceBinding", s.putBinding),
+		BindingsPath:            extension(s, verify, "ListServiceBindings", s.listBindings),
+		UnbindingPath:           extension(s, verify, "DeleteServiceBinding", s.deleteBinding),
 	}
 }
