@@ -12,14 +12,15 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func iamCommand(io stdio) *cobra.Command {
+func iamCommand(environ []string, io stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "iam",
-		Short: "Look into policies",
+		Short: "Look into policies, bind principals to services",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(iamEvaluateCommand(io))
+	cmd.AddCommand(bindingCommands(environ, io)...)
 	return cmd
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -178,6 +179,47 @@ func TestASignedRequest(t *testing.T) {
 	} {
 		if _, err := a.Begin(tt.r); fault.CodeOf(err) != tt.want || fault.KindOf(err) != fault.Unauthenticated {
 			t.Errorf("Begin with %s = %v, want %s", name, err, tt.want)
+		}
+	}
+}
+
+func TestAPasswordEndsWithItsSessionAndIsRevoked(t *testing.T) {
+	t.Parallel()
+	now := start
+	a, known := authenticator(&now)
+	session := alice
+	session.AccessKeyID = "ASIAALICE"
+	session.Session = &access.Session{Owner: "AROAX", Expires: start.Add(time.Hour)}
+	known["ASIAALICE"] = session
+	password, expires, id := a.MintFor(session, now, 2*time.Hour)
+	if !expires.Equal(start.Add(time.Hour)) || !strings.HasPrefix(id, "AROAX-") {
+		t.Errorf("MintFor = %v, %s, want one that ends with the session", expires, id)
+	}
+	if _, expires, _ := a.MintFor(alice, now, 24*time.Hour); !expires.Equal(start.Add(12 * time.Hour)) {
+		t.Errorf("MintFor a day = %v, want twelve hours", expires)
+	}
+	old := seal.EncodeText(a.o.Passwords.Seal([]byte("ASIAALICE\nAIDAALICE\n"+strconv.FormatInt(start.Add(12*time.Hour).Unix(), 10)), user))
+	for what, tt := range map[string]struct {
+		revoked     *access.Revoked
+		new, before bool
+	}{
+		"nothing":     {nil, true, true},
+		"another":     {&access.Revoked{Tokens: map[string]bool{"AROAX-other": true}}, true, true},
+		"this one":    {&access.Revoked{Tokens: map[string]bool{id: true}}, false, true},
+		"all so far":  {&access.Revoked{Before: start}, false, false},
+		"all earlier": {&access.Revoked{Before: start.Add(-time.Microsecond)}, true, true},
+	} {
+		session.Revoked = tt.revoked
+		known["ASIAALICE"] = session
+		_, _, err := a.Registry(login("AWS", password))
+		_, _, errOld := a.Registry(login("AWS", old))
+		if (err == nil) != tt.new || (errOld == nil) != tt.before {
+			t.Errorf("with %s revoked: %v and, of an older form, %v, want %v and %v", what, err, errOld, tt.new, tt.before)
+		}
+	}
+	for _, text := range []string{"", "a\nb", "a\nb\nx", "a\nb\n1\n2", "a\nb\n1\nx\nid", "a\nb\n1\n2\nid\n", "a\nb\n1\n2\nid\nmore"} {
+		if _, ok := parsePassword([]byte(text)); ok {
+			t.Errorf("parsePassword(%q) = ok", text)
 		}
 	}
 }

@@ -1,0 +1,117 @@
+package identity_test
+
+import (
+	"testing"
+	"time"
+
+	"berth/internal/access"
+	"berth/internal/fault"
+	"berth/internal/identity"
+)
+
+// signed returns the call of whoever a key belongs to.
+func signed(t *testing.T, d replica, key string) access.Call {
+	t.Helper()
+	c, _, err := d.Principal(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return access.Call{Caller: c, Region: "us-east-1"}
+}
+
+// role makes one that everybody may assume, and returns its ARN.
+func role(t *testing.T, d replica, name string) string {
+	t.Helper()
+	e, err := d.Create(t.Context(), root(home), identity.Role, identity.NewEntity{
+		Name: name, Trust: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}]}`,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e.ARN()
+}
+
+func TestASessionIsRevokedAtOnceAndElsewhereWithinASecond(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, open func() replica) {
+		here, there := open(), open()
+		k := user(t, here, "alice")
+		arn := role(t, here, "r")
+		for what, revoke := range map[string]func(id string) identity.Revoke{
+			"one":             func(id string) identity.Revoke { return identity.Revoke{AccessKeyID: id} },
+			"all of the role": func(string) identity.Revoke { return identity.Revoke{Principal: arn} },
+		} {
+			made, err := here.AssumeRole(t.Context(), signed(t, here, k.ID), identity.AssumeRoleInput{RoleARN: arn, SessionName: "build"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range []replica{here, there} {
+				if c, secret, err := d.Principal(t.Context(), made.AccessKey.ID); err != nil || secret != made.Secret || c.Type != access.AssumedRole || c.ARN != made.ARN {
+					t.Fatalf("Principal = %+v, %v, want the session", c, err)
+				}
+			}
+			if err := here.RevokeSessions(t.Context(), root(home), revoke(made.AccessKey.ID)); err != nil {
+				t.Fatal(err)
+			}
+			wantNobody(t, here, made.AccessKey.ID, "after a revocation of "+what)
+			*there.now = there.now.Add(time.Second)
+			wantNobody(t, there, made.AccessKey.ID, "elsewhere, a second after a revocation of "+what)
+			*here.now = here.now.Add(time.Second)
+		}
+	})
+}
+
+func TestExpiredSessionsAreRemovedAfterADay(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, open func() replica) {
+		d := open()
+		k := user(t, d, "alice")
+		in := identity.AssumeRoleInput{RoleARN: role(t, d, "r"), SessionName: "build", Seconds: 900}
+		made, err := d.AssumeRole(t.Context(), signed(t, d, k.ID), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := d.Principal(t.Context(), made.AccessKey.ID); err != nil { // it is remembered
+			t.Fatal(err)
+		}
+		*d.now = d.now.Add(900 * time.Second)
+		for _, left := range []time.Duration{0, 24*time.Hour - time.Second} {
+			*d.now = d.now.Add(left)
+			if err := d.RemoveExpired(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if _, _, err := d.Principal(t.Context(), made.AccessKey.ID); fault.CodeOf(err) != "ExpiredTokenException" || fault.KindOf(err) != fault.Unauthenticated {
+				t.Errorf("Principal of an expired session = %v, want ExpiredTokenException", err)
+			}
+		}
+		alive, err := d.AssumeRole(t.Context(), signed(t, d, k.ID), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		*d.now = d.now.Add(time.Second)
+		if err := d.RemoveExpired(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		wantNobody(t, d, made.AccessKey.ID, "a day after it expired")
+		if _, _, err := d.Principal(t.Context(), alive.AccessKey.ID); err != nil {
+			t.Errorf("Principal of a session that has not expired = %v", err)
+		}
+	})
+}
+
+func TestARefusalToAssumeARoleLeavesARecord(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, open func() replica) {
+		d := open()
+		k := user(t, d, "alice")
+		arn := role(t, d, "r")
+		_, err := d.AssumeRole(t.Context(), signed(t, d, k.ID), identity.AssumeRoleInput{RoleARN: arn + "x", SessionName: "build"})
+		if fault.CodeOf(err) != "AccessDeniedException" {
+			t.Errorf("AssumeRole of none = %v", err)
+		}
+		last := d.recorder.records[len(d.recorder.records)-1]
+		if last.Event != "AssumeRole" || last.Service != "sts" || last.Error != "AccessDeniedException" || last.Resource != arn+"x" {
+			t.Errorf("the record = %+v, want the refusal", last)
+		}
+	})
+}
