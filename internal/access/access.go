@@ -150,26 +150,30 @@ func (a *Authorizer) decide(ctx context.Context, r Request) error {
 		Principal: principal(r.Caller), Action: r.Action, Resource: r.Resource, ResourceAccount: r.Account,
 		Context: a.context(r, p), RootRepairs: r.RootRepairs,
 	}
-	d := policy.Decide(&ask, &policy.Policies{
+	all := policy.Policies{
 		Identity: p.Identity, Boundary: p.Boundary, Session: p.Session, Repository: r.Repository, Registry: r.Registry, Trust: r.Trust,
-	})
-	if !d.Allowed && !a.serviceMay(&r, &ask, d) {
+	}
+	d := policy.Decide(&ask, &all)
+	if !d.Allowed && !a.serviceMay(&r, &ask, all, d) {
 		return denied(r, d)
 	}
 	return nil
 }
 
 // serviceMay reports whether one of the services that the caller acts for may
-// assume the role. What is denied to the caller stays denied.
-func (a *Authorizer) serviceMay(r *Request, ask *policy.Request, d policy.Decision) bool {
-	if d.Reason == policy.ExplicitDeny || r.Account != r.Caller.Account || len(r.Trust) == 0 {
+// assume the role. What is denied to the caller stays denied, and so does what its
+// limits do not allow.
+func (a *Authorizer) serviceMay(r *Request, ask *policy.Request, all policy.Policies, d policy.Decision) bool {
+	if d.Reason == policy.ExplicitDeny || r.Account != r.Caller.Account || len(r.Trust) == 0 ||
+		d.By.Kind != policy.Identity && d.By.Kind != policy.Trust {
 		return false
 	}
+	all.Identity, all.Boundary, all.Session = nil, nil, nil
 	for _, name := range r.Services {
 		service := *ask
 		service.Principal = policy.Principal{Type: policy.Service, Name: name}
 		service.Context = a.serviceContext(*r, name)
-		if policy.Decide(&service, &policy.Policies{Trust: r.Trust}).Allowed {
+		if policy.Decide(&service, &all).Allowed {
 			return true
 		}
 	}

@@ -24,6 +24,14 @@ var extensions = map[string]asks{
 	server.RestoreRepositoryPath:   {body: `{"registryId":"ACCOUNT","repositoryName":"NAME"}`, action: "ecr:CreateRepository", fails: "RepositoryAlreadyExistsException"},
 	server.ProtectionPath:          {body: `{"registryId":"ACCOUNT","repositoryName":"NAME"}`, action: "ecr:DescribeRepositories"},
 	server.AccountPath:             {body: `{"accountId":"333333333333"}`, action: "organizations:CreateAccount", resource: "*", own: true},
+
+	// What these ask about principals is in tests of their own.
+	server.TokenPath:     {body: `{"lifetimeSeconds":60}`, action: "ecr:GetAuthorizationToken", resource: "*", own: true},
+	server.SessionsPath:  {body: `{"principalArn":"none"}`, action: "berth:ListSessions", resource: "*", own: true, fails: "InvalidInput"},
+	server.RevokePath:    {body: `{"accessKeyId":"ASIAAAAAAAAAAAAAAAAA"}`, action: "berth:RevokeSession", resource: "*", own: true, fails: "NoSuchEntity"},
+	server.BindingPath:   {body: `{"principalArn":"none","service":"x"}`, action: "berth:PutServiceBinding", resource: "*", own: true, fails: "InvalidInput"},
+	server.UnbindingPath: {body: `{"principalArn":"none","service":"x"}`, action: "berth:DeleteServiceBinding", resource: "*", own: true, fails: "InvalidInput"},
+	server.BindingsPath:  {body: `{}`, action: "berth:ListServiceBindings", resource: "*", own: true},
 }
 
 // No path decides nothing.

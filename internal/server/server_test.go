@@ -68,7 +68,7 @@ func TestTheLogSaysWhatIsStoredButNotActedOn(t *testing.T) {
 	if err := again.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if want := `level=INFO msg="configuration of these features is stored but not acted on yet" features="IAM roles, pull-through cache, replication, scanning, signing"`; !strings.Contains(log.String(), want) {
+	if want := `level=INFO msg="configuration of these features is stored but not acted on yet" features="pull-through cache, replication, scanning, signing"`; !strings.Contains(log.String(), want) {
 		t.Errorf("log = %s, want %s", log.String(), want)
 	}
 }
