@@ -94,3 +94,54 @@ func TestIDsOfRecordsSortByTime(t *testing.T) {
 		last = id
 	}
 }
+
+func TestTheIdentityOfTemporaryCredentials(t *testing.T) {
+	t.Parallel()
+	issued := time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)
+	attributes := map[string]any{"creationDate": "2026-05-04T03:02:01Z", "mfaAuthenticated": "false"}
+	for name, tt := range map[string]struct {
+		caller access.Caller
+		want   map[string]any
+	}{
+		"a role's session": {
+			access.Caller{
+				Account: "123456789012", ARN: "arn:aws:sts::123456789012:assumed-role/ci/job", ID: "AROAX:job", AccessKeyID: "ASIAX", Type: access.AssumedRole,
+				Session: &access.Session{Parent: "arn:aws:iam::123456789012:role/x/ci", Owner: "AROAX", IssuedAt: issued, SourceIdentity: "alice"},
+			},
+			map[string]any{
+				"type": "AssumedRole", "principalId": "AROAX:job", "arn": "arn:aws:sts::123456789012:assumed-role/ci/job", "accountId": "123456789012",
+				"accessKeyId": "ASIAX", "sessionContext": map[string]any{
+					"attributes": attributes, "sourceIdentity": "alice", "sessionIssuer": map[string]any{
+						"type": "Role", "principalId": "AROAX", "arn": "arn:aws:iam::123456789012:role/x/ci", "accountId": "123456789012", "userName": "ci",
+					},
+				},
+			},
+		},
+		"a user's session": {
+			access.Caller{
+				Account: "123456789012", ARN: "arn:aws:iam::123456789012:user/alice", ID: "AIDAX", AccessKeyID: "ASIAX", Type: access.User,
+				Session: &access.Session{Owner: "AIDAX", IssuedAt: issued},
+			},
+			map[string]any{
+				"type": "IAMUser", "principalId": "AIDAX", "arn": "arn:aws:iam::123456789012:user/alice", "accountId": "123456789012",
+				"accessKeyId": "ASIAX", "userName": "alice", "sessionContext": map[string]any{"attributes": attributes},
+			},
+		},
+		"a token": {
+			access.Caller{ARN: "arn:aws:iam::123456789012:oidc-provider/p", ID: "p:aud:sub", Type: access.WebIdentity},
+			map[string]any{"type": "WebIdentityUser", "principalId": "p:aud:sub", "identityProvider": "arn:aws:iam::123456789012:oidc-provider/p"},
+		},
+	} {
+		text, err := Marshal("id", access.Record{Caller: tt.caller, Service: "sts", Event: "AssumeRole"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got struct{ UserIdentity map[string]any }
+		if err := json.Unmarshal(text, &got); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(tt.want, got.UserIdentity); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}

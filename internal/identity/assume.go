@@ -104,7 +104,7 @@ func (d *Directory) AssumeRole(ctx context.Context, c access.Call, in AssumeRole
 	}
 	var out Assumed
 	out.Credentials, err = d.issue(ctx, q, a.Account, func(tx Tx) (Session, error) {
-		inherited, err := d.inherit(tx, c, &in)
+		inherited, err := inherit(tx, c)
 		if err != nil {
 			return Session{}, err
 		}
@@ -159,7 +159,7 @@ func readRole(tx ReadTx, arn policy.ARN, name string) (*Entity, error) {
 
 // inherit returns the terms of the calling session, which must still be there, as
 // far as they hold for further ones: the transitive tags and the source identity.
-func (d *Directory) inherit(tx ReadTx, c access.Call, in *AssumeRoleInput) (Terms, error) {
+func inherit(tx ReadTx, c access.Call) (Terms, error) {
 	if c.Session == nil {
 		return Terms{}, nil
 	}

@@ -110,7 +110,7 @@ func (d *Directory) issue(ctx context.Context, q *request, account string, fn fu
 	return out, nil
 }
 
-// begin gives a session the times of its life.
+// lasting gives a session the times of its life.
 func (d *Directory) lasting(s Session, seconds int64) Session {
 	s.IssuedAt = d.time()
 	s.Expires = s.IssuedAt.Add(time.Duration(seconds) * time.Second).Truncate(time.Second)

@@ -17,7 +17,10 @@ const (
 // and GetCallerIdentity. Who has long-lived credentials may ask that. Errors:
 // AccessDenied for sessions, and for codes of devices, which nobody has.
 func (d *Directory) GetSessionToken(ctx context.Context, c access.Call, seconds int64, mfa bool) (Credentials, error) {
-	q := &request{call: c, service: "sts", event: getSessionToken, params: params{"durationSeconds": seconds}, decided: true}
+	q := &request{call: c, service: "sts", event: getSessionToken, params: params{}, decided: true}
+	if seconds != 0 {
+		q.params["durationSeconds"] = seconds
+	}
 	err := ownCredentials(c, getSessionToken)
 	if err == nil && mfa {
 		err = errNoDevice()
