@@ -34,6 +34,9 @@ var layers = map[string][]string{
 	"metadata":        {"registry", "identity", "audit", "fsck", "access", "blob", "fault", "lifecycle"},
 	"metadata/pgtest": {},
 
+	// The way out.
+	"egress": {},
+
 	// Who is calling.
 	"authn": {"access", "fault", "seal", "sigv4"},
 
