@@ -35,7 +35,9 @@ var layers = map[string][]string{
 	"metadata/pgtest": {},
 
 	// The way out.
-	"egress": {},
+	"egress":        {},
+	"oidc":          {"egress", "fault"},
+	"oidc/oidctest": {},
 
 	// Who is calling.
 	"authn": {"access", "fault", "seal", "sigv4"},
@@ -64,6 +66,7 @@ var weighty = map[string]string{
 	"github.com/goccy/go-yaml":            "config",
 	"github.com/gofrs/flock":              "server",
 	"github.com/spf13/cobra":              "",
+	"github.com/go-jose/go-jose/v4":       "oidc",
 }
 
 const prefix = "berth/internal/"
