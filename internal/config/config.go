@@ -43,6 +43,9 @@ type Config struct {
 	AnonymousRate       int64    `key:"public-anonymous-rate" default:"0" help:"requests a second, for manifests, tag lists and referrers, that an address may make of public registries without a login; 0 for no limit"`
 	AnonymousBytes      int64    `key:"public-anonymous-bytes" default:"0" help:"bytes in 30 days that an address is sent from public registries without a login; 0 for no limit"`
 	DeletedRetention    string   `key:"deleted-retention" default:"168h" help:"how long deleted images and repositories can be restored, at most 2160h (90 days); 0 for never"`
+	EgressAllow         []string `key:"egress-allow" help:"networks (CIDR), addresses and hosts, the last two with a port or without, that connections may be opened to though they are not public"`
+	EgressCA            string   `key:"egress-ca" help:"file with certificates (PEM) to trust besides the system's when connections are opened"`
+	OIDCKeys            []string `key:"oidc-jwks" form:"map" help:"files with the keys (JWK sets) of token issuers that are not to be asked for them, as ISSUER=FILE"`
 	MasterKey           string   `key:"master-key" help:"the key that all others derive from: 32 bytes in hex or base64" secret:"true"`
 	MasterKeyFile       string   `key:"master-key-file" help:"file that holds the master key (default: made in the data directory)"`
 	RootAccessKeyID     string   `key:"root-access-key-id" help:"access key id of the default account's root (default: made in the data directory)"`
@@ -137,6 +140,7 @@ func (c *Config) Validate() error {
 		func() error { _, err := c.QuotaValues(); return err },
 		func() error { _, err := c.StorageLimits(); return err },
 		func() error { _, err := c.Retention(); return err },
+		func() error { _, err := c.PinnedKeys(); return err },
 	} {
 		errs = append(errs, parse())
 	}
@@ -245,6 +249,22 @@ func (c *Config) Proxies() ([]netip.Prefix, error) {
 			return nil, fmt.Errorf("trusted-proxies: %q is not a network such as 10.0.0.0/8", s)
 		}
 		out = append(out, p.Masked())
+	}
+	return out, nil
+}
+
+// PinnedKeys returns the files with the keys of issuers, by issuer.
+func (c *Config) PinnedKeys() (map[string]string, error) {
+	out := map[string]string{}
+	for _, s := range c.OIDCKeys {
+		issuer, file, _ := strings.Cut(s, "=")
+		if !strings.HasPrefix(issuer, "https://") || file == "" {
+			return nil, fmt.Errorf("oidc-jwks: %q is not ISSUER=FILE with an issuer that begins with https://", s)
+		}
+		if out[issuer] != "" {
+			return nil, fmt.Errorf("oidc-jwks: %s is given twice", issuer)
+		}
+		out[issuer] = file
 	}
 	return out, nil
 }

@@ -85,6 +85,13 @@ func TestLoad(t *testing.T) {
 				c.StorageQuotas = []string{"012345678901=5", "123456789012/team/app=6", "123456789012=7"}
 			},
 		},
+		"keys of issuers": {
+			"oidc-jwks: {https://token.actions.githubusercontent.com: /etc/berth/github.json}\negress-allow: [gitlab.internal:8443, 10.0.0.0/8]\n", nil, nil,
+			func(c *config.Config) {
+				c.OIDCKeys = []string{"https://token.actions.githubusercontent.com=/etc/berth/github.json"}
+				c.EgressAllow = []string{"gitlab.internal:8443", "10.0.0.0/8"}
+			},
+		},
 		"no retention":                {"deleted-retention: 0\n", nil, nil, func(c *config.Config) { c.DeletedRetention = "0" }},
 		"the longest retention":       {"", nil, []string{"--deleted-retention=2160h"}, func(c *config.Config) { c.DeletedRetention = "2160h" }},
 		"request rates":               {"request-rates: ecr\n", nil, nil, func(c *config.Config) { c.RequestRates = "ecr" }},
@@ -157,6 +164,9 @@ func TestLoadRefuses(t *testing.T) {
 		"storage below no path":        {"", nil, []string{"--storage-quota=123456789012/Team=5"}, `storage-quota: "Team" is no path that repositories can have`},
 		"storage twice":                {"", nil, []string{"--storage-quota=123456789012/a=5,123456789012/a/=6"}, "storage-quota: 123456789012/a/ is given twice"},
 		"storage of an unknown member": {"storage-quotas: [{account: 123456789012, limit: 5}]\n", nil, nil, `storage-quotas: has an unknown key "limit"`},
+		"keys of no file":              {"", nil, []string{"--oidc-jwks=https://example.com"}, `oidc-jwks: "https://example.com" is not ISSUER=FILE`},
+		"keys of an issuer by http":    {"oidc-jwks: {http://example.com: f}\n", nil, nil, `oidc-jwks: "http://example.com=f" is not ISSUER=FILE`},
+		"keys of an issuer twice":      {"", nil, []string{"--oidc-jwks=https://a.b=f,https://a.b=g"}, "oidc-jwks: https://a.b is given twice"},
 		"a retention of no unit":       {"", nil, []string{"--deleted-retention=7"}, `deleted-retention: "7" is not a time from 0 to 2160h`},
 		"a retention below zero":       {"deleted-retention: -1h\n", nil, nil, `deleted-retention: "-1h" is not a time`},
 		"a retention of too long":      {"", []string{"BERTH_DELETED_RETENTION=2160h1s"}, nil, `deleted-retention: "2160h1s" is not a time`},
