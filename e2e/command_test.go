@@ -28,6 +28,7 @@ func commands() map[string]command {
 	m := map[string]command{
 		"serve": serve, "stopserver": stopServer, "killserver": killServer, "signal": signalServer,
 		"aws": runAWS, "newaws": runNewAWS, "capture": capture, "until": until,
+		"issuer": startIssuer, "idtoken": mint,
 		"image": putImage, "images": putImages, "left": left, "awaitleft": awaitLeft, "clock": setClock, "age": setAge, "policy": putPolicy,
 		"asroot": runAsRoot, "task": putTask, "without": without, "trouble": putTrouble, "troubles": putTroubles,
 	}

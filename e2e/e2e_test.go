@@ -26,6 +26,12 @@
 //	until PROGRAM ARGS  run a program until it succeeds, for a minute at most
 //	clock +DURATION     put the clock of berth dev forward
 //
+//	issuer              start an issuer of identity tokens, $ISSUER, that issuer-ca.pem
+//	                    vouches for; its keys are in issuer-keys.json
+//	idtoken [-foreign] [-expired] FILE SHAPE NAME=VALUE...
+//	                    write a token that looks like those of github, gitlab,
+//	                    kubernetes or jenkins, with some claims as given
+//
 //	image REPOSITORY NAME TAG...       push a small image that is like no other
 //	images FILE                        push those of a table: REPOSITORY DAYS NAME TAG...
 //	left REPOSITORY NAME...            the repository has just these images
@@ -78,6 +84,7 @@ func setup(env *testscript.Env) error {
 	env.Values[serverKey{}] = &server{}
 	env.Values[namesKey{}] = imageNames{}
 	env.Values[troublesKey{}] = &troubles{}
+	env.Values[issuerKey{}] = &issuer{t: env.T().(testing.TB)}
 	env.Defer(func() { tidy(env) })
 	dir := func(name string) string { return filepath.Join(env.WorkDir, ".home", name) }
 	for name, value := range map[string]string{
