@@ -31,6 +31,10 @@ type Claims struct {
 	// Other are the claims that are texts, or lists of texts, by their names. They
 	// become condition keys of the trust policy: ISSUER:amr.
 	Other map[string][]string
+	// Tags are the session tags that the token asks for, and Transitive the keys of
+	// those that further sessions inherit.
+	Tags       []Tag
+	Transitive []string
 }
 
 // TokenVerifier verifies identity tokens. It must be safe for concurrent use.
@@ -136,6 +140,7 @@ func (d *Directory) redeem(ctx context.Context, q *request, in WebIdentityInput,
 		return out, err
 	}
 	out.Subject, out.Provider, out.Audience = claims.Subject, provider.URL, audience
+	asked.Tags, asked.Transitive = claims.Tags, claims.Transitive
 	if said := claims.Other[sourceIdentityClaim]; len(said) == 1 {
 		asked.SourceIdentity = said[0]
 	}

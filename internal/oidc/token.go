@@ -177,6 +177,11 @@ func (u *unverified) token() (_ *Token, err error) {
 			t.Claims[name] = all
 		}
 	}
+	if said, there := u.claims[sourceIdentityClaim]; there {
+		if text, ok := said.(string); !ok || !sourceIdentity.MatchString(text) {
+			return nil, errInvalid("The claim %s is not valid.", sourceIdentityClaim)
+		}
+	}
 	return t, t.readTags(u.claims)
 }
 
@@ -209,7 +214,19 @@ func clean(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
 }
 
-const tagsClaim = "https://aws.amazon.com/tags"
+// The claims that ask for something of the session: who the person is for good,
+// and tags.
+const (
+	sourceIdentityClaim = "https://aws.amazon.com/source_identity"
+	tagsClaim           = "https://aws.amazon.com/tags"
+)
+
+// What a session can have, as in AssumeRole's request.
+var (
+	sourceIdentity = regexp.MustCompile(`\A[\w+=,.@-]{2,64}\z`)
+	tagKey         = regexp.MustCompile(`\A[\p{L}\p{Z}\p{N}_.:/=+\-@]{1,128}\z`)
+	tagValue       = regexp.MustCompile(`\A[\p{L}\p{Z}\p{N}_.:/=+\-@]{0,256}\z`)
+)
 
 // readTags reads session tags, as a document or in names of claims:
 //
@@ -247,7 +264,7 @@ func (t *Token) readTags(claims map[string]any) error {
 	}
 	for key, v := range found {
 		values, ok := texts(v)
-		if !ok || len(values) != 1 || !clean(key) {
+		if !ok || len(values) != 1 || !tagKey.MatchString(key) || !tagValue.MatchString(values[0]) {
 			return errTags()
 		}
 		if t.Tags == nil {

@@ -43,7 +43,7 @@ type Options struct {
 	// Now is the time that tokens, leases and records go by; time.Now if nil.
 	// Signatures are always held against the real time.
 	Now func() time.Time
-	// Tokens verifies identity tokens; nil refuses all.
+	// Tokens verifies identity tokens instead of what the configuration makes.
 	Tokens identity.TokenVerifier
 	// Observe is told of every decision about access.
 	Observe func(access.Request, error)
@@ -182,10 +182,14 @@ func (s *Server) assemble(ctx context.Context, bucket blob.Bucket) error {
 var withoutEngine = []string{"pull-through cache", "replication", "scanning", "signing"}
 
 func (s *Server) newDirectory(ctx context.Context, master *seal.Master, root identity.AccessKey, a *access.Authorizer) (*identity.Directory, error) {
+	tokens, err := s.newTokens()
+	if err != nil {
+		return nil, err
+	}
 	d, err := identity.NewDirectory(ctx, identity.Options{
 		Account: s.config.Account, Root: root, Store: metadata.For[identity.ReadTx, identity.Tx](s.db), Authorizer: a, Auditor: s.auditLog,
 		Secrets: master.Key("access key"), Pages: master.Key("page token"), Now: s.options.Now,
-		Tokens: s.options.Tokens,
+		Tokens: tokens,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open the accounts: %w", err)
