@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -54,10 +55,14 @@ func runAWS(ts *testscript.TestScript, neg bool, args []string) {
 	run(ts, neg, "aws", append([]string{"--endpoint-url", ts.Getenv("AWS_ENDPOINT_URL")}, args...)...)
 }
 
-// runNewAWS keeps the user's home: that is where such an aws is often installed.
+// runNewAWS tells an aws that is installed in the user's home where that is. Its own
+// home is the script's, as it remembers credentials there.
 func runNewAWS(ts *testscript.TestScript, neg bool, args []string) {
-	run(ts, neg, "env", append([]string{"HOME=" + os.Getenv("HOME"), "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null",
-		os.Getenv(awsVariable)}, args...)...)
+	home := os.Getenv("HOME")
+	run(ts, neg, "env", append([]string{
+		"PYENV_ROOT=" + cmp.Or(os.Getenv("PYENV_ROOT"), filepath.Join(home, ".pyenv")), "PYTHONUSERBASE=" + filepath.Join(home, ".local"),
+		"AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null", os.Getenv(awsVariable),
+	}, args...)...)
 }
 
 func capture(ts *testscript.TestScript, neg bool, args []string) {
