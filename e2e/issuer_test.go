@@ -111,3 +111,25 @@ func mint(ts *testscript.TestScript, neg bool, args []string) {
 func writeFile(ts *testscript.TestScript, name string, text []byte) {
 	ts.Check(os.WriteFile(ts.MkAbs(name), text, 0o600))
 }
+
+// The policies of docs/keyless.md are those that the script is run with.
+func TestKeylessExamples(t *testing.T) {
+	doc, err := os.ReadFile("../docs/keyless.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	script, err := os.ReadFile("testdata/webidentity.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := strings.Split(string(doc), "```json\n")[1:]
+	if want := len(shapes) + 1; len(blocks) != want {
+		t.Errorf("docs/keyless.md has %d policies, want %d", len(blocks), want)
+	}
+	for _, b := range blocks {
+		text, _, _ := strings.Cut(b, "```")
+		if !strings.Contains(string(script), ".json --\n"+text) {
+			t.Errorf("testdata/webidentity.txtar does not have the policy\n%s", text)
+		}
+	}
+}

@@ -30,7 +30,7 @@ type Options struct {
 	// of a host may then lead to private and loopback addresses, never to
 	// link-local ones.
 	Allow []string
-	// CA has certificates in PEM that are trusted besides the system's.
+	// CA has certificates in PEM that are trusted besides the system's; nil for none.
 	CA []byte
 	// Resolver is net.DefaultResolver if nil.
 	Resolver *net.Resolver
@@ -58,7 +58,7 @@ func New(o Options) (*Guard, error) {
 			return nil, err
 		}
 	}
-	if len(o.CA) == 0 {
+	if o.CA == nil {
 		return g, nil
 	}
 	var err error

@@ -137,8 +137,10 @@ func TestAllowRefusesWhatItDoesNotUnderstand(t *testing.T) {
 			t.Errorf("New with %q allowed: no error", s)
 		}
 	}
-	if _, err := New(Options{CA: []byte("no certificate")}); err == nil {
-		t.Error("New with a CA that is none: no error")
+	for _, ca := range []string{"", "no certificate"} {
+		if _, err := New(Options{CA: []byte(ca)}); err == nil {
+			t.Errorf("New with the CA %q: no error", ca)
+		}
 	}
 }
 

@@ -46,7 +46,7 @@ func checkProvider(p *Provider) error {
 // providerURL returns the URL of a provider as it is kept, without its scheme.
 func providerURL(text string) (string, error) {
 	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.ContainsAny(text, "?#") {
+	if err != nil || !strings.HasPrefix(text, "https://") || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.ContainsAny(text, "?#") {
 		return "", errInput("Invalid Open ID Connect Provider URL")
 	}
 	return strings.TrimPrefix(text, "https://"), nil
