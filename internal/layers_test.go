@@ -5,7 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -164,5 +168,34 @@ func TestImportsAreNotDeep(t *testing.T) {
 		if d := measure(p); d > deepest {
 			t.Errorf("%s imports %d levels deep, want at most %d", p, d, deepest)
 		}
+	}
+}
+
+// opens is what opens connections, and what has certificates not verified.
+var opens = regexp.MustCompile(`\bInsecureSkipVerify\b|\bhttp\.(DefaultClient|DefaultTransport|(Get|Head|Post|PostForm)\(|Client\{|Transport\{)|` +
+	`\bnet\.(Dial|Dialer)\b|\btls\.(Dial|Dialer|Client)\b`)
+
+// Whatever the server connects to, package egress looks at first. Its database is
+// the administrator's own choice.
+func TestOnlyEgressOpensConnections(t *testing.T) {
+	files := 0
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		dir := filepath.Base(filepath.Dir(path))
+		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.HasSuffix(dir, "test") || dir == "egress" {
+			return err
+		}
+		files++
+		text, err := os.ReadFile(path)
+		if found := opens.Find(text); found != nil {
+			t.Errorf("%s has %s: only package egress may", path, found)
+		}
+		return err
+	})
+	if err != nil || files == 0 {
+		t.Errorf("%d files were looked at: %v", files, err)
+	}
+	text, err := os.ReadFile("egress/egress.go")
+	if err != nil || strings.Contains(string(text), "InsecureSkipVerify") {
+		t.Errorf("egress.go must not skip the verification of certificates: %v", err)
 	}
 }
