@@ -32,7 +32,7 @@ type loginOptions struct {
 	duration               time.Duration
 	endpoint, region       string
 	profile, ca            string
-	noBrowser              bool
+	noBrowser, device      bool
 }
 
 func loginCommand(environ []string, io stdio) *cobra.Command {
@@ -70,6 +70,7 @@ the client, give it in OIDC_CLIENT_SECRET.`,
 	f.StringVar(&o.profile, "profile", "berth", "profile to write")
 	f.StringVar(&o.ca, "ca", "", "file with certificates (PEM) to trust besides the system's")
 	f.BoolVar(&o.noBrowser, "no-browser", false, "only print the address to open")
+	f.BoolVar(&o.device, "device", false, "log in on another machine, with a code to type in there")
 	for _, name := range []string{"issuer", "client-id", "role-arn"} {
 		if err := cmd.MarkFlagRequired(name); err != nil {
 			panic(err)
@@ -107,7 +108,15 @@ func login(ctx context.Context, o loginOptions, environ []string, io stdio) erro
 		}
 		return nil
 	}
-	text, token, err := l.Run(ctx)
+	l.OpenWithCode = func(address, code string) error {
+		_, err := fmt.Fprintf(io.err, "Log in at\n\n  %s\n\nwith the code %s\n", address, code)
+		return err
+	}
+	run := l.Run
+	if o.device {
+		run = l.RunDevice
+	}
+	text, token, err := run(ctx)
 	if err != nil {
 		return err
 	}

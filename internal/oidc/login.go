@@ -31,7 +31,11 @@ type Login struct {
 	Client       *http.Client
 	// Open shows an address to the person.
 	Open func(url string) error
-	Now  func() time.Time // time.Now if nil
+	// OpenWithCode shows an address and the code to type in there, for RunDevice.
+	OpenWithCode func(url, code string) error
+	Now          func() time.Time // time.Now if nil
+	// Sleep waits; it is for tests, nil otherwise.
+	Sleep func(context.Context, time.Duration) error
 }
 
 // LoginPath is where on 127.0.0.1 the browser comes back to.
@@ -39,19 +43,20 @@ const LoginPath = "/callback"
 
 // endpoints are what a login needs of a discovery document.
 type endpoints struct {
-	authorization, token string
-	namesIssuer          bool // the browser comes back with the issuer, RFC 9207
+	authorization, token, device string // https, or "" if there is none
+
+	namesIssuer bool // the browser comes back with the issuer, RFC 9207
 }
 
 // Run waits until the person has logged in, and returns the identity token as the
 // issuer has sent it, and what it says.
 func (l *Login) Run(ctx context.Context) (string, *Token, error) {
-	if !validIssuer(l.Issuer) {
-		return "", nil, fmt.Errorf("%q is not the URL of an issuer, which begins with https://", l.Issuer)
-	}
 	at, err := l.discover(ctx)
 	if err != nil {
 		return "", nil, err
+	}
+	if at.authorization == "" || at.token == "" {
+		return "", nil, errors.New("the issuer has no login by https in browsers")
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(l.Port)))
 	if err != nil {
@@ -87,19 +92,24 @@ func (l *Login) Run(ctx context.Context) (string, *Token, error) {
 }
 
 func (l *Login) discover(ctx context.Context) (endpoints, error) {
+	if !validIssuer(l.Issuer) {
+		return endpoints{}, fmt.Errorf("%q is not the URL of an issuer, which begins with https://", l.Issuer)
+	}
 	document, err := discovery(ctx, l.Client, l.Issuer)
 	if err != nil {
 		return endpoints{}, err
 	}
-	var e endpoints
-	e.authorization, _ = document["authorization_endpoint"].(string)
-	e.token, _ = document["token_endpoint"].(string)
-	e.namesIssuer, _ = document["authorization_response_iss_parameter_supported"].(bool)
-	for _, address := range []string{e.authorization, e.token} {
-		if !strings.HasPrefix(address, "https://") {
-			return e, errors.New("the issuer has no login by https in browsers")
+	address := func(name string) string {
+		text, _ := document[name].(string)
+		if !strings.HasPrefix(text, "https://") {
+			return ""
 		}
+		return text
 	}
+	e := endpoints{
+		authorization: address("authorization_endpoint"), token: address("token_endpoint"), device: address("device_authorization_endpoint"),
+	}
+	e.namesIssuer, _ = document["authorization_response_iss_parameter_supported"].(bool)
 	return e, nil
 }
 
@@ -136,13 +146,9 @@ func (l *Login) address(endpoint string, a *attempt) (string, error) {
 		return "", err
 	}
 	challenge := sha256.Sum256([]byte(a.verifier))
-	scopes := l.Scopes
-	if !slices.Contains(scopes, "openid") {
-		scopes = append([]string{"openid"}, scopes...)
-	}
 	q := u.Query()
 	for name, value := range map[string]string{
-		"response_type": "code", "client_id": l.ClientID, "redirect_uri": a.redirect, "scope": strings.Join(scopes, " "), "state": a.state, "nonce": a.nonce,
+		"response_type": "code", "client_id": l.ClientID, "redirect_uri": a.redirect, "scope": l.scope(), "state": a.state, "nonce": a.nonce,
 		"code_challenge": base64.RawURLEncoding.EncodeToString(challenge[:]), "code_challenge_method": "S256",
 	} {
 		q.Set(name, value)
@@ -189,7 +195,7 @@ func (a *attempt) answer(q url.Values) (string, error) {
 		return "", errors.New("the answer is that of another issuer")
 	}
 	if e := q.Get("error"); e != "" {
-		return "", fmt.Errorf("the issuer refuses: %.100q: %.500q", e, q.Get("error_description"))
+		return "", &refusal{e, q.Get("error_description")}
 	}
 	if len(q["code"]) != 1 || q.Get("code") == "" {
 		return "", errors.New("the answer has no code")
@@ -199,16 +205,25 @@ func (a *attempt) answer(q url.Values) (string, error) {
 
 // redeem exchanges the code for a token and checks that it is for this login.
 func (l *Login) redeem(ctx context.Context, endpoint string, a *attempt, code string) (string, *Token, error) {
-	form := url.Values{
+	document, err := l.post(ctx, endpoint, url.Values{
 		"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {a.redirect}, "client_id": {l.ClientID}, "code_verifier": {a.verifier},
-	}
-	if l.ClientSecret != "" {
-		form.Set("client_secret", l.ClientSecret)
-	}
-	document, err := l.post(ctx, endpoint, form)
+	})
 	if err != nil {
 		return "", nil, err
 	}
+	text, t, err := l.identityToken(ctx, document)
+	if err != nil {
+		return "", nil, err
+	}
+	if len(t.Claims["nonce"]) != 1 || subtle.ConstantTimeCompare([]byte(t.Claims["nonce"][0]), []byte(a.nonce)) != 1 {
+		return "", nil, errors.New("the identity token is of another login")
+	}
+	return text, t, nil
+}
+
+// identityToken returns the identity token of an issuer's answer, which must be
+// for this client.
+func (l *Login) identityToken(ctx context.Context, document map[string]any) (string, *Token, error) {
 	text, ok := document["id_token"].(string)
 	if !ok {
 		return "", nil, errors.New("the issuer has sent no identity token")
@@ -223,13 +238,31 @@ func (l *Login) redeem(ctx context.Context, endpoint string, a *attempt, code st
 		return "", nil, fmt.Errorf("the identity token: %w", err)
 	case !slices.Contains(t.Audience, l.ClientID) || (len(t.Audience) > 1 || t.AuthorizedParty != "") && t.AuthorizedParty != l.ClientID:
 		return "", nil, errors.New("the identity token is for another client")
-	case len(t.Claims["nonce"]) != 1 || subtle.ConstantTimeCompare([]byte(t.Claims["nonce"][0]), []byte(a.nonce)) != 1:
-		return "", nil, errors.New("the identity token is of another login")
 	}
 	return text, t, nil
 }
 
+func (l *Login) scope() string {
+	if slices.Contains(l.Scopes, "openid") {
+		return strings.Join(l.Scopes, " ")
+	}
+	return strings.Join(append([]string{"openid"}, l.Scopes...), " ")
+}
+
+// refusal is an error that an issuer answers with.
+type refusal struct{ code, text string }
+
+// Error implements error.
+func (r *refusal) Error() string {
+	return fmt.Sprintf("the issuer refuses: %.100q: %.500q", r.code, r.text)
+}
+
+// post sends a form of the client's. An error that the issuer names is a
+// [*refusal].
 func (l *Login) post(ctx context.Context, address string, form url.Values) (map[string]any, error) {
+	if l.ClientSecret != "" {
+		form.Set("client_secret", l.ClientSecret)
+	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(form.Encode()))
 	if err != nil {
 		return nil, err
@@ -248,7 +281,8 @@ func (l *Login) post(ctx context.Context, address string, form url.Values) (map[
 	document, err := parseObject(text)
 	switch e, _ := document["error"].(string); {
 	case e != "":
-		return nil, fmt.Errorf("the issuer refuses: %.100q: %.500q", e, document["error_description"])
+		text, _ := document["error_description"].(string)
+		return nil, &refusal{e, text}
 	case res.StatusCode != http.StatusOK:
 		return nil, fmt.Errorf("the issuer answers %s", res.Status)
 	case err != nil:
