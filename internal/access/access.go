@@ -33,6 +33,9 @@ type Caller struct {
 	// Revoked says which registry passwords of the principal no longer work; nil if
 	// all do.
 	Revoked *Revoked
+	// Endpoint is the VPC endpoint that the request came through, nil if it came
+	// another way.
+	Endpoint *Endpoint
 }
 
 // Principal is the id of the role, the user or the root that the caller is, or is
@@ -42,6 +45,22 @@ func (c Caller) Principal() string {
 		return c.Session.Owner
 	}
 	return c.ID
+}
+
+// Endpoint is a VPC endpoint.
+type Endpoint struct {
+	ID, VPC string
+	// Policy must allow whatever is asked for through the endpoint. Without one
+	// everything is let through.
+	Policy []policy.Attached
+}
+
+// policy returns the policy of the endpoint, if there is an endpoint that has one.
+func (e *Endpoint) policy() []policy.Attached {
+	if e == nil {
+		return nil
+	}
+	return e.Policy
 }
 
 // Type is the kind of a principal, as userIdentity.type in CloudTrail.
@@ -143,7 +162,7 @@ func (a *Authorizer) decide(ctx context.Context, r Request) error {
 	if r.Caller.Type == Root && !p.Administrator {
 		return denied(r, noAllow(policy.Identity))
 	}
-	if r.Caller.Type == Root && r.Account == r.Caller.Account && len(r.Repository) == 0 && len(r.Registry) == 0 {
+	if ownRoot(r) && len(r.Repository) == 0 && len(r.Registry) == 0 && len(r.Caller.Endpoint.policy()) == 0 {
 		return nil // what follows would say so too, after more work
 	}
 	ask := policy.Request{
@@ -152,6 +171,7 @@ func (a *Authorizer) decide(ctx context.Context, r Request) error {
 	}
 	all := policy.Policies{
 		Identity: p.Identity, Boundary: p.Boundary, Session: p.Session, Repository: r.Repository, Registry: r.Registry, Trust: r.Trust,
+		Endpoint: r.Caller.Endpoint.policy(),
 	}
 	d := policy.Decide(&ask, &all)
 	if !d.Allowed && !a.serviceMay(&r, &ask, all, d) {
@@ -179,6 +199,10 @@ func (a *Authorizer) serviceMay(r *Request, ask *policy.Request, all policy.Poli
 	}
 	return false
 }
+
+// ownRoot reports whether the caller is the root of the account that owns the
+// resource.
+func ownRoot(r Request) bool { return r.Caller.Type == Root && r.Account == r.Caller.Account }
 
 func noAllow(k policy.Kind) policy.Decision {
 	return policy.Decision{Reason: policy.NoAllow, By: policy.Source{Kind: k}}

@@ -100,6 +100,16 @@ func (a *Authorizer) ofRequest(r Request) policy.Context {
 	if c.SourceIP.IsValid() {
 		source = c.SourceIP.Unmap().WithZone("").String()
 	}
+	if e := c.Endpoint; e != nil { // an address in a VPC is no address of the internet
+		set("aws:VpcSourceIp", source)
+		set("aws:SourceVpce", e.ID)
+		set("aws:SourceVpc", e.VPC)
+		source = ""
+	} else {
+		out.Set("aws:VpcSourceIp")
+		out.Set("aws:SourceVpce")
+		out.Set("aws:SourceVpc")
+	}
 	set("aws:SourceIp", source)
 	set("aws:ViaAWSService", "false")
 	set("aws:ResourceAccount", r.Account)

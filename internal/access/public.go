@@ -22,9 +22,9 @@ func PublicRepositoryARN(account, name string) string {
 }
 
 // everybodyMay reports whether r is what everybody may do, known or not: to pull
-// from a public repository.
+// from a public repository. Public repositories are not behind VPC endpoints.
 func everybodyMay(r Request) bool {
-	if !publicReads[r.Action] {
+	if !publicReads[r.Action] || r.Caller.Endpoint != nil {
 		return false
 	}
 	a, ok := policy.ParseARN(r.Resource)

@@ -35,6 +35,7 @@ type event struct {
 	EventType          string       `json:"eventType"`
 	Details            any          `json:"serviceEventDetails,omitempty"`
 	RecipientAccountID string       `json:"recipientAccountId"`
+	VPCEndpointID      string       `json:"vpcEndpointId,omitempty"`
 }
 
 type userIdentity struct {
@@ -114,6 +115,9 @@ func newEvent(id string, r access.Record) event {
 	}
 	if r.Caller.Type == access.WebIdentity {
 		e.UserIdentity.ARN, e.UserIdentity.IdentityProvider = "", r.Caller.ARN
+	}
+	if p := r.Caller.Endpoint; p != nil {
+		e.VPCEndpointID = p.ID
 	}
 	if r.Resource != "" {
 		e.Resources = []resource{{r.Account, r.Resource, ""}}

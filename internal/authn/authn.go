@@ -28,6 +28,9 @@ type Options struct {
 	// Source returns the address that a request came from and whether it came
 	// over TLS, after trusted proxies.
 	Source func(*http.Request) (netip.Addr, bool)
+	// Endpoint returns the VPC endpoint that a request came through, nil for none.
+	// It may be nil where there are none.
+	Endpoint func(*http.Request) *access.Endpoint
 	// RequestID returns the id of a request.
 	RequestID func(*http.Request) string
 	// Now says when passwords expire; time.Now if nil.
@@ -59,6 +62,9 @@ const maxUserAgent = 256
 // describe adds what the request itself says about the caller.
 func (a *Authenticator) describe(c access.Caller, r *http.Request) access.Caller {
 	c.SourceIP, c.Secure = a.o.Source(r)
+	if a.o.Endpoint != nil {
+		c.Endpoint = a.o.Endpoint(r)
+	}
 	c.UserAgent = r.UserAgent()
 	if len(c.UserAgent) > maxUserAgent {
 		c.UserAgent = c.UserAgent[:maxUserAgent]

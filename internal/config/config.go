@@ -50,6 +50,9 @@ type Config struct {
 	MasterKeyFile       string   `key:"master-key-file" help:"file that holds the master key (default: made in the data directory)"`
 	RootAccessKeyID     string   `key:"root-access-key-id" help:"access key id of the default account's root (default: made in the data directory)"`
 	RootSecretAccessKey string   `key:"root-secret-access-key" help:"the secret that goes with it" secret:"true"`
+
+	// Endpoints are further listeners, which only the file has.
+	Endpoints []Endpoint
 }
 
 // option is one field of a Config and what its tags say.
@@ -67,6 +70,9 @@ func (c *Config) options() []option {
 	var out []option
 	for i := range v.NumField() {
 		tag := v.Type().Field(i).Tag
+		if tag.Get("key") == "" {
+			continue
+		}
 		out = append(out, option{
 			key: tag.Get("key"), file: cmp.Or(tag.Get("file"), tag.Get("key")), form: tag.Get("form"), help: tag.Get("help"), standard: tag.Get("default"),
 			flag: tag.Get("secret") == "" || tag.Get("flag") != "", value: v.Field(i),
@@ -144,22 +150,28 @@ func (c *Config) Validate() error {
 	} {
 		errs = append(errs, parse())
 	}
-	errs = append(errs, c.validateListen(), c.validateDatabase(), c.validatePublic())
+	errs = append(errs, c.validateListen(), c.validateDatabase(), c.validatePublic(), c.validateEndpoints())
 	return errors.Join(errs...)
 }
 
 func (c *Config) validateListen() error {
-	host, _, err := net.SplitHostPort(c.Listen)
+	return validateListen(c.Listen, c.URL != "" || c.Domain != "", c.TLSCert != "" || c.InsecureHTTP)
+}
+
+// validateListen checks an address. Named says whether there is another name for
+// it, safe whether it may be one that other machines reach.
+func validateListen(listen string, named, safe bool) error {
+	host, _, err := net.SplitHostPort(listen)
 	if err != nil {
-		return fmt.Errorf("listen: %q is not HOST:PORT", c.Listen)
+		return fmt.Errorf("listen: %q is not HOST:PORT", listen)
 	}
-	if ip, _ := netip.ParseAddr(host); (host == "" || ip.IsUnspecified()) && c.URL == "" && c.Domain == "" {
-		return fmt.Errorf("listen: %s is no address that clients can reach: say with --url or --domain where they do", c.Listen)
+	if ip, _ := netip.ParseAddr(host); (host == "" || ip.IsUnspecified()) && !named {
+		return fmt.Errorf("listen: %s is no address that clients can reach: say with --url or --domain where they do", listen)
 	}
-	if c.TLSCert != "" || c.InsecureHTTP || isLoopback(host) {
+	if safe || isLoopback(host) {
 		return nil
 	}
-	return fmt.Errorf("listen: %s is reachable from other machines: give --tls-cert and --tls-key, or --insecure-http if something in front of berth speaks TLS", c.Listen)
+	return fmt.Errorf("listen: %s is reachable from other machines: give --tls-cert and --tls-key, or --insecure-http if something in front of berth speaks TLS", listen)
 }
 
 func isLoopback(host string) bool {
@@ -200,14 +212,17 @@ func (c *Config) validatePublic() error {
 }
 
 // PublicURL returns where clients reach the server: scheme and host, no path.
-func (c *Config) PublicURL() (*url.URL, error) {
-	if c.URL == "" {
-		return withoutDefaultPort(&url.URL{Scheme: c.scheme(), Host: c.Listen}), nil
+func (c *Config) PublicURL() (*url.URL, error) { return publicURL(c.URL, c.Listen, c.scheme()) }
+
+// publicURL returns a URL that is configured, or else that of an address.
+func publicURL(text, listen, scheme string) (*url.URL, error) {
+	if text == "" {
+		return withoutDefaultPort(&url.URL{Scheme: scheme, Host: listen}), nil
 	}
-	u, err := url.Parse(c.URL)
+	u, err := url.Parse(text)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" ||
 		strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil {
-		return nil, fmt.Errorf("url: %q is not http(s)://HOST[:PORT]", c.URL)
+		return nil, fmt.Errorf("url: %q is not http(s)://HOST[:PORT]", text)
 	}
 	return withoutDefaultPort(&url.URL{Scheme: u.Scheme, Host: u.Host}), nil
 }

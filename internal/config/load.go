@@ -57,7 +57,7 @@ func Load(fs *pflag.FlagSet, environ []string) (*Config, error) {
 	if f := fs.Lookup("config"); f != nil && f.Changed {
 		file = f.Value.String()
 	}
-	if err := loadFile(options, file); err != nil {
+	if err := c.loadFile(options, file); err != nil {
 		return nil, err
 	}
 	for key, text := range env {
@@ -93,7 +93,7 @@ func variables(options map[string]option, environ []string) (file string, env ma
 	return file, env, nil
 }
 
-func loadFile(options map[string]option, file string) error {
+func (c *Config) loadFile(options map[string]option, file string) error {
 	if file == "" {
 		return nil
 	}
@@ -110,6 +110,12 @@ func loadFile(options map[string]option, file string) error {
 		byName[o.file] = o
 	}
 	for key, v := range values {
+		if key == endpointsKey {
+			if c.Endpoints, err = readEndpoints(v.node); err != nil {
+				return fmt.Errorf("%s: %s: %w", file, key, err)
+			}
+			continue
+		}
 		o, ok := byName[key]
 		if !ok {
 			return fmt.Errorf("%s: unknown key %q", file, key)
@@ -142,6 +148,7 @@ type value struct {
 	text string // the elements of anything but a text are joined by commas
 	form form
 	err  error // it has none of the forms
+	node ast.Node
 }
 
 // form is what a value of the file is made of.
@@ -156,6 +163,7 @@ const (
 
 // UnmarshalYAML implements [yaml.NodeUnmarshaler].
 func (v *value) UnmarshalYAML(n ast.Node) error {
+	v.node = n
 	var texts []string
 	add := func(text string, err error) {
 		texts, v.err = append(texts, text), errors.Join(v.err, err)

@@ -45,7 +45,8 @@ func (f *Front) serveLink(w http.ResponseWriter, r *http.Request) error {
 		return errPath
 	}
 	content, err := f.registry.OpenLink(r.Context(), registry.Link{
-		ID: registry.ID{Account: parts[0], Region: parts[1]}, RepositoryUID: parts[2], Digest: digest.Digest(parts[3]),
+		Endpoint: f.vpcEndpoint,
+		ID:       registry.ID{Account: parts[0], Region: parts[1]}, RepositoryUID: parts[2], Digest: digest.Digest(parts[3]),
 		Expires: time.Unix(expires, 0), Signature: q.Get("signature"),
 	})
 	if err != nil {

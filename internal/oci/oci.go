@@ -16,7 +16,7 @@ import (
 	"berth/internal/registry"
 )
 
-// Options are what a front is made of. All are required.
+// Options are what a front is made of. All but VPCEndpoint are required.
 type Options struct {
 	Registry *registry.Registry
 	Hosts    *registry.Hosts
@@ -32,6 +32,9 @@ type Options struct {
 	Token func(*http.Request) (string, time.Duration, error)
 	// Fail is told of errors that are no fault of the client.
 	Fail func(*http.Request, error)
+	// VPCEndpoint is the id of the VPC endpoint that the front is behind; "" if it
+	// is behind none.
+	VPCEndpoint string
 }
 
 // Session is who is asking, and what they should be told about it.
@@ -49,11 +52,12 @@ type Front struct {
 	nobody       func(*http.Request) access.Caller
 	token        func(*http.Request) (string, time.Duration, error)
 	fail         func(*http.Request, error)
+	vpcEndpoint  string
 }
 
 // New returns a Front.
 func New(o Options) *Front {
-	return &Front{o.Registry, o.Hosts, o.Authenticate, o.Public, o.Nobody, o.Token, o.Fail}
+	return &Front{o.Registry, o.Hosts, o.Authenticate, o.Public, o.Nobody, o.Token, o.Fail, o.VPCEndpoint}
 }
 
 // call is one request on its way through a handler.

@@ -24,15 +24,17 @@ type Link struct {
 	RepositoryUID string
 	Digest        digest.Digest
 	Expires       time.Time // to the second
+	Endpoint      string    // id of the VPC endpoint that it works at; "" for where there is none
 	Signature     string    // over all the other fields
 }
 
 func (l Link) fields() []string {
-	return []string{linkPurpose, l.Account, l.Region, l.RepositoryUID, string(l.Digest), strconv.FormatInt(l.Expires.Unix(), 10)}
+	return []string{linkPurpose, l.Account, l.Region, l.RepositoryUID, string(l.Digest), strconv.FormatInt(l.Expires.Unix(), 10), l.Endpoint}
 }
 
 // GetDownloadUrlForLayer returns a link to a layer that an image of the
-// repository refers to; it works for an hour, for anybody. Errors:
+// repository refers to; it works for an hour, for anybody who comes the way that
+// the caller came, through the same VPC endpoint or through none. Errors:
 // RepositoryNotFoundException, LayersNotFoundException,
 // LayerInaccessibleException, InvalidParameterException.
 func (r *Registry) GetDownloadUrlForLayer(ctx context.Context, c access.Caller, ref Ref, d digest.Digest) (Link, error) {
@@ -52,6 +54,9 @@ func (r *Registry) GetDownloadUrlForLayer(ctx context.Context, c access.Caller, 
 			return errLayerInaccessible(ref, d)
 		}
 		link = Link{ID: ref.ID, RepositoryUID: repo.UID, Digest: d, Expires: r.now().Add(linkLife).Truncate(time.Second)}
+		if c.Endpoint != nil {
+			link.Endpoint = c.Endpoint.ID
+		}
 		return nil
 	})
 	if err != nil {

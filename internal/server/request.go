@@ -21,6 +21,7 @@ type info struct {
 	secure    bool
 	caller    string // the principal's ARN; "" if nobody known asked
 	anonymous bool   // it was let in without a login
+	endpoint  *access.Endpoint
 }
 
 type infoKey struct{}

@@ -11,7 +11,6 @@ import (
 	"net/http/pprof"
 	"os"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"berth/internal/config"
@@ -22,25 +21,39 @@ const drain = 30 * time.Second
 
 // Listeners are the addresses that a server is reached at.
 type Listeners struct {
-	main, admin net.Listener
+	entrances []net.Listener // the main one, and those of the endpoints in order
+	admin     net.Listener   // nil for none
 }
 
 // Listen opens the addresses that are configured. A port of 0 is replaced in the
 // configuration by the one that the system chose.
 func Listen(c *config.Config) (*Listeners, error) {
 	var l Listeners
-	var err error
-	if l.main, err = net.Listen("tcp", c.Listen); err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
+	open := func(name string, address *string) (net.Listener, error) {
+		opened, err := net.Listen("tcp", *address)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("%s: %w", name, err), l.Close())
+		}
+		*address = withPort(*address, opened)
+		return opened, nil
 	}
-	c.Listen = withPort(c.Listen, l.main)
-	if c.AdminListen == "" {
-		return &l, nil
+	main, err := open("listen", &c.Listen)
+	if err != nil {
+		return nil, err
 	}
-	if l.admin, err = net.Listen("tcp", c.AdminListen); err != nil {
-		return nil, errors.Join(fmt.Errorf("admin-listen: %w", err), l.Close())
+	l.entrances = append(l.entrances, main)
+	for i := range c.Endpoints {
+		e, err := open("listen of endpoint "+c.Endpoints[i].ID, &c.Endpoints[i].Listen)
+		if err != nil {
+			return nil, err
+		}
+		l.entrances = append(l.entrances, e)
 	}
-	c.AdminListen = withPort(c.AdminListen, l.admin)
+	if c.AdminListen != "" {
+		if l.admin, err = open("admin-listen", &c.AdminListen); err != nil {
+			return nil, err
+		}
+	}
 	return &l, nil
 }
 
@@ -51,33 +64,43 @@ func withPort(address string, l net.Listener) string {
 
 // Close closes the listeners. It is for those that no server has served.
 func (l *Listeners) Close() error {
-	if l.admin == nil {
-		return l.main.Close()
+	var errs []error
+	for _, e := range l.entrances {
+		errs = append(errs, e.Close())
 	}
-	return errors.Join(l.main.Close(), l.admin.Close())
+	if l.admin != nil {
+		errs = append(errs, l.admin.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // Serve serves until ctx ends, then lets requests under way end and returns nil.
-// What comes from reload makes it read the TLS certificate again.
+// What comes from reload makes it read TLS certificates and the policies of
+// endpoints again.
 func (s *Server) Serve(ctx context.Context, l *Listeners, reload <-chan os.Signal) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	main := l.main
-	if s.config.TLSCert != "" {
-		certificate, err := s.certificates(ctx, reload)
-		if err != nil {
+	for _, e := range s.entrances {
+		if err := e.loadCertificate(); err != nil {
 			return errors.Join(err, l.Close())
 		}
-		main = tls.NewListener(main, &tls.Config{
-			MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, GetCertificate: certificate,
-		})
 	}
-	servers := []*http.Server{s.httpServer(s.handler)}
-	ended := make(chan error, 2)
-	go func() { ended <- servers[0].Serve(main) }()
+	s.jobs.Go(func() { s.reloads(ctx, reload) })
+	var servers []*http.Server
+	ended := make(chan error, len(s.entrances)+1)
+	start := func(h http.Handler, on net.Listener) {
+		server := s.httpServer(h)
+		servers = append(servers, server)
+		go func() { ended <- server.Serve(on) }()
+	}
+	for i, e := range s.entrances {
+		if e.id != "" {
+			s.log.Info("serving an endpoint", "id", e.id, "vpc", e.vpc, "url", e.hosts.URL.String())
+		}
+		start(e.handler, e.listener(l.entrances[i]))
+	}
 	if l.admin != nil {
-		servers = append(servers, s.httpServer(s.admin()))
-		go func() { ended <- servers[1].Serve(l.admin) }()
+		start(s.admin(), l.admin)
 	}
 	running := len(servers)
 	var err error
@@ -91,6 +114,29 @@ func (s *Server) Serve(ctx context.Context, l *Listeners, reload <-chan os.Signa
 		<-ended // the listener is closed by then, even if serving had not begun
 	}
 	return err
+}
+
+// listener returns a listener that speaks TLS if the entrance has a certificate.
+func (e *entrance) listener(on net.Listener) net.Listener {
+	if e.cert == "" {
+		return on
+	}
+	return tls.NewListener(on, &tls.Config{
+		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return e.certificate.Load(), nil },
+	})
+}
+
+// reloads reloads when it is told to, until ctx ends.
+func (s *Server) reloads(ctx context.Context, reload <-chan os.Signal) {
+	for {
+		select {
+		case <-reload:
+			s.reload()
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // admin serves what is for the operator: metrics, and profiles of the process.
@@ -130,35 +176,4 @@ func (s *Server) shutdown(servers []*http.Server) error {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
-}
-
-// certificates returns what serves the newest certificate that could be read.
-func (s *Server) certificates(ctx context.Context, reload <-chan os.Signal) (func(*tls.ClientHelloInfo) (*tls.Certificate, error), error) {
-	var current atomic.Pointer[tls.Certificate]
-	load := func() error {
-		c, err := tls.LoadX509KeyPair(s.config.TLSCert, s.config.TLSKey)
-		if err != nil {
-			return fmt.Errorf("TLS certificate: %w", err)
-		}
-		current.Store(&c)
-		return nil
-	}
-	if err := load(); err != nil {
-		return nil, err
-	}
-	s.jobs.Go(func() {
-		for {
-			select {
-			case <-reload:
-				if err := load(); err != nil {
-					s.log.Error("the certificate was not replaced", "error", err)
-				} else {
-					s.log.Info("certificate replaced")
-				}
-			case <-ctx.Done():
-				return
-			}
-		}
-	})
-	return func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return current.Load(), nil }, nil
 }

@@ -53,17 +53,17 @@ type Options struct {
 
 // Server is a Berth server. It is made by Open and must be closed.
 type Server struct {
-	config   *config.Config
-	options  Options
-	hosts    *registry.Hosts
-	log      *slog.Logger
-	metrics  *metrics
-	proxies  []netip.Prefix
-	quotas   map[string]int64
-	storage  []registry.StorageQuota
-	retained time.Duration // for so long can be restored what was deleted
-	handler  http.Handler
-	draining atomic.Bool // a shutdown has begun: not ready any more
+	config    *config.Config
+	options   Options
+	hosts     *registry.Hosts
+	log       *slog.Logger
+	metrics   *metrics
+	proxies   []netip.Prefix
+	quotas    map[string]int64
+	storage   []registry.StorageQuota
+	retained  time.Duration // for so long can be restored what was deleted
+	entrances []*entrance   // the main one first
+	draining  atomic.Bool   // a shutdown has begun: not ready any more
 
 	db        *metadata.DB
 	auditLog  *audit.Log
@@ -151,9 +151,10 @@ func (s *Server) assemble(ctx context.Context, bucket blob.Bucket) error {
 	if err != nil {
 		return err
 	}
-	if s.hosts, err = newHosts(s.config); err != nil {
+	if s.entrances, err = newEntrances(s.config); err != nil {
 		return err
 	}
+	s.hosts = s.entrances[0].hosts
 	s.auditLog = audit.NewLog(metadata.For[any, audit.Tx](s.db), s.log)
 	authorizer := &access.Authorizer{Observe: s.options.Observe, Now: s.options.Now}
 	if s.directory, err = s.newDirectory(ctx, master, root, authorizer); err != nil {
@@ -162,14 +163,16 @@ func (s *Server) assemble(ctx context.Context, bucket blob.Bucket) error {
 	authorizer.Source = s.directory
 	auth := authn.New(authn.Options{
 		Principals: s.directory, Passwords: master.Key("registry password"), Anonymous: master.Key("anonymous token"),
-		Source: source, RequestID: requestID, Now: s.options.Now,
+		Source: source, Endpoint: endpointOf, RequestID: requestID, Now: s.options.Now,
 	})
 	s.registry = s.newRegistry(master, auth, authorizer, bucket)
 	if err := s.beginQuotas(ctx); err != nil {
 		return err
 	}
-	if err := s.fronts(auth); err != nil {
-		return err
+	for _, e := range s.entrances {
+		if err := s.fronts(auth, e); err != nil {
+			return err
+		}
 	}
 	s.startJobs()
 	s.log.Info("configuration of these features is stored but not acted on yet", "features", strings.Join(withoutEngine, ", "))
@@ -218,13 +221,13 @@ func (s *Server) newRegistry(master *seal.Master, auth *authn.Authenticator, aut
 	})
 }
 
-// fronts makes the fronts and the routes to them.
-func (s *Server) fronts(auth *authn.Authenticator) error {
+// fronts makes the fronts of an entrance and the routes to them.
+func (s *Server) fronts(auth *authn.Authenticator, e *entrance) error {
 	distribution := oci.New(oci.Options{
-		Registry: s.registry, Hosts: s.hosts, Authenticate: session(auth.Registry), Public: session(auth.Public),
+		Registry: s.registry, Hosts: e.hosts, VPCEndpoint: e.id, Authenticate: session(auth.Registry), Public: session(auth.Public),
 		Nobody: nobody(auth), Token: auth.PublicToken, Fail: s.failed,
 	})
-	ecrService, err := ecr.New(ecr.Options{Registry: s.registry, Hosts: s.hosts, LinkURL: oci.LinkURL}).Service()
+	ecrService, err := ecr.New(ecr.Options{Registry: s.registry, Hosts: e.hosts, LinkURL: oci.LinkURL}).Service()
 	if err != nil {
 		return err
 	}
@@ -241,8 +244,8 @@ func (s *Server) fronts(auth *authn.Authenticator) error {
 		return err
 	}
 	services := []aws.Service[access.Call]{ecrService, quotaService, iamService, stsService}
-	if !s.hosts.NoPublic {
-		publicService, err := ecrpublic.New(ecrpublic.Options{Registry: s.registry, Hosts: s.hosts, LogoURL: oci.LogoURL}).Service()
+	if !e.hosts.NoPublic {
+		publicService, err := ecrpublic.New(ecrpublic.Options{Registry: s.registry, Hosts: e.hosts, LogoURL: oci.LogoURL}).Service()
 		if err != nil {
 			return err
 		}
@@ -254,7 +257,7 @@ func (s *Server) fronts(auth *authn.Authenticator) error {
 	if err != nil {
 		return err
 	}
-	s.handler = s.instrument(s.routes(distribution, api, s.extensions(s.begin(auth))))
+	e.handler = s.instrument(e.through(s.routes(distribution, api, s.extensions(s.begin(auth)))))
 	return nil
 }
 
@@ -351,8 +354,8 @@ func (s *Server) failed(r *http.Request, err error) {
 // Registry is the domain behind the fronts.
 func (s *Server) Registry() *registry.Registry { return s.registry }
 
-// Handler serves every request to the server.
-func (s *Server) Handler() http.Handler { return s.handler }
+// Handler serves every request to the server that comes through no endpoint.
+func (s *Server) Handler() http.Handler { return s.entrances[0].handler }
 
 // Close stores what is held in memory and releases everything. Requests must
 // have ended.
