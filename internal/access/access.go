@@ -124,6 +124,8 @@ type Policies struct {
 type Authorizer struct {
 	// Source is where identity policies come from.
 	Source PolicySource
+	// Organizations knows the organization that accounts are in; nil for none.
+	Organizations Organizations
 	// Observe, if set, is told of every decision. It must be quick and safe for
 	// concurrent use.
 	Observe func(Request, error)
@@ -162,19 +164,26 @@ func (a *Authorizer) decide(ctx context.Context, r Request) error {
 	if r.Caller.Type == Root && !p.Administrator {
 		return denied(r, noAllow(policy.Identity))
 	}
-	if ownRoot(r) && len(r.Repository) == 0 && len(r.Registry) == 0 && len(r.Caller.Endpoint.policy()) == 0 {
+	mine, owner, err := a.memberships(r)
+	if err != nil {
+		return err
+	}
+	limits := policy.Policies{
+		Endpoint: r.Caller.Endpoint.policy(), ServiceControl: mine.serviceControl(), ResourceControl: owner.resourceControl(r.Action),
+	}
+	if ownRoot(r) && len(r.Repository)+len(r.Registry)+len(limits.Endpoint)+len(limits.ServiceControl)+len(limits.ResourceControl) == 0 {
 		return nil // what follows would say so too, after more work
 	}
 	ask := policy.Request{
 		Principal: principal(r.Caller), Action: r.Action, Resource: r.Resource, ResourceAccount: r.Account,
 		Context: a.context(r, p), RootRepairs: r.RootRepairs,
 	}
-	all := policy.Policies{
-		Identity: p.Identity, Boundary: p.Boundary, Session: p.Session, Repository: r.Repository, Registry: r.Registry, Trust: r.Trust,
-		Endpoint: r.Caller.Endpoint.policy(),
-	}
+	setOrganizations(&ask.Context, mine, owner)
+	all := limits
+	all.Identity, all.Boundary, all.Session = p.Identity, p.Boundary, p.Session
+	all.Repository, all.Registry, all.Trust = r.Repository, r.Registry, r.Trust
 	d := policy.Decide(&ask, &all)
-	if !d.Allowed && !a.serviceMay(&r, &ask, all, d) {
+	if !d.Allowed && !a.serviceMay(&r, &ask, all, d, owner) {
 		return denied(r, d)
 	}
 	return nil
@@ -183,7 +192,7 @@ func (a *Authorizer) decide(ctx context.Context, r Request) error {
 // serviceMay reports whether one of the services that the caller acts for may
 // assume the role. What is denied to the caller stays denied, and so does what its
 // limits do not allow.
-func (a *Authorizer) serviceMay(r *Request, ask *policy.Request, all policy.Policies, d policy.Decision) bool {
+func (a *Authorizer) serviceMay(r *Request, ask *policy.Request, all policy.Policies, d policy.Decision, owner *Membership) bool {
 	if d.Reason == policy.ExplicitDeny || r.Account != r.Caller.Account || len(r.Trust) == 0 ||
 		d.By.Kind != policy.Identity && d.By.Kind != policy.Trust {
 		return false
@@ -193,6 +202,7 @@ func (a *Authorizer) serviceMay(r *Request, ask *policy.Request, all policy.Poli
 		service := *ask
 		service.Principal = policy.Principal{Type: policy.Service, Name: name}
 		service.Context = a.serviceContext(*r, name)
+		setOrganizations(&service.Context, nil, owner)
 		if policy.Decide(&service, &all).Allowed {
 			return true
 		}

@@ -1,0 +1,74 @@
+package access
+
+import (
+	"strings"
+
+	"berth/internal/policy"
+)
+
+// Membership is an account's place in an organization. It never changes.
+type Membership struct {
+	Organization string // o-a1b2c3d4e5
+	Path         string // o-a1b2c3d4e5/r-ab12/ou-ab12-11111111/
+	// ServiceControl limits the account's principals and ResourceControl what can be
+	// done to its resources, level by level. Those of the management account, and
+	// those that let everything through, are left out.
+	ServiceControl, ResourceControl [][]policy.Attached
+}
+
+// Organizations knows which accounts are in an organization.
+type Organizations interface {
+	// Membership returns an account's place as it is now, nil for an account that is
+	// in no organization. It is asked while transactions run, and must not begin one.
+	Membership(account string) (*Membership, error)
+}
+
+// memberships returns the places of the caller's account and of the resource's.
+func (a *Authorizer) memberships(r Request) (caller, resource *Membership, err error) {
+	if a.Organizations == nil {
+		return nil, nil, nil
+	}
+	if caller, err = a.Organizations.Membership(r.Caller.Account); err != nil || r.Account == r.Caller.Account {
+		return caller, caller, err
+	}
+	resource, err = a.Organizations.Membership(r.Account)
+	return caller, resource, err
+}
+
+// serviceControl returns the policies that limit the account's principals.
+func (m *Membership) serviceControl() [][]policy.Attached {
+	if m == nil {
+		return nil
+	}
+	return m.ServiceControl
+}
+
+// controlled are the services whose resources resource control policies are about.
+var controlled = []string{"ecr:", "sts:"}
+
+// resourceControl returns the policies that limit an action on what is in the
+// account.
+func (m *Membership) resourceControl(action string) [][]policy.Attached {
+	if m == nil {
+		return nil
+	}
+	for _, service := range controlled {
+		if strings.HasPrefix(action, service) {
+			return m.ResourceControl
+		}
+	}
+	return nil
+}
+
+// setOrganizations sets the condition keys about organizations.
+func setOrganizations(c *policy.Context, caller, resource *Membership) {
+	for who, m := range map[string]*Membership{"Principal": caller, "Resource": resource} {
+		if m == nil {
+			c.Set("aws:" + who + "OrgID")
+			c.Set("aws:" + who + "OrgPaths")
+			continue
+		}
+		c.Set("aws:"+who+"OrgID", m.Organization)
+		c.Set("aws:"+who+"OrgPaths", m.Path)
+	}
+}
