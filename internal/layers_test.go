@@ -52,6 +52,7 @@ var layers = map[string][]string{
 	"aws/ecrpublic":     {"aws", "access", "fault", "registry"},
 	"aws/sts":           {"aws", "access", "fault", "identity"},
 	"aws/iam":           {"aws", "access", "identity"},
+	"aws/organizations": {"aws", "access", "fault", "identity"},
 	"aws/servicequotas": {"aws", "access", "registry"},
 	"oci":               {"access", "fault", "registry"},
 

@@ -27,7 +27,8 @@ type violation struct {
 // check holds the input of an operation against the model and returns the
 // error of the first violation, or of all, in one of the two styles of AWS:
 // ValidationException for operations that declare it, the older
-// InvalidParameterException for all others. An operation that is not in the
+// InvalidParameterException, or InvalidInputException where that is declared, for
+// all others. An operation that is not in the
 // model has no constraints. The document must have been decoded by decodeJSON.
 func (m *Model) check(operation string, input *node) error {
 	if m == nil || m.operations[operation] == nil {
@@ -45,8 +46,11 @@ func (m *Model) check(operation string, input *node) error {
 	case all:
 		return validationException(v.found)
 	}
-	first := v.found[0]
-	return fault.New(fault.Invalid, "InvalidParameterException",
+	first, code := v.found[0], "InvalidParameterException"
+	if m.declares(operation, "InvalidInputException") {
+		code = "InvalidInputException"
+	}
+	return fault.New(fault.Invalid, code,
 		"Invalid parameter at '%s' failed to satisfy constraint: '%s'", first.path, first.ecr)
 }
 

@@ -91,9 +91,15 @@ func (s *serializer) leave(bracket byte) {
 	s.buf = append(s.buf, bracket)
 }
 
+// unit is the schema of inputs and outputs that have no shape in the model.
+var unit = smithy.NewSchema(smithy.ShapeID{Namespace: "smithy.api", Name: "Unit"}, smithy.ShapeTypeStructure, 0)
+
 // WriteStruct begins a structure. The schema of a member names the structure by
 // its target, that of the outermost structure by its id.
 func (s *serializer) WriteStruct(schema *smithy.Schema) {
+	if schema == nil {
+		schema = unit
+	}
 	if s.root == nil {
 		s.root = schema
 	}

@@ -13,7 +13,8 @@ import (
 var accountID = regexp.MustCompile(`\A[0-9]{12}\z`)
 
 // CreateAccount makes an account with the id given, or a random one, and returns
-// its id and the access key of its root, which is never shown again. It is for the
+// its id and the access key of its root, which is never shown again. It joins the
+// root of the organization, if there is one. It is for the
 // administrator: the root of the first account. Errors: AccessDeniedException,
 // InvalidInput, EntityAlreadyExists.
 func (d *Directory) CreateAccount(ctx context.Context, c access.Call, id string) (string, AccessKey, error) {
@@ -43,10 +44,16 @@ func (d *Directory) CreateAccount(ctx context.Context, c access.Call, id string)
 			}
 		}
 		q.params["accountId"] = made
+		if err := d.join(tx, made); err != nil {
+			return err
+		}
 		var stored Key
 		key, stored = d.newKey(made, "")
 		return tx.InsertAccessKey(stored)
 	})
+	if err == nil {
+		err = d.reread(ctx)
+	}
 	if err != nil {
 		return "", AccessKey{}, err
 	}
@@ -175,8 +182,15 @@ func (d *Directory) AccountSummary(ctx context.Context, c access.Call) (map[stri
 
 // begin makes the first account, if there is none.
 func (d *Directory) begin(ctx context.Context) error {
-	return d.store.Update(ctx, func(tx Tx) error {
-		_, err := tx.InsertAccount(Account{ID: d.account, CreatedAt: d.time()})
+	err := d.store.Update(ctx, func(tx Tx) error {
+		made, err := tx.InsertAccount(Account{ID: d.account, CreatedAt: d.time()})
+		if err == nil && made {
+			err = d.join(tx, d.account)
+		}
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	return d.ReadOrganization(ctx)
 }

@@ -15,6 +15,7 @@ import (
 	"crypto/subtle"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"berth/internal/access"
@@ -42,6 +43,9 @@ type Directory struct {
 	known    known
 	uses     uses
 	accounts sync.Map // ids of accounts that are known to exist
+
+	reading sync.Mutex // held while the organization is read
+	roster  atomic.Pointer[roster]
 }
 
 // Options are what a Directory is made of. All are required but Tokens and Now.

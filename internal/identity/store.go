@@ -31,6 +31,7 @@ type ReadTx interface {
 	ProviderReader
 	SessionReader
 	BindingReader
+	OrganizationReader
 }
 
 // Tx is a transaction that changes.
@@ -45,6 +46,7 @@ type Tx interface {
 	ProviderWriter
 	SessionWriter
 	BindingWriter
+	OrganizationWriter
 	// Record writes an audit record that is there if the changes are.
 	Record(access.Record) error
 }
@@ -193,4 +195,27 @@ type ProviderReader interface {
 type ProviderWriter interface {
 	PutProvider(Provider) error
 	DeleteProvider(account, url string) error
+}
+
+// OrganizationReader reads the organization. What is not there is nil.
+type OrganizationReader interface {
+	Organization() (*Organization, error)
+	Units() ([]Unit, error)
+	Members() ([]Member, error)
+	ControlPolicies() ([]ControlPolicy, error) // without those of AWS
+	ControlAttachments() ([]ControlAttachment, error)
+	AllAccounts() ([]string, error)
+}
+
+// OrganizationWriter changes the organization. What is put replaces what has the
+// same id.
+type OrganizationWriter interface {
+	PutOrganization(Organization) error
+	PutUnit(Unit) error
+	DeleteUnit(id string) error // and what is attached to it
+	PutMember(Member) error
+	PutControlPolicy(ControlPolicy) error
+	DeleteControlPolicy(id string) error
+	AttachControl(ControlAttachment) error
+	DetachControl(ControlAttachment) error
 }

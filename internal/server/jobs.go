@@ -6,9 +6,10 @@ import (
 )
 
 const (
-	usageInterval    = 5 * time.Second // how often counters are stored
-	activateInterval = time.Second     // how soon a restored image can be pulled
-	expiredInterval  = time.Minute     // how often expired sessions are removed
+	usageInterval    = 5 * time.Second        // how often counters are stored
+	activateInterval = time.Second            // how soon a restored image can be pulled
+	expiredInterval  = time.Minute            // how often expired sessions are removed
+	memberInterval   = 500 * time.Millisecond // how soon policies of the organization count that another replica has put
 )
 
 // startJobs starts what goes on beside the requests. Close ends it.
@@ -20,6 +21,7 @@ func (s *Server) startJobs() {
 	s.every(ctx, usageInterval, "store uses of access keys", s.directory.FlushUses)
 	s.every(ctx, expiredInterval, "remove expired sessions", s.directory.RemoveExpired)
 	s.every(ctx, activateInterval, "activate images", s.registry.ActivateImages)
+	s.every(ctx, memberInterval, "read the organization", s.directory.ReadOrganization)
 	s.jobs.Go(func() { s.registry.RunLifecycle(ctx, s.lifecycleFailed) })
 	s.jobs.Go(func() { s.watchQuotas(ctx) })
 }

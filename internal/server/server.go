@@ -23,6 +23,7 @@ import (
 	"berth/internal/aws/ecr"
 	"berth/internal/aws/ecrpublic"
 	"berth/internal/aws/iam"
+	"berth/internal/aws/organizations"
 	"berth/internal/aws/servicequotas"
 	"berth/internal/aws/sts"
 	"berth/internal/blob"
@@ -160,7 +161,7 @@ func (s *Server) assemble(ctx context.Context, bucket blob.Bucket) error {
 	if s.directory, err = s.newDirectory(ctx, master, root, authorizer); err != nil {
 		return err
 	}
-	authorizer.Source = s.directory
+	authorizer.Source, authorizer.Organizations = s.directory, s.directory
 	auth := authn.New(authn.Options{
 		Principals: s.directory, Passwords: master.Key("registry password"), Anonymous: master.Key("anonymous token"),
 		Source: source, Endpoint: endpointOf, RequestID: requestID, Now: s.options.Now,
@@ -243,7 +244,11 @@ func (s *Server) fronts(auth *authn.Authenticator, e *entrance) error {
 	if err != nil {
 		return err
 	}
-	services := []aws.Service[access.Call]{ecrService, quotaService, iamService, stsService}
+	organizationService, err := organizations.New(s.directory).Service()
+	if err != nil {
+		return err
+	}
+	services := []aws.Service[access.Call]{ecrService, quotaService, iamService, stsService, organizationService}
 	if !e.hosts.NoPublic {
 		publicService, err := ecrpublic.New(ecrpublic.Options{Registry: s.registry, Hosts: e.hosts, LogoURL: oci.LogoURL}).Service()
 		if err != nil {
