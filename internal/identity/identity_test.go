@@ -63,7 +63,7 @@ func replicas(t *testing.T, postgres bool) func() replica {
 		if err != nil {
 			t.Fatal(err)
 		}
-		auth.Source = r.Directory
+		auth.Source, auth.Organizations = r.Directory, r.Directory
 		return r
 	}
 }
