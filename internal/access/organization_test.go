@@ -1,6 +1,7 @@
 package access
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"strings"
@@ -86,6 +87,27 @@ func TestPoliciesOfAnOrganizationLimitRootsToo(t *testing.T) {
 	a := &Authorizer{Organizations: broken{}, Source: source(func(Caller) (Policies, error) { return Policies{Administrator: true}, nil })}
 	if err := a.Decide(t.Context(), Request{Caller: root(home), Action: "ecr:PutImage", Account: home, Resource: app}); err == nil {
 		t.Error("a decision was made without knowing the organization")
+	}
+}
+
+// The root of the account is the most frequent caller of small installations.
+func TestARootWithoutLimitsCostsNothing(t *testing.T) {
+	for name, a := range map[string]*Authorizer{
+		"no organization": {},
+		"a member":        {Organizations: members{home: {Organization: "o-1"}}},
+	} {
+		a.Source = source(func(Caller) (Policies, error) { return Policies{Administrator: true}, nil })
+		r := Request{
+			Caller: Caller{Account: home, ARN: "arn:aws:iam::" + home + ":root", ID: home, Type: Root, Endpoint: &Endpoint{ID: "vpce-01234567"}},
+			Action: "ecr:BatchGetImage", Account: home, Resource: app,
+		}
+		if n := testing.AllocsPerRun(100, func() {
+			if err := a.Decide(context.Background(), r); err != nil {
+				t.Error(err)
+			}
+		}); n != 0 {
+			t.Errorf("%s: a decision allocates %v times, want none", name, n)
+		}
 	}
 }
 

@@ -70,7 +70,6 @@ func (d *Directory) organize(ctx context.Context, q *request, fn func(Tx, *tree)
 		if err := fn(tx, t); err != nil {
 			return err
 		}
-		t.Version++
 		return tx.PutOrganization(t.Organization)
 	})
 	if err != nil {

@@ -88,7 +88,6 @@ func (d *Directory) join(tx Tx, account string) error {
 	if err := d.addMember(tx, t.Types, Member{Account: account, Parent: t.root, JoinedAt: d.time()}); err != nil {
 		return err
 	}
-	t.Version++
 	return tx.PutOrganization(t.Organization)
 }
 

@@ -210,6 +210,7 @@ type OrganizationReader interface {
 // OrganizationWriter changes the organization. What is put replaces what has the
 // same id.
 type OrganizationWriter interface {
+	// PutOrganization makes the version of an organization that is there greater by 1.
 	PutOrganization(Organization) error
 	PutUnit(Unit) error
 	DeleteUnit(id string) error // and what is attached to it

@@ -66,7 +66,7 @@ func (tx *Tx) AllAccounts() ([]string, error) {
 // PutOrganization implements [identity.OrganizationWriter].
 func (tx *Tx) PutOrganization(o identity.Organization) error {
 	return tx.change(`INSERT INTO organizations (id, management, types, version, created_at) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (id) DO UPDATE SET types = excluded.types, version = excluded.version`,
+		ON CONFLICT (id) DO UPDATE SET types = excluded.types, version = organizations.version + 1`,
 		o.ID, o.Management, marshal(o.Types), o.Version, micros(o.CreatedAt))
 }
 

@@ -45,7 +45,7 @@ func (a *API) Service() (aws.Service[access.Call], error) {
 		},
 	}
 	for reason, names := range map[string][]string{
-		"there are no organizations": {
+		"an organization has no template of quotas": {
 			"AssociateServiceQuotaTemplate", "DeleteServiceQuotaIncreaseRequestFromTemplate", "DisassociateServiceQuotaTemplate",
 			"GetAssociationForServiceQuotaTemplate", "GetServiceQuotaIncreaseRequestFromTemplate",
 			"ListServiceQuotaIncreaseRequestsInTemplate", "PutServiceQuotaIncreaseRequestIntoTemplate",
