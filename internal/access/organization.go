@@ -62,13 +62,16 @@ func (m *Membership) resourceControl(action string) [][]policy.Attached {
 
 // setOrganizations sets the condition keys about organizations.
 func setOrganizations(c *policy.Context, caller, resource *Membership) {
-	for who, m := range map[string]*Membership{"Principal": caller, "Resource": resource} {
-		if m == nil {
-			c.Set("aws:" + who + "OrgID")
-			c.Set("aws:" + who + "OrgPaths")
-			continue
-		}
-		c.Set("aws:"+who+"OrgID", m.Organization)
-		c.Set("aws:"+who+"OrgPaths", m.Path)
+	setOrganization(c, caller, "aws:principalorgid", "aws:principalorgpaths")
+	setOrganization(c, resource, "aws:resourceorgid", "aws:resourceorgpaths")
+}
+
+func setOrganization(c *policy.Context, m *Membership, id, paths string) {
+	if m == nil {
+		c.Set(id)
+		c.Set(paths)
+		return
 	}
+	c.Set(id, m.Organization)
+	c.Set(paths, m.Path)
 }
