@@ -179,11 +179,12 @@ func (a *Authorizer) decide(ctx context.Context, r Request) error {
 		Context: a.context(r, p), RootRepairs: r.RootRepairs,
 	}
 	setOrganizations(&ask.Context, mine, owner)
-	all := limits
-	all.Identity, all.Boundary, all.Session = p.Identity, p.Boundary, p.Session
-	all.Repository, all.Registry, all.Trust = r.Repository, r.Registry, r.Trust
+	all := policy.Policies{
+		Identity: p.Identity, Boundary: p.Boundary, Session: p.Session, Repository: r.Repository, Registry: r.Registry, Trust: r.Trust,
+		Endpoint: limits.Endpoint, ServiceControl: limits.ServiceControl, ResourceControl: limits.ResourceControl,
+	}
 	d := policy.Decide(&ask, &all)
-	if !d.Allowed && !a.serviceMay(&r, &ask, all, d, owner) {
+	if !d.Allowed && !a.serviceMay(&r, &ask, all, d) {
 		return denied(r, d)
 	}
 	return nil
@@ -192,17 +193,19 @@ func (a *Authorizer) decide(ctx context.Context, r Request) error {
 // serviceMay reports whether one of the services that the caller acts for may
 // assume the role. What is denied to the caller stays denied, and so does what its
 // limits do not allow.
-func (a *Authorizer) serviceMay(r *Request, ask *policy.Request, all policy.Policies, d policy.Decision, owner *Membership) bool {
+func (a *Authorizer) serviceMay(r *Request, ask *policy.Request, all policy.Policies, d policy.Decision) bool {
 	if d.Reason == policy.ExplicitDeny || r.Account != r.Caller.Account || len(r.Trust) == 0 ||
 		d.By.Kind != policy.Identity && d.By.Kind != policy.Trust {
 		return false
 	}
-	all.Identity, all.Boundary, all.Session = nil, nil, nil
+	all.Identity, all.Boundary, all.Session, all.Endpoint = nil, nil, nil, nil // which have let the caller through
 	for _, name := range r.Services {
 		service := *ask
 		service.Principal = policy.Principal{Type: policy.Service, Name: name}
 		service.Context = a.serviceContext(*r, name)
-		setOrganizations(&service.Context, nil, owner)
+		for of, key := range serviceKeys {
+			service.Context.Set(of, ask.Context.Values(key)...)
+		}
 		if policy.Decide(&service, &all).Allowed {
 			return true
 		}

@@ -75,3 +75,10 @@ func setOrganization(c *policy.Context, m *Membership, id, paths string) {
 	c.Set(id, m.Organization)
 	c.Set(paths, m.Path)
 }
+
+// serviceKeys are the condition keys about organizations that a service has that
+// somebody acts for, by the key that they have the values of.
+var serviceKeys = map[string]string{
+	"aws:SourceOrgID": "aws:PrincipalOrgID", "aws:SourceOrgPaths": "aws:PrincipalOrgPaths",
+	"aws:ResourceOrgID": "aws:ResourceOrgID", "aws:ResourceOrgPaths": "aws:ResourceOrgPaths",
+}
