@@ -115,3 +115,41 @@ func TestARefusalToAssumeARoleLeavesARecord(t *testing.T) {
 		}
 	})
 }
+
+func TestSessionsAreListedInPages(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, open func() replica) {
+		d := open()
+		k := user(t, d, "alice")
+		arn := role(t, d, "r")
+		made := map[string]bool{}
+		for range 3 {
+			s, err := d.AssumeRole(t.Context(), signed(t, d, k.ID), identity.AssumeRoleInput{RoleARN: arn, SessionName: "build", Seconds: 900})
+			if err != nil {
+				t.Fatal(err)
+			}
+			made[s.AccessKey.ID] = true
+		}
+		first, next, err := d.ListSessions(t.Context(), root(home), arn, identity.Page{Max: 2})
+		if err != nil || len(first) != 2 || next == "" {
+			t.Fatalf("ListSessions = %d, %q, %v, want two of three", len(first), next, err)
+		}
+		rest, end, err := d.ListSessions(t.Context(), root(home), arn, identity.Page{Max: 2, Marker: next})
+		if err != nil || len(rest) != 1 || end != "" {
+			t.Fatalf("ListSessions = %d, %q, %v, want the third", len(rest), end, err)
+		}
+		for _, s := range append(first, rest...) {
+			if !made[s.ID] {
+				t.Errorf("ListSessions has %s twice, or it is none", s.ID)
+			}
+			delete(made, s.ID)
+		}
+		if _, _, err := d.ListSessions(t.Context(), root(home), arn, identity.Page{Marker: "x"}); fault.CodeOf(err) != "ValidationException" {
+			t.Errorf("ListSessions with another marker = %v, want ValidationException", err)
+		}
+		*d.now = d.now.Add(900 * time.Second)
+		if left, _, err := d.ListSessions(t.Context(), root(home), arn, identity.Page{}); err != nil || len(left) != 0 {
+			t.Errorf("ListSessions of expired ones = %v, %v, want none", left, err)
+		}
+	})
+}
