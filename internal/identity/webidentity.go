@@ -115,6 +115,7 @@ func (d *Directory) AssumeRoleWithWebIdentity(ctx context.Context, c access.Call
 	q := &request{call: c, service: "sts", event: assumeRoleWithWebIdentity, params: asked.params()}
 	q.call.Caller = access.Caller{
 		Type: access.WebIdentity, SourceIP: c.SourceIP, Secure: c.Secure, UserAgent: c.UserAgent, RequestID: c.RequestID,
+		Endpoint: c.Endpoint,
 	}
 	out, err := d.redeem(ctx, q, in, asked)
 	if err != nil && !q.decided && q.call.ARN != "" {
