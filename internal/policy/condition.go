@@ -11,6 +11,13 @@ type condition struct {
 	careful  bool   // in doubt the condition does not hold: the statement allows
 	key      string // in lower case
 	values   []value
+	written  *written
+}
+
+// written is a condition as the policy has it, for explanations.
+type written struct {
+	operator, key string
+	values        []string
 }
 
 // set says of how many of the request's values a condition must be true.

@@ -1,5 +1,10 @@
 package policy
 
+import (
+	"fmt"
+	"slices"
+)
+
 // Decision is the answer to a Request, and why.
 type Decision struct {
 	Allowed bool   `json:"allowed"`
@@ -37,6 +42,16 @@ var reasons = [...]string{"no-allow", "explicit-deny", "statement", "account-roo
 
 // MarshalText returns no-allow, explicit-deny, statement or account-root.
 func (r Reason) MarshalText() ([]byte, error) { return []byte(reasons[r]), nil }
+
+// UnmarshalText reads what MarshalText returns.
+func (r *Reason) UnmarshalText(text []byte) error {
+	i := slices.Index(reasons[:], string(text))
+	if i < 0 {
+		return fmt.Errorf("there is no reason %s", quote(string(text)))
+	}
+	*r = Reason(i)
+	return nil
+}
 
 // Because returns the end of the sentence in which AWS refuses an action, with a
 // space before it; "" if the decision allows.

@@ -283,7 +283,7 @@ func (r *reader) readCondition() *SyntaxError {
 			if reason != "" {
 				return fail("%s, %s: %s", name, key, reason)
 			}
-			c.key, c.values = strings.ToLower(key), nil
+			c.key, c.values, c.written = strings.ToLower(key), nil, &written{name, key, list}
 			for _, s := range list {
 				v, reason := c.compile(s)
 				if reason != "" {

@@ -1,5 +1,7 @@
 package policy
 
+import "fmt"
+
 // Kind is a kind of policy: what it is attached to, and so what it can say.
 type Kind int
 
@@ -68,6 +70,21 @@ func (k Kind) MarshalText() ([]byte, error) {
 	return []byte(kinds[k].name), nil
 }
 
+// UnmarshalText reads what MarshalText returns.
+func (k *Kind) UnmarshalText(text []byte) error {
+	for i := range kinds {
+		if i > 0 && kinds[i].name == string(text) {
+			*k = Kind(i)
+			return nil
+		}
+	}
+	if string(text) != "none" {
+		return fmt.Errorf("there is no kind of policies %s", quote(string(text)))
+	}
+	*k = 0
+	return nil
+}
+
 // Policy is a policy document, parsed and ready to decide. It never changes,
 // and is safe for concurrent use.
 type Policy struct {
@@ -124,10 +141,7 @@ func (p *Policy) Principals() []string {
 // applies reports whether the statement is about the request, and how directly it
 // names the request's principal. Bounded says whether the principal has a boundary.
 func (s *statement) applies(r *Request, bounded bool) (reach, bool) {
-	if s.matches(s.actions, r.Action, r) == s.notAction {
-		return 0, false
-	}
-	if s.resources != nil && !s.hasResource(r) {
+	if !s.concerns(r) {
 		return 0, false
 	}
 	how := toPrincipal
@@ -142,6 +156,12 @@ func (s *statement) applies(r *Request, bounded bool) (reach, bool) {
 		}
 	}
 	return how, true
+}
+
+// concerns reports whether the statement is about the request's action and
+// resource.
+func (s *statement) concerns(r *Request) bool {
+	return s.matches(s.actions, r.Action, r) != s.notAction && (s.resources == nil || s.hasResource(r))
 }
 
 func (s *statement) matches(list []pattern, text string, r *Request) bool {
