@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"time"
 
-	"berth/internal/fault"
 	"berth/internal/policy"
 )
 
@@ -149,10 +148,7 @@ func (a *Authorizer) decide(ctx context.Context, r Request) error {
 		return nil
 	}
 	if r.Caller.Type == Anonymous {
-		if r.Account == r.Caller.Account {
-			return denied(r, noAllow(policy.Identity))
-		}
-		return denied(r, noAllow(policy.Repository))
+		return denied(r, strangerLacks(r))
 	}
 	if len(r.Trust) > 0 && r.Caller.Type == Root {
 		return denied(r, noAllow(policy.Trust)) // roots assume no roles
@@ -168,24 +164,12 @@ func (a *Authorizer) decide(ctx context.Context, r Request) error {
 	if err != nil {
 		return err
 	}
-	limits := policy.Policies{
-		Endpoint: r.Caller.Endpoint.policy(), ServiceControl: mine.serviceControl(), ResourceControl: owner.resourceControl(r.Action),
-	}
-	if ownRoot(r) && len(r.Repository)+len(r.Registry)+len(limits.Endpoint)+len(limits.ServiceControl)+len(limits.ResourceControl) == 0 {
+	if unlimited(r, mine, owner) {
 		return nil // what follows would say so too, after more work
 	}
-	ask := policy.Request{
-		Principal: principal(r.Caller), Action: r.Action, Resource: r.Resource, ResourceAccount: r.Account,
-		Context: a.context(r, p), RootRepairs: r.RootRepairs,
-	}
-	setOrganizations(&ask.Context, mine, owner)
-	all := policy.Policies{
-		Identity: p.Identity, Boundary: p.Boundary, Session: p.Session, Repository: r.Repository, Registry: r.Registry, Trust: r.Trust,
-		Endpoint: limits.Endpoint, ServiceControl: limits.ServiceControl, ResourceControl: limits.ResourceControl,
-	}
-	d := policy.Decide(&ask, &all)
-	if !d.Allowed && !a.serviceMay(&r, &ask, all, d) {
-		return denied(r, d)
+	ask, having := a.question(r, p, mine, owner)
+	if d := policy.Decide(&ask, &having); !d.Allowed && !a.serviceMay(&r, &ask, having, d) {
+		return deniedBy(r, d, ask, having)
 	}
 	return nil
 }
@@ -213,22 +197,38 @@ func (a *Authorizer) serviceMay(r *Request, ask *policy.Request, all policy.Poli
 	return false
 }
 
-// ownRoot reports whether the caller is the root of the account that owns the
-// resource.
-func ownRoot(r Request) bool { return r.Caller.Type == Root && r.Account == r.Caller.Account }
+// unlimited reports whether no policy has a say about the root of the account that
+// owns the resource.
+func unlimited(r Request, mine, owner *Membership) bool {
+	return r.Caller.Type == Root && r.Account == r.Caller.Account &&
+		len(r.Repository)+len(r.Registry)+len(r.Caller.Endpoint.policy())+len(mine.serviceControl())+len(owner.resourceControl(r.Action)) == 0
+}
+
+// question is what the policy engine is asked about a request, and the policies
+// that have a say in it: all of them, wherever they come from. The places in an
+// organization are those of the caller's account and of the resource's.
+func (a *Authorizer) question(r Request, p Policies, mine, owner *Membership) (policy.Request, policy.Policies) {
+	ask := policy.Request{
+		Principal: principal(r.Caller), Action: r.Action, Resource: r.Resource, ResourceAccount: r.Account,
+		Context: a.context(r, p), RootRepairs: r.RootRepairs,
+	}
+	setOrganizations(&ask.Context, mine, owner)
+	return ask, policy.Policies{
+		Identity: p.Identity, Boundary: p.Boundary, Session: p.Session, Repository: r.Repository, Registry: r.Registry, Trust: r.Trust,
+		Endpoint: r.Caller.Endpoint.policy(), ServiceControl: mine.serviceControl(), ResourceControl: owner.resourceControl(r.Action),
+	}
+}
+
+// strangerLacks is why a caller without a login may not.
+func strangerLacks(r Request) policy.Decision {
+	if r.Account == r.Caller.Account {
+		return noAllow(policy.Identity)
+	}
+	return noAllow(policy.Repository)
+}
 
 func noAllow(k policy.Kind) policy.Decision {
 	return policy.Decision{Reason: policy.NoAllow, By: policy.Source{Kind: k}}
-}
-
-// denied returns ECR's refusal of r.
-func denied(r Request, d policy.Decision) *fault.Error {
-	who := r.Caller.ARN
-	if who == "" {
-		who = "anonymous"
-	}
-	return fault.New(fault.Denied, "AccessDeniedException",
-		"User: %s is not authorized to perform: %s on resource: %s%s", who, r.Action, r.Resource, d.Because(r.Action))
 }
 
 // Record is one call and what came of it, for the audit log.
@@ -244,6 +244,8 @@ type Record struct {
 	Parameters any    // the request's parameters without secrets and payloads; encoded as JSON
 	Error      string // the exception's name, "" if the call succeeded
 	Message    string // the exception's message
+	// Refusal is why access was refused, if it was.
+	Refusal *Refusal
 	// Details are what the service did by itself; the record is then that of an
 	// event and not of a call, and has no caller but the account.
 	Details any

@@ -15,6 +15,8 @@ import (
 
 // Store keeps batches. It is implemented by package metadata.
 type Store interface {
+	// View runs fn in a transaction that sees one state and changes nothing.
+	View(ctx context.Context, fn func(ReadTx) error) error
 	// Relaxed runs fn in a transaction that does not wait for the disk.
 	Relaxed(ctx context.Context, fn func(Tx) error) error
 }
@@ -24,6 +26,20 @@ type Tx interface {
 	AddBatch(Batch) error
 }
 
+// ReadTx is a transaction that reads batches.
+type ReadTx interface {
+	// DecisionBatch returns the content of the batch that has a decision and the
+	// accounts that may see it, if account is one of them; else found is false.
+	DecisionBatch(id, account string) (content []byte, d Decided, found bool, err error)
+}
+
+// Decided is a refusal among the records of a batch, and the accounts that may see
+// it: that of the resource, and the caller's.
+type Decided struct {
+	ID            string
+	Owner, Caller string
+}
+
 // Batch is many records in one row.
 type Batch struct {
 	ID          string
@@ -31,6 +47,7 @@ type Batch struct {
 	Records     int
 	Dropped     int64  // records that there was no room for, just before or among these
 	Content     []byte // gzip of JSON records, one to a line
+	Decisions   []Decided
 }
 
 const (
@@ -47,6 +64,8 @@ type Log struct {
 	store Store
 	log   *slog.Logger
 	full  chan struct{} // a batch is waiting
+
+	flushing sync.Mutex // held while what was taken is not stored yet
 
 	mu      sync.Mutex
 	held    []access.Record // guarded by mu
@@ -118,8 +137,11 @@ func (l *Log) flush(ctx context.Context) {
 	}
 }
 
-// Flush stores all that is held.
+// Flush stores all that is held. When it returns, all that was recorded before it
+// began is stored.
 func (l *Log) Flush(ctx context.Context) error {
+	l.flushing.Lock()
+	defer l.flushing.Unlock()
 	l.mu.Lock()
 	records, dropped := l.held, l.dropped
 	if len(records) > 0 { // else there is no batch to say so
@@ -152,7 +174,11 @@ func newBatch(records []access.Record, dropped int64) (Batch, error) {
 		return Batch{}, err
 	}
 	lines := json.NewEncoder(w)
+	var decisions []Decided
 	for _, r := range records {
+		if r.Refusal != nil && r.Caller.Type != access.Anonymous {
+			decisions = append(decisions, Decided{r.Refusal.ID, r.Refusal.Request.Account, r.Caller.Account})
+		}
 		if err := lines.Encode(newEvent(NewID(), r)); err != nil {
 			return Batch{}, err
 		}
@@ -162,6 +188,6 @@ func newBatch(records []access.Record, dropped int64) (Batch, error) {
 	}
 	return Batch{
 		ID: NewID(), First: records[0].Time, Last: records[len(records)-1].Time,
-		Records: len(records), Dropped: dropped, Content: buf.Bytes(),
+		Records: len(records), Dropped: dropped, Content: buf.Bytes(), Decisions: decisions,
 	}, nil
 }

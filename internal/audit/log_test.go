@@ -41,6 +41,25 @@ func (k *keeper) Relaxed(ctx context.Context, fn func(Tx) error) error {
 	return fn(k)
 }
 
+// View implements Store.
+func (k *keeper) View(_ context.Context, fn func(ReadTx) error) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return fn(k)
+}
+
+// DecisionBatch implements ReadTx.
+func (k *keeper) DecisionBatch(id, account string) ([]byte, Decided, bool, error) {
+	for _, b := range k.batches {
+		for _, d := range b.Decisions {
+			if d.ID == id && (d.Owner == account || d.Caller == account) {
+				return b.Content, d, true, nil
+			}
+		}
+	}
+	return nil, Decided{}, false, nil
+}
+
 // AddBatch implements Tx.
 func (k *keeper) AddBatch(b Batch) error {
 	k.batches = append(k.batches, b)

@@ -32,6 +32,7 @@ type event struct {
 	EventID            string       `json:"eventID"`
 	ReadOnly           bool         `json:"readOnly"`
 	Resources          []resource   `json:"resources,omitempty"`
+	Additional         any          `json:"additionalEventData,omitempty"` // of a refusal: access.RefusalRecord
 	EventType          string       `json:"eventType"`
 	Details            any          `json:"serviceEventDetails,omitempty"`
 	RecipientAccountID string       `json:"recipientAccountId"`
@@ -121,6 +122,9 @@ func newEvent(id string, r access.Record) event {
 	}
 	if r.Resource != "" {
 		e.Resources = []resource{{r.Account, r.Resource, ""}}
+	}
+	if r.Refusal != nil {
+		e.Additional = r.Refusal.Record()
 	}
 	if r.Details != nil {
 		e.ofService(r)

@@ -75,7 +75,11 @@ type response struct {
 	errorType   string // the code of an error, in the JSON protocol
 	body        []byte
 	retryAfter  int64 // seconds until the call can succeed, 0 if not known
+	decisionID  string
 }
+
+// DecisionHeader is the header of refusals that has the id of the decision.
+const DecisionHeader = "X-Berth-Decision-Id"
 
 // The content types of answers.
 const (
@@ -96,7 +100,7 @@ func jsonFailure(f *fault.Error, message string) response {
 		buf.Reset()
 		_ = enc.Encode(map[string]string{"__type": f.Code, message: f.Message})
 	}
-	return response{status(f), jsonType, f.Code, bytes.TrimSuffix(buf.Bytes(), []byte("\n")), f.RetrySeconds()}
+	return response{status(f), jsonType, f.Code, bytes.TrimSuffix(buf.Bytes(), []byte("\n")), f.RetrySeconds(), f.DecisionID}
 }
 
 // xmlFailure renders an error as an <ErrorResponse>.
@@ -123,5 +127,5 @@ func xmlFailure(f *fault.Error, namespace, requestID string) response {
 	x.end("Error")
 	x.leaf("RequestId", requestID)
 	x.end("ErrorResponse")
-	return response{st, xmlType, "", x.buf.Bytes(), f.RetrySeconds()}
+	return response{st, xmlType, "", x.buf.Bytes(), f.RetrySeconds(), f.DecisionID}
 }

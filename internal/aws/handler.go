@@ -148,6 +148,9 @@ func write(w http.ResponseWriter, res response) {
 	if res.errorType != "" {
 		w.Header().Set("X-Amzn-Errortype", res.errorType)
 	}
+	if res.decisionID != "" {
+		w.Header().Set(DecisionHeader, res.decisionID)
+	}
 	if res.retryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.FormatInt(res.retryAfter, 10))
 	}

@@ -51,13 +51,15 @@ func (k Kind) String() string {
 // written for the client: it never holds secrets, SQL or paths. Members are
 // further members of the exception's document, such as InvalidLayerPartException's
 // lastValidByteReceived. RetryAfter is how long it takes until the same request
-// can succeed, 0 if that is not known. Err is the cause, for the log only.
+// can succeed, 0 if that is not known. DecisionID names the decision that refused
+// access, "" for other failures. Err is the cause, for the log only.
 type Error struct {
 	Kind       Kind
 	Code       string
 	Message    string
 	Members    map[string]any
 	RetryAfter time.Duration
+	DecisionID string
 	Err        error
 }
 

@@ -43,7 +43,7 @@ func (q *request) prefix() string {
 func (q *request) record(at time.Time, err error) access.Record {
 	rec := access.Record{
 		Time: at, Caller: q.call.Caller, Service: q.prefix(), Event: q.event, Account: q.call.Account, Region: globalRegion,
-		ReadOnly: q.readOnly, Parameters: q.params, Error: fault.CodeOf(err),
+		ReadOnly: q.readOnly, Parameters: q.params, Error: fault.CodeOf(err), Refusal: access.RefusalOf(err),
 	}
 	if q.account != "" {
 		rec.Account = q.account

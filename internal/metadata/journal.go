@@ -10,7 +10,10 @@ import (
 	"github.com/google/uuid"
 )
 
-var _ audit.Tx = (*Tx)(nil)
+var (
+	_ audit.Tx     = (*Tx)(nil)
+	_ audit.ReadTx = (*Tx)(nil)
+)
 
 // Emit implements [registry.Journal].
 func (tx *Tx) Emit(e registry.Event) error {
@@ -38,8 +41,22 @@ func (tx *Tx) Record(r access.Record) error {
 
 // AddBatch implements [audit.Tx].
 func (tx *Tx) AddBatch(b audit.Batch) error {
-	return tx.change(`INSERT INTO audit_batches (id, first_at, last_at, records, dropped, content) VALUES ($1, $2, $3, $4, $5, $6)`,
+	err := tx.change(`INSERT INTO audit_batches (id, first_at, last_at, records, dropped, content) VALUES ($1, $2, $3, $4, $5, $6)`,
 		b.ID, micros(b.First), micros(b.Last), b.Records, b.Dropped, b.Content)
+	for _, d := range b.Decisions {
+		if err != nil {
+			return err
+		}
+		err = tx.change(`INSERT INTO decisions (id, batch, owner, caller) VALUES ($1, $2, $3, $4)`, d.ID, b.ID, d.Owner, d.Caller)
+	}
+	return err
+}
+
+// DecisionBatch implements [audit.ReadTx].
+func (tx *Tx) DecisionBatch(id, account string) (content []byte, d audit.Decided, found bool, err error) {
+	found, err = tx.row(`SELECT d.id, d.owner, d.caller, b.content FROM decisions d JOIN audit_batches b ON b.id = d.batch
+		WHERE d.id = $1 AND (d.owner = $2 OR d.caller = $2)`, []any{id, account}, &d.ID, &d.Owner, &d.Caller, &content)
+	return content, d, found, err
 }
 
 // AddUsage implements [registry.Journal].

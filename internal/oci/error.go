@@ -109,10 +109,16 @@ func (f *Front) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	type item struct {
 		Code    string `json:"code"`
 		Message string `json:"message"`
+		Detail  any    `json:"detail,omitempty"`
+	}
+	one := item{Code: a.code, Message: message}
+	if e, ok := fault.As(err); ok && e.DecisionID != "" {
+		w.Header().Set("X-Berth-Decision-Id", e.DecisionID)
+		one.Detail = map[string]string{"decisionId": e.DecisionID}
 	}
 	body := struct {
 		Errors []item `json:"errors"`
-	}{[]item{{a.code, message}}}
+	}{[]item{one}}
 	if err := writeJSON(w, a.status, body); err != nil {
 		f.fail(r, err)
 	}

@@ -36,11 +36,13 @@ const (
 	ExplicitDeny               // a statement denies it
 	Statement                  // a statement allows it
 	AccountRoot                // the account's root may do everything in it
+	Everybody                  // everybody may, whatever policies say
 )
 
-var reasons = [...]string{"no-allow", "explicit-deny", "statement", "account-root"}
+var reasons = [...]string{"no-allow", "explicit-deny", "statement", "account-root", "everybody"}
 
-// MarshalText returns no-allow, explicit-deny, statement or account-root.
+// MarshalText returns no-allow, explicit-deny, statement, account-root or
+// everybody.
 func (r Reason) MarshalText() ([]byte, error) { return []byte(reasons[r]), nil }
 
 // UnmarshalText reads what MarshalText returns.

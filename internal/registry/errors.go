@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"berth/internal/access"
 	"berth/internal/fault"
 
 	"github.com/opencontainers/go-digest"
@@ -84,7 +85,9 @@ func errLayerInUse(r Ref, d digest.Digest) error {
 }
 
 func errLinkRefused() error {
-	return fault.New(fault.Denied, "AccessDeniedException", "The download link is not valid or has expired")
+	e := fault.New(fault.Denied, "AccessDeniedException", "The download link is not valid or has expired")
+	e.DecisionID = access.NewDecisionID() // nothing is kept of it: nobody is known to have asked
+	return e
 }
 
 func errLayersMissing(r Ref, missing []digest.Digest) error {

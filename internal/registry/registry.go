@@ -134,7 +134,7 @@ func (q *request) prefix() string {
 func (q *request) record(at time.Time, err error) access.Record {
 	rec := access.Record{
 		Time: at, Caller: q.caller, Service: q.prefix(), Event: q.event, Account: q.ref.Account, Region: q.ref.apiRegion(),
-		Resource: q.resource, ReadOnly: q.readOnly, Parameters: q.params, Error: fault.CodeOf(err),
+		Resource: q.resource, ReadOnly: q.readOnly, Parameters: q.params, Error: fault.CodeOf(err), Refusal: access.RefusalOf(err),
 	}
 	if rec.Resource == "" && q.ref.Name != "" {
 		rec.Resource = q.ref.ARN()

@@ -68,6 +68,7 @@ type Server struct {
 
 	db        *metadata.DB
 	auditLog  *audit.Log
+	decisions *audit.Decisions
 	registry  *registry.Registry
 	directory *identity.Directory
 
@@ -156,12 +157,13 @@ func (s *Server) assemble(ctx context.Context, bucket blob.Bucket) error {
 		return err
 	}
 	s.hosts = s.entrances[0].hosts
-	s.auditLog = audit.NewLog(metadata.For[any, audit.Tx](s.db), s.log)
+	s.auditLog = audit.NewLog(metadata.For[audit.ReadTx, audit.Tx](s.db), s.log)
 	authorizer := &access.Authorizer{Observe: s.options.Observe, Now: s.options.Now}
 	if s.directory, err = s.newDirectory(ctx, master, root, authorizer); err != nil {
 		return err
 	}
 	authorizer.Source, authorizer.Organizations = s.directory, s.directory
+	s.decisions = audit.NewDecisions(s.auditLog, authorizer, s.options.Now)
 	auth := authn.New(authn.Options{
 		Principals: s.directory, Passwords: master.Key("registry password"), Anonymous: master.Key("anonymous token"),
 		Source: source, Endpoint: endpointOf, RequestID: requestID, Now: s.options.Now,
@@ -343,7 +345,7 @@ func (s *Server) refused(c access.Call, service, operation string, err error) {
 	}
 	rec := access.Record{
 		Time: s.options.Now(), Caller: c.Caller, Service: service, Event: operation, Account: c.Account, Region: c.Region,
-		Error: fault.CodeOf(err),
+		Error: fault.CodeOf(err), Refusal: access.RefusalOf(err),
 	}
 	if e, ok := fault.As(err); ok {
 		rec.Message = e.Message
