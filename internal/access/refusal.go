@@ -3,15 +3,14 @@ package access
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"strings"
 
 	"berth/internal/fault"
 	"berth/internal/policy"
 )
 
-// Refusal is a decision that refused access: the cause of the errors of
-// [Authorizer.Decide]. It never changes. What it holds is not for who was
+// Refusal is a decision that refused access: what [fault.Error.Decision] is in the
+// errors of [Authorizer.Decide]. It never changes. What it holds is not for who was
 // refused.
 type Refusal struct {
 	ID       string
@@ -20,9 +19,6 @@ type Refusal struct {
 	ask      policy.Request
 	policies policy.Policies
 }
-
-// Error returns the id.
-func (r *Refusal) Error() string { return "decision " + r.ID }
 
 // Explain returns what the account may see that owns the resource, and what the
 // caller's may, which is nil for callers without a login. If both are one account
@@ -100,15 +96,19 @@ func (a *Authorizer) Explain(ctx context.Context, r Request, given map[string][]
 	for key, values := range given {
 		ask.Context.Set(key, values...)
 	}
+	if p, ok := policy.PrincipalOf(r.Caller.ARN); ok && r.Caller.Type != Anonymous {
+		ask.Principal = p
+	}
 	return policy.Explain(&ask, &having), nil
 }
 
 // RefusalOf returns the refusal that err stands for, nil if it is none.
 func RefusalOf(err error) *Refusal {
-	var r *Refusal
-	if !errors.As(err, &r) {
+	f, ok := fault.As(err)
+	if !ok {
 		return nil
 	}
+	r, _ := f.Decision.(*Refusal)
 	return r
 }
 
@@ -138,6 +138,6 @@ func refuse(cause *Refusal) *fault.Error {
 	}
 	err := fault.New(fault.Denied, "AccessDeniedException",
 		"User: %s is not authorized to perform: %s on resource: %s%s", who, r.Action, r.Resource, cause.decision.Because(r.Action))
-	err.DecisionID, err.Err = cause.ID, cause
+	err.DecisionID, err.Decision = cause.ID, cause
 	return err
 }

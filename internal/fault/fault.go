@@ -52,7 +52,8 @@ func (k Kind) String() string {
 // further members of the exception's document, such as InvalidLayerPartException's
 // lastValidByteReceived. RetryAfter is how long it takes until the same request
 // can succeed, 0 if that is not known. DecisionID names the decision that refused
-// access, "" for other failures. Err is the cause, for the log only.
+// access, "" for other failures, and Decision is what package access knows of it,
+// which no client may see. Err is the cause, for the log only.
 type Error struct {
 	Kind       Kind
 	Code       string
@@ -60,6 +61,7 @@ type Error struct {
 	Members    map[string]any
 	RetryAfter time.Duration
 	DecisionID string
+	Decision   any
 	Err        error
 }
 

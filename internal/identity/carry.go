@@ -69,14 +69,16 @@ func carried(tx ReadTx, e *Entity) (out access.Policies, err error) {
 // maxCarriedGroups bounds the groups of a user, which are far fewer.
 const maxCarriedGroups = 1000
 
-// appendOwned appends the inline and the attached policies of an entity.
+// appendOwned appends the inline and the attached policies of an entity. The name
+// of an inline policy is that of its entity and its own, as in user/alice/push;
+// that of an attached one is its ARN.
 func appendOwned(tx ReadTx, to []policy.Attached, e *Entity) ([]policy.Attached, error) {
 	inline, err := tx.InlinePolicies(e.ID)
 	if err != nil {
 		return nil, err
 	}
 	for _, p := range inline {
-		a, err := attached(policy.Identity, p.Name, p.Document)
+		a, err := attached(policy.Identity, string(e.Kind)+"/"+e.Name+"/"+p.Name, p.Document)
 		if err != nil {
 			return nil, err
 		}

@@ -41,6 +41,10 @@ type StatementTestimony struct {
 	// whether it applies, and its conditions, are then left out.
 	Hidden bool `json:"hidden,omitempty"`
 
+	// Start and End are where the statement is in the policy's text.
+	Start Position `json:"-"`
+	End   Position `json:"-"`
+
 	finds []string // keys that Resource reads, in lower case
 	reads []string // keys that the conditions read, in lower case
 }
@@ -104,7 +108,7 @@ func (r *Request) hear(at Source, a Attached, bounded bool) Testimony {
 func (s *statement) testify(number int, r *Request, bounded bool) StatementTestimony {
 	_, applies := s.applies(r, bounded)
 	t := StatementTestimony{
-		Statement: number, Sid: s.sid, Effect: "Allow", Applies: applies,
+		Statement: number, Sid: s.sid, Effect: "Allow", Applies: applies, Start: s.span.start, End: s.span.end,
 		Principal: s.principals == nil || s.names(&r.Principal, bounded) != toNobody,
 	}
 	if s.deny {

@@ -85,6 +85,23 @@ func TestAnExplanationSaysWhatEveryPolicySays(t *testing.T) {
 	}
 }
 
+func TestStatementsAreWhereTheyAre(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string][]policy.Position{
+		`{"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`:                                               {{Line: 1, Column: 14}, {Line: 1, Column: 60}},
+		"{\"Id\":\"[é]\",\n \"Statement\" :\n  [ {\"Effect\":\"Allow\",\n\"Action\":\"*\",\"Resource\":\"*\"}\n]\n}": {{Line: 3, Column: 5}, {Line: 4, Column: 29}},
+	} {
+		p, err := policy.Parse(text, policy.Options{Kind: policy.Identity})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := policy.Explain(push("123456789012", nil), &policy.Policies{Identity: []policy.Attached{{Policy: p}}})
+		if got := e.Policies[0].Statements[0]; got.Start != want[0] || got.End != want[1] {
+			t.Errorf("%s is from %v to %v, want %v", text, got.Start, got.End, want)
+		}
+	}
+}
+
 // An explanation decides as Decide does, and its statements are those that decide.
 func TestExplanationsAgreeWithDecisions(t *testing.T) {
 	t.Parallel()

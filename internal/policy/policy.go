@@ -109,6 +109,7 @@ type statement struct {
 	resources    []pattern // nil if the statement names none: whatever it is attached to
 	notResource  bool
 	conditions   []condition
+	span         span // zero if the policy was not read from a text of its own
 }
 
 // Actions returns the actions that the statements name, as they are written,

@@ -177,6 +177,10 @@ func (p *Principal) read(v any) error {
 	return nil
 }
 
+// PrincipalOf returns the principal that an ARN names: a root, a user, a role's
+// session or a federated user's. A role's own ARN is that of any session of it.
+func PrincipalOf(arn string) (Principal, bool) { return Principal{ARN: arn}.complete() }
+
 // complete fills in what a principal's ARN says: its type, its account, and the
 // role of a session if that has no path.
 func (p Principal) complete() (Principal, bool) {

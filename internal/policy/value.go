@@ -213,3 +213,23 @@ func parseAddress(s string) (netip.Addr, bool) {
 	}
 	return a.Unmap(), true
 }
+
+// ValidValue reports whether a text is a value of a type of condition keys: string,
+// numeric, boolean, ip, binary or date.
+func ValidValue(kind, text string) bool {
+	ok := kind == "string"
+	switch kind {
+	case "numeric":
+		_, ok = parseDecimal(text)
+	case "boolean":
+		_, ok = parseBool(text)
+	case "ip":
+		_, ok = parseAddress(text)
+	case "binary":
+		_, reason := operator{compare: binaryEquals}.compile(text)
+		ok = reason == ""
+	case "date":
+		_, ok = parseInstant(text)
+	}
+	return ok
+}

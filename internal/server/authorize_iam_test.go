@@ -90,6 +90,8 @@ var iamOperations = map[string]iamAsks{
 	"RemoveClientIDFromOpenIDConnectProvider": {`{"OpenIDConnectProviderArn":"ARNoidc-provider/i.example.com","ClientID":"c"}`, "oidc-provider/i.example.com"},
 	"RemoveUserFromGroup":                     {`{"GroupName":"g","UserName":"u"}`, "group/t/g"},
 	"SetDefaultPolicyVersion":                 {`{"PolicyArn":"ARNpolicy/t/p","VersionId":"v1"}`, "policy/t/p"},
+	"SimulateCustomPolicy":                    {`{"PolicyInputList":["{\"Statement\":{\"Effect\":\"Allow\",\"Action\":\"*\",\"Resource\":\"*\"}}"],"ActionNames":["ecr:PutImage"]}`, "*"},
+	"SimulatePrincipalPolicy":                 {`{"PolicySourceArn":"ARNuser/t/u","ActionNames":["ecr:PutImage"]}`, "user/t/u"},
 	"TagOpenIDConnectProvider":                {`{"OpenIDConnectProviderArn":"ARNoidc-provider/i.example.com","Tags":[{"Key":"a","Value":"b"}]}`, "oidc-provider/i.example.com"},
 	"TagPolicy":                               {`{"PolicyArn":"ARNpolicy/t/p","Tags":[{"Key":"a","Value":"b"}]}`, "policy/t/p"},
 	"TagRole":                                 {`{"RoleName":"r","Tags":[{"Key":"a","Value":"b"}]}`, "role/t/r"},

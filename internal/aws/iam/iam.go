@@ -105,6 +105,8 @@ func (a *API) Service() (aws.Service[call], error) {
 			aws.Op("RemoveClientIDFromOpenIDConnectProvider", a.RemoveClientIDFromOpenIDConnectProvider),
 			aws.Op("RemoveUserFromGroup", a.RemoveUserFromGroup),
 			aws.Op("SetDefaultPolicyVersion", a.SetDefaultPolicyVersion),
+			aws.Op("SimulateCustomPolicy", a.SimulateCustomPolicy),
+			aws.Op("SimulatePrincipalPolicy", a.SimulatePrincipalPolicy),
 			aws.Op("TagOpenIDConnectProvider", a.TagOpenIDConnectProvider),
 			aws.Op("TagPolicy", a.TagPolicy),
 			aws.Op("TagRole", a.TagRole),
