@@ -23,8 +23,9 @@ type Testimony struct {
 	Policy string `json:"policy,omitempty"`
 	// Statements are those about the request's action and resource.
 	Statements []StatementTestimony `json:"statements"`
-	// Missing are the condition keys that these statements read and that the
-	// request does not have, as the policy spells them.
+	// Missing are the condition keys that the request does not have and that these
+	// statements read, or the resources of others about its action, as the policy
+	// spells them.
 	Missing []string `json:"missing,omitempty"`
 }
 
@@ -92,11 +93,14 @@ func (r *Request) hear(at Source, a Attached, bounded bool) Testimony {
 	}
 	for i := range a.statements {
 		s := &a.statements[i]
-		if !s.concerns(r) {
+		read := s.resourceKeys()
+		if s.concerns(r) {
+			t.Statements = append(t.Statements, s.testify(i+1, r, bounded))
+			read = append(read, s.conditionKeys()...)
+		} else if s.matches(s.actions, r.Action, r) == s.notAction {
 			continue
 		}
-		t.Statements = append(t.Statements, s.testify(i+1, r, bounded))
-		for _, key := range append(s.conditionKeys(), s.resourceKeys()...) {
+		for _, key := range read {
 			if len(r.Context.Values(key)) == 0 && !slices.Contains(t.Missing, key) {
 				t.Missing = append(t.Missing, key)
 			}

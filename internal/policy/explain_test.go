@@ -80,7 +80,7 @@ func TestAnExplanationSaysWhatEveryPolicySays(t *testing.T) {
 	if got := e.Missing(policy.Identity); !reflect.DeepEqual(got, []string{"aws:MultiFactorAuthPresent"}) {
 		t.Errorf("Missing = %q", got)
 	}
-	if got := policy.Explain(push("123456789012", nil), p).Missing(policy.Identity); !reflect.DeepEqual(got, []string{"aws:MultiFactorAuthPresent"}) {
+	if got := policy.Explain(push("123456789012", nil), p).Missing(policy.Identity); !reflect.DeepEqual(got, []string{"aws:UserName", "aws:MultiFactorAuthPresent"}) {
 		t.Errorf("Missing of a request that no variable matches = %q", got)
 	}
 }
