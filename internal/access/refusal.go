@@ -131,13 +131,16 @@ func deniedBy(r Request, d policy.Decision, ask policy.Request, p policy.Policie
 
 func refuse(cause *Refusal) *fault.Error {
 	cause.ID = NewDecisionID()
-	r := cause.Request
+	err := fault.New(fault.Denied, "AccessDeniedException", "%s", Sentence(cause.Request, cause.decision))
+	err.DecisionID, err.Decision = cause.ID, cause
+	return err
+}
+
+// Sentence returns what ECR says to a caller who may not.
+func Sentence(r Request, d policy.Decision) string {
 	who := r.Caller.ARN
 	if who == "" {
 		who = "anonymous"
 	}
-	err := fault.New(fault.Denied, "AccessDeniedException",
-		"User: %s is not authorized to perform: %s on resource: %s%s", who, r.Action, r.Resource, cause.decision.Because(r.Action))
-	err.DecisionID, err.Decision = cause.ID, cause
-	return err
+	return "User: " + who + " is not authorized to perform: " + r.Action + " on resource: " + r.Resource + d.Because(r.Action)
 }

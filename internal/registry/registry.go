@@ -155,26 +155,53 @@ const maxAuditedMessage = 1024
 // not exist; it then counts as one without tags and policy. tx is nil for calls
 // that a registry's policy has no say in.
 func (r *Registry) decide(ctx context.Context, tx ReadTx, q request, repo *Repository) error {
-	var own []policy.Attached
-	if repo != nil {
-		var err error
-		if own, err = r.policies.of(policy.Repository, repo.Policy); err != nil {
-			return fmt.Errorf("read the policy of %s: %s", repo.ARN(), err.Error())
-		}
+	own, err := r.policyOf(repo)
+	if err != nil {
+		return err
 	}
 	return r.decideWith(ctx, tx, q, repo, own)
 }
 
+// policyOf returns the policy of a repository, none if there is no repository.
+func (r *Registry) policyOf(repo *Repository) ([]policy.Attached, error) {
+	if repo == nil {
+		return nil, nil
+	}
+	own, err := r.policies.of(policy.Repository, repo.Policy)
+	if err != nil {
+		return nil, fmt.Errorf("read the policy of %s: %s", repo.ARN(), err.Error())
+	}
+	return own, nil
+}
+
 // decideWith is decide with a policy in place of the repository's.
 func (r *Registry) decideWith(ctx context.Context, tx ReadTx, q request, repo *Repository, own []policy.Attached) error {
+	ask, err := r.question(tx, q, repo, own)
+	if err != nil {
+		return err
+	}
+	if err := r.auth.Decide(ctx, ask); err != nil {
+		return err
+	}
+	for _, ask.Action = range q.also {
+		if err := r.auth.Decide(ctx, ask); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// question is what the authorizer is asked about a call, with all that the
+// resource has to say in it.
+func (r *Registry) question(tx ReadTx, q request, repo *Repository, own []policy.Attached) (access.Request, error) {
 	var all []policy.Attached
 	if tx != nil && q.prefix() == "ecr" {
 		text, err := tx.RegistryPolicy(q.ref.ID)
 		if err != nil {
-			return err
+			return access.Request{}, err
 		}
 		if all, err = r.policies.of(policy.Registry, text); err != nil {
-			return fmt.Errorf("read the policy of registry %s in %s: %s", q.ref.Account, q.ref.Region, err.Error())
+			return access.Request{}, fmt.Errorf("read the policy of registry %s in %s: %s", q.ref.Account, q.ref.Region, err.Error())
 		}
 	}
 	action := q.action
@@ -189,19 +216,10 @@ func (r *Registry) decideWith(ctx context.Context, tx ReadTx, q request, repo *R
 	default:
 		resource = "*"
 	}
-	ask := access.Request{
+	return access.Request{
 		Caller: q.caller, Action: q.prefix() + ":" + action, Account: q.ref.Account, Resource: resource,
 		Context: conditions(q.context, repo), Repository: own, Registry: all, RootRepairs: q.repairs,
-	}
-	if err := r.auth.Decide(ctx, ask); err != nil {
-		return err
-	}
-	for _, ask.Action = range q.also {
-		if err := r.auth.Decide(ctx, ask); err != nil {
-			return err
-		}
-	}
-	return nil
+	}, nil
 }
 
 // conditions adds the condition keys that the repository sets.

@@ -94,5 +94,7 @@ func (s *Server) extensions(verify verifier) map[string]http.Handler {
 		BindingPath:             extension(s, verify, "PutServiceBinding", s.putBinding),
 		BindingsPath:            extension(s, verify, "ListServiceBindings", s.listBindings),
 		UnbindingPath:           extension(s, verify, "DeleteServiceBinding", s.deleteBinding),
+		ExplainPath:             extension(s, verify, explainDecision, s.explain),
+		DecisionPath:            extension(s, verify, "GetDecision", s.decision),
 	}
 }

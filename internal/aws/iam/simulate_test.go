@@ -134,7 +134,7 @@ func TestSimulateCustomPolicy(t *testing.T) {
 	own := statement(`{"Effect":"Allow","Action":"*","Resource":"arn:aws:ecr:*:*:repository/${aws:username}"}`)
 	alice := new("arn:aws:iam::210987654321:user/alice")
 	public := new(`{"Statement":{"Effect":"Allow","Principal":{"AWS":"210987654321"},"Action":"ecr:*"}}`)
-	equal(t, "nobody in particular", simulate(&iam.SimulateCustomPolicyInput{PolicyInputList: own}), "implicitDeny")
+	equal(t, "nobody in particular", simulate(&iam.SimulateCustomPolicyInput{PolicyInputList: own}), "implicitDeny -aws:username")
 	equal(t, "who has no name", simulate(&iam.SimulateCustomPolicyInput{PolicyInputList: statement(`{"Effect":"Deny","Action":"*","NotResource":"arn:aws:ecr:*:*:repository/${aws:username}"}`),
 		ResourceArns: []string{appARN}}), "explicitDeny PolicyInputList.1 -aws:username")
 	equal(t, "by name", simulate(&iam.SimulateCustomPolicyInput{PolicyInputList: own, ResourceArns: []string{"arn:aws:ecr:us-east-1:210987654321:repository/alice"}, CallerArn: alice}),
