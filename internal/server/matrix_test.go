@@ -344,6 +344,9 @@ func (m *matrix) operation(name string, a asks, o thing) visit {
 		v.account = ""
 	}
 	v.on = func(account string) string {
+		if strings.HasPrefix(a.resource, "arn:") {
+			return a.resource
+		}
 		switch a.resource {
 		case "":
 			return "arn:aws:ecr:" + o.region + ":" + account + ":repository/" + o.name
