@@ -19,8 +19,8 @@ func iamCommand(environ []string, io stdio) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(iamEvaluateCommand(io))
 	cmd.AddCommand(bindingCommands(environ, io)...)
+	cmd.AddCommand(iamEvaluateCommand(io), iamExplainCommand(environ, io), iamDecisionCommand(environ, io))
 	return cmd
 }
 

@@ -248,7 +248,7 @@ func TestAStrangersRefusalIsNotExplained(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t, servertest.Options{})
 	c := &servertest.Client{Server: s, HTTP: s.AWS().HTTPClient.(*http.Client)}
-	r := c.Do(t, "GET", "/_berth/v1/layers/x?X-Berth-Expires=1", nil)
+	r := c.Do(t, "GET", "/_berth/v1/layers/123456789012/us-east-1/x/sha256:"+strings.Repeat("0", 64)+"?expires=1&signature=x", nil)
 	id := r.Header.Get(decisionHeader)
 	if r.Status != 403 || !decisionID.MatchString(id) {
 		t.Fatalf("a link that is not good = %d %v %s", r.Status, r.Header, r.Body)
