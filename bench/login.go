@@ -11,13 +11,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 )
 
-// api returns the SDK's client of a server that has printed its environment.
-func api(env map[string]string) *ecr.Client {
+// config returns the SDK's configuration of a client of a server that has printed
+// its environment.
+func config(env map[string]string) aws.Config {
 	endpoint := env["AWS_ENDPOINT_URL"]
-	return ecr.NewFromConfig(aws.Config{
+	return aws.Config{
 		Region: env["AWS_REGION"], BaseEndpoint: &endpoint,
 		Credentials: credentials.NewStaticCredentialsProvider(env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"], ""),
-	})
+	}
 }
 
 // logIn returns a registry password.

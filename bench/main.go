@@ -58,6 +58,11 @@ func run(ctx context.Context, rounds int, only string, markdown bool) (bool, err
 			return false, err
 		}
 	}
+	if only == "" || strings.Contains(underPolicies, only) {
+		if err := b.policies(ctx, t); err != nil {
+			return false, err
+		}
+	}
 	if only == "" || strings.Contains(describeImages, only) {
 		if err := b.describe(ctx, t); err != nil {
 			return false, err

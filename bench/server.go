@@ -50,9 +50,10 @@ type process struct {
 	cmd     *exec.Cmd
 	url     string
 	dir     string
-	started time.Duration // from the start to the first answer
-	login   []string      // flags of load; Berth's only
-	api     *ecr.Client   // Berth's only
+	started time.Duration     // from the start to the first answer
+	login   []string          // flags of load; Berth's only
+	api     *ecr.Client       // Berth's only
+	env     map[string]string // likewise: what berth env prints
 }
 
 // start starts a server on the data in a directory and waits for its first
@@ -145,7 +146,7 @@ func (b *bench) logIn(ctx context.Context, p *process) error {
 	if err := json.Unmarshal(out, &env); err != nil {
 		return err
 	}
-	p.api = api(env)
+	p.env, p.api = env, ecr.NewFromConfig(config(env))
 	password, err := logIn(ctx, p.api)
 	p.login = []string{"-user", "AWS", "-password", password}
 	return err
