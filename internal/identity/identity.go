@@ -100,12 +100,16 @@ func (d *Directory) Principal(ctx context.Context, accessKeyID string) (access.C
 	}
 	p, generation, ok := d.known.get(accessKeyID, d.now())
 	if !ok {
-		p.at = d.now()
-		err := d.store.View(ctx, func(tx ReadTx) (err error) {
-			p.caller, p.secret, err = d.read(tx, accessKeyID)
-			return err
-		})
-		if err != nil {
+		var err error
+		if p, err = d.known.once(accessKeyID, generation, func() (principal, error) {
+			p := principal{at: d.now()}
+			// Others may wait for this, whose requests go on if this one ends.
+			err := d.store.View(context.WithoutCancel(ctx), func(tx ReadTx) (err error) {
+				p.caller, p.secret, err = d.read(tx, accessKeyID)
+				return err
+			})
+			return p, err
+		}); err != nil {
 			return access.Caller{}, "", err
 		}
 		d.known.put(accessKeyID, p, generation)

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"errors"
 	"sync"
 	"time"
 
@@ -23,10 +24,55 @@ const (
 // change that this process has made, and not long ago. The zero value is empty.
 type known struct {
 	mu         sync.Mutex
-	generation uint64               // goes up with every change; guarded by mu
-	changing   int                  // changes under way; guarded by mu
-	keys       map[string]principal // guarded by mu
+	generation uint64                // goes up with every change; guarded by mu
+	changing   int                   // changes under way; guarded by mu
+	keys       map[string]principal  // guarded by mu
+	flights    map[flightKey]*flight // reads under way; guarded by mu
 }
+
+// flightKey is what reads have in common that may share what they find: none of
+// them began before a change that another must see.
+type flightKey struct {
+	id         string
+	generation uint64
+}
+
+// flight is a read that others wait for.
+type flight struct {
+	done chan struct{}
+	p    principal
+	err  error
+}
+
+// once reads the principal of a key, unless somebody does already: then it waits
+// for what that finds. The generation is that of get.
+func (k *known) once(id string, generation uint64, read func() (principal, error)) (principal, error) {
+	key := flightKey{id, generation}
+	k.mu.Lock()
+	f := k.flights[key]
+	if f != nil {
+		k.mu.Unlock()
+		<-f.done
+		return f.p, f.err
+	}
+	f = &flight{done: make(chan struct{}), err: errNotRead}
+	if k.flights == nil {
+		k.flights = map[flightKey]*flight{}
+	}
+	k.flights[key] = f
+	k.mu.Unlock()
+	defer func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		delete(k.flights, key)
+		close(f.done)
+	}()
+	f.p, f.err = read()
+	return f.p, f.err
+}
+
+// errNotRead is what those learn who wait for a read that has panicked.
+var errNotRead = errors.New("the principal of a key was not read")
 
 // get returns the principal of a key, if it is known, and the generation to give
 // to put.

@@ -297,5 +297,8 @@ func (r *reader) readCondition() *SyntaxError {
 	}
 	// All must hold: those that are cheap to find false come first.
 	slices.SortStableFunc(r.out.conditions, func(a, b condition) int { return cmp.Compare(a.compare.cost(), b.compare.cost()) })
+	for r.out.cheap < len(r.out.conditions) && r.out.conditions[r.out.cheap].compare.cost() == 0 {
+		r.out.cheap++
+	}
 	return nil
 }

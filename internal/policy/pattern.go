@@ -184,15 +184,26 @@ func (p *pattern) glob(text string, c Context) bool {
 			q := &p.pieces[next]
 			if q.kind == star {
 				next++
+				if next == len(p.pieces) {
+					return true
+				}
 				starNext, starAt = next, at
 				continue
+			}
+			if next == starNext && at == starAt && q.kind == literal && p.fold == exactly {
+				// A star takes all up to the next place where the literal is.
+				n := strings.Index(text[at:], q.text)
+				if n < 0 {
+					return false
+				}
+				starAt, at = at+n, at+n
 			}
 			if n := p.prefix(q, text[at:], c); n >= 0 {
 				at += n
 				next++
 				continue
 			}
-		} else if at == len(text) || starNext == len(p.pieces) {
+		} else if at == len(text) {
 			return true
 		}
 		if starNext < 0 || starAt == len(text) {
