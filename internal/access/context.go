@@ -36,12 +36,14 @@ var kinds = map[Type]struct {
 
 // setter sets a condition key, or removes it if the value is "".
 func setter(out *policy.Context) func(key, value string) {
+	values := make([]string, 0, 16) // of all keys together: one piece of memory
 	return func(key, value string) {
-		if value != "" {
-			out.Set(key, value)
-		} else {
+		if value == "" {
 			out.Set(key)
+			return
 		}
+		values = append(values, value)
+		out.Set(key, values[len(values)-1:len(values):len(values)]...)
 	}
 }
 

@@ -91,11 +91,16 @@ func (r *Request) hear(at Source, a Attached, bounded bool) Testimony {
 	if a.Policy == nil {
 		return t
 	}
+	spans := a.spans()
 	for i := range a.statements {
 		s := &a.statements[i]
 		read := s.resourceKeys()
 		if s.concerns(r) {
-			t.Statements = append(t.Statements, s.testify(i+1, r, bounded))
+			said := s.testify(i+1, r, bounded)
+			if i < len(spans) {
+				said.Start, said.End = spans[i].start, spans[i].end
+			}
+			t.Statements = append(t.Statements, said)
 			read = append(read, s.conditionKeys()...)
 		} else if s.matches(s.actions, r.Action, r) == s.notAction {
 			continue
@@ -112,7 +117,7 @@ func (r *Request) hear(at Source, a Attached, bounded bool) Testimony {
 func (s *statement) testify(number int, r *Request, bounded bool) StatementTestimony {
 	_, applies := s.applies(r, bounded)
 	t := StatementTestimony{
-		Statement: number, Sid: s.sid, Effect: "Allow", Applies: applies, Start: s.span.start, End: s.span.end,
+		Statement: number, Sid: s.sid, Effect: "Allow", Applies: applies,
 		Principal: s.principals == nil || s.names(&r.Principal, bounded) != toNobody,
 	}
 	if s.deny {

@@ -40,7 +40,7 @@ func Parse(text string, o Options) (*Policy, error) {
 	if err != nil {
 		return nil, badDocument(o.Kind, err)
 	}
-	p.locate(text)
+	p.text = text
 	return p, nil
 }
 

@@ -89,6 +89,7 @@ func (k *Kind) UnmarshalText(text []byte) error {
 // and is safe for concurrent use.
 type Policy struct {
 	statements []statement
+	text       string // "" if the policy was not read from a text of its own
 }
 
 // Attached is a policy where it is attached.
@@ -109,8 +110,7 @@ type statement struct {
 	resources    []pattern // nil if the statement names none: whatever it is attached to
 	notResource  bool
 	conditions   []condition
-	cheap        int  // so many conditions, the first ones, are quickly decided
-	span         span // zero if the policy was not read from a text of its own
+	cheap        int // so many conditions, the first ones, are quickly decided
 }
 
 // Actions returns the actions that the statements name, as they are written,

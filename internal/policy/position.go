@@ -15,11 +15,15 @@ type Position struct {
 // span is where a statement is: its first character, and the one after its last.
 type span struct{ start, end Position }
 
-// locate notes where the statements of a policy are in the text that it was read
-// from.
-func (p *Policy) locate(text string) {
-	dec := json.NewDecoder(strings.NewReader(text))
-	c := cursor{text: text, at: Position{1, 1}}
+// spans returns where the statements of a policy are in the text that it was read
+// from, nil if there is none.
+func (p *Policy) spans() []span {
+	if p.text == "" {
+		return nil
+	}
+	var out []span
+	dec := json.NewDecoder(strings.NewReader(p.text))
+	c := cursor{text: p.text, at: Position{1, 1}}
 	_, _ = dec.Token() // the text has been read before: it is a document
 	for dec.More() {
 		key, _ := dec.Token()
@@ -28,16 +32,17 @@ func (p *Policy) locate(text string) {
 			_ = dec.Decode(&value)
 			continue
 		}
-		for i := range p.statements {
-			if i == 0 && c.isList(dec.InputOffset()) {
-				_, _ = dec.Token()
-			}
+		if c.isList(dec.InputOffset()) {
+			_, _ = dec.Token()
+		}
+		for range p.statements {
 			_ = dec.Decode(&value)
 			end := dec.InputOffset()
-			p.statements[i].span = span{c.move(end - int64(len(value))), c.move(end)}
+			out = append(out, span{c.move(end - int64(len(value))), c.move(end)})
 		}
-		return
+		break
 	}
+	return out
 }
 
 // cursor goes through a text.
