@@ -78,7 +78,7 @@ func appendOwned(tx ReadTx, to []policy.Attached, e *Entity) ([]policy.Attached,
 		return nil, err
 	}
 	for _, p := range inline {
-		a, err := attached(policy.Identity, string(e.Kind)+"/"+e.Name+"/"+p.Name, p.Document)
+		a, err := attachedIn(tx, policy.Identity, string(e.Kind)+"/"+e.Name+"/"+p.Name, p.Document)
 		if err != nil {
 			return nil, err
 		}
@@ -106,7 +106,7 @@ func readManaged(tx ReadTx, k policy.Kind, account, arn string) (policy.Attached
 		return policy.Attached{Name: arn}, err
 	}
 	if isBuiltIn(p) {
-		return attached(k, arn, builtInDocument(p))
+		return attachedIn(tx, k, arn, builtInDocument(p))
 	}
 	versions, err := tx.Versions(p.ID)
 	if err != nil {
@@ -116,7 +116,7 @@ func readManaged(tx ReadTx, k policy.Kind, account, arn string) (policy.Attached
 	if i < 0 {
 		return policy.Attached{}, fmt.Errorf("policy %s has no version %d", arn, p.DefaultVersion)
 	}
-	return attached(k, arn, versions[i].Document)
+	return attachedIn(tx, k, arn, versions[i].Document)
 }
 
 // attached parses a document that was good when it was stored. One that is not

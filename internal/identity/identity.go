@@ -41,6 +41,7 @@ type Directory struct {
 	now     func() time.Time
 
 	known    known
+	parsed   parsed
 	uses     uses
 	accounts sync.Map // ids of accounts that are known to exist
 
@@ -105,7 +106,7 @@ func (d *Directory) Principal(ctx context.Context, accessKeyID string) (access.C
 			p := principal{at: d.now()}
 			// Others may wait for this, whose requests go on if this one ends.
 			err := d.store.View(context.WithoutCancel(ctx), func(tx ReadTx) (err error) {
-				p.caller, p.secret, err = d.read(tx, accessKeyID)
+				p.caller, p.secret, err = d.read(remembering{tx, &d.parsed}, accessKeyID)
 				return err
 			})
 			return p, err
