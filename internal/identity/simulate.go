@@ -166,9 +166,6 @@ func (d *Directory) openSource(ctx context.Context, tx ReadTx, q *request, arn s
 	return e, nil
 }
 
-// roleSession is the type of callers that are sessions of a role.
-const roleSession access.Type = "AssumedRole"
-
 // subject is an entity as the caller of a hypothetical request, with its policies
 // as they are now. A group stands for a user who is nothing but a member of it.
 func subject(tx ReadTx, e *Entity) (access.Caller, error) {
@@ -178,7 +175,7 @@ func subject(tx ReadTx, e *Entity) (access.Caller, error) {
 	case Group:
 		c.ARN, c.ID = "", ""
 	case Role:
-		c.Type = roleSession
+		c.Type = access.AssumedRole
 	}
 	return c, err
 }
@@ -317,7 +314,7 @@ func (s *simulator) takeCaller(in Simulation) error {
 		if in.Caller != s.caller.ARN {
 			s.caller = access.Caller{Account: p.Account, ARN: in.Caller, Type: access.User}
 			if p.Type == policy.AssumedRole {
-				s.caller.Type = roleSession
+				s.caller.Type = access.AssumedRole
 			}
 			s.policies.Tags = nil
 		}
