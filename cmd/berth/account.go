@@ -32,35 +32,23 @@ is never shown again. Without an id of twelve digits the account gets a random o
 The server is the one whose data directory is on this machine.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := config.Load(cmd.Flags(), environ)
-			if err != nil {
-				return err
-			}
-			a, err := server.ReadAddress(c)
-			if err != nil {
-				return err
-			}
-			key, err := server.ReadRootKey(c, a)
-			if err != nil {
-				return err
-			}
 			var in server.AccountRequest
 			if len(args) > 0 {
 				in.AccountID = args[0]
 			}
 			var made server.AccountResponse
-			if err := callServer(cmd.Context(), a, key, server.AccountPath, in, &made); err != nil {
+			if err := ask(cmd, environ, server.AccountPath, in, &made); err != nil {
 				return err
 			}
 			if output == "json" {
 				return json.NewEncoder(io.out).Encode(made)
 			}
-			_, err = fmt.Fprintf(io.out, "AWS_ACCOUNT_ID=%s\nAWS_ACCESS_KEY_ID=%s\nAWS_SECRET_ACCESS_KEY=%s\n",
+			_, err := fmt.Fprintf(io.out, "AWS_ACCOUNT_ID=%s\nAWS_ACCESS_KEY_ID=%s\nAWS_SECRET_ACCESS_KEY=%s\n",
 				made.AccountID, made.AccessKeyID, made.SecretAccessKey)
 			return err
 		},
 	}
-	config.AddFlags(cmd.Flags())
+	config.AddClientFlags(cmd.Flags())
 	addOutput(cmd, &output)
 	return cmd
 }

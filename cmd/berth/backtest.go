@@ -49,7 +49,7 @@ The server is the one whose data directory is on this machine.`,
 			return printBacktest(io.out, done)
 		},
 	}
-	config.AddFlags(cmd.Flags())
+	config.AddClientFlags(cmd.Flags())
 	cmd.Flags().StringVar(&file, "policy", "", "a file with the policy; the repository's own if it is not given")
 	cmd.Flags().IntVar(&days, "days", 90, "how many days to go back, at most 365")
 	addOutput(cmd, &output)

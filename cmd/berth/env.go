@@ -32,15 +32,7 @@ An aws command that is too old to know AWS_ENDPOINT_URL is wrapped in a function
 that passes --endpoint-url.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := config.Load(cmd.Flags(), environ)
-			if err != nil {
-				return err
-			}
-			a, err := server.ReadAddress(c)
-			if err != nil {
-				return err
-			}
-			key, err := server.ReadRootKey(c, a)
+			a, key, err := running(cmd, environ)
 			if err != nil {
 				return err
 			}
@@ -56,7 +48,7 @@ that passes --endpoint-url.`,
 			return err
 		},
 	}
-	config.AddFlags(cmd.Flags())
+	config.AddClientFlags(cmd.Flags())
 	addOutput(cmd, &output)
 	return cmd
 }

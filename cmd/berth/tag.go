@@ -55,7 +55,7 @@ The server is the one whose data directory is on this machine.`,
 			return printHistory(io.out, all.Changes)
 		},
 	}
-	config.AddFlags(cmd.Flags())
+	config.AddClientFlags(cmd.Flags())
 	addOutput(cmd, &output)
 	return cmd
 }
@@ -114,7 +114,7 @@ The server is the one whose data directory is on this machine.`,
 			return err
 		},
 	}
-	config.AddFlags(cmd.Flags())
+	config.AddClientFlags(cmd.Flags())
 	addOutput(cmd, &output)
 	return cmd
 }

@@ -17,10 +17,16 @@ import (
 const FileVariable = "BERTH_CONFIG"
 
 // AddFlags defines a flag for every option that has one, and --config.
-func AddFlags(fs *pflag.FlagSet) {
+func AddFlags(fs *pflag.FlagSet) { addFlags(fs, func(o option) bool { return o.flag }) }
+
+// AddClientFlags defines --config and flags for those options that the commands
+// read which ask a running server on the same machine.
+func AddClientFlags(fs *pflag.FlagSet) { addFlags(fs, func(o option) bool { return o.key == "data" }) }
+
+func addFlags(fs *pflag.FlagSet, wanted func(option) bool) {
 	fs.String("config", "", "configuration file in YAML ("+FileVariable+")")
 	for _, o := range new(Config).options() {
-		if !o.flag {
+		if !wanted(o) {
 			continue
 		}
 		usage := o.help + " (" + o.variable() + ")"
