@@ -37,7 +37,7 @@ type PutImageInput struct {
 func (r *Registry) PutImage(ctx context.Context, c access.Caller, in PutImageInput) (*Image, error) {
 	var img *Image
 	q := request{caller: c, event: "PutImage", ref: in.Ref, params: in, lock: LockChange, create: true}
-	if err := r.mayPush(ctx, q); err != nil {
+	if err := r.mayPush(ctx, &q); err != nil {
 		return nil, err
 	}
 	if in.Read != nil {
@@ -61,16 +61,20 @@ func (r *Registry) PutImage(ctx context.Context, c access.Caller, in PutImageInp
 	return img, err
 }
 
-// mayPush decides about a push before anything is read and parsed for it. It leaves
-// a record only of a refusal: the push itself is decided about, and recorded, too.
-func (r *Registry) mayPush(ctx context.Context, q request) error {
-	err := r.store.View(ctx, func(tx ReadTx) error {
-		repo, err := tx.Repository(q.ref, LockNone)
-		if err != nil {
-			return err
-		}
-		return r.decide(ctx, tx, q, repo)
-	})
+// mayPush counts a push against its rate and decides about it before anything is
+// read and parsed for it. It leaves a record only of a refusal: the push itself is
+// decided about, and recorded, too.
+func (r *Registry) mayPush(ctx context.Context, q *request) error {
+	err := r.admit(q)
+	if err == nil {
+		err = r.store.View(ctx, func(tx ReadTx) error {
+			repo, err := tx.Repository(q.ref, LockNone)
+			if err != nil {
+				return err
+			}
+			return r.decide(ctx, tx, *q, repo)
+		})
+	}
 	if err != nil {
 		r.auditor.Record(q.record(r.now(), err))
 	}

@@ -1,7 +1,11 @@
 package ecr_test
 
 import (
+	"errors"
+	"net/http/httptest"
+	"slices"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"berth/internal/config"
@@ -70,4 +74,34 @@ func TestRequestRatesCountEachCallOnce(t *testing.T) {
 	wantError(t, tryImage(t, c, "app", img.Manifest, "v2"), "ThrottlingException", "Rate exceeded")
 	client.Do(t, "GET", "/v2/app/manifests/v1", nil).Want(t, 200)
 	client.Do(t, "GET", "/v2/app/manifests/v1", nil).Want(t, 429)
+}
+
+// A push that comes too soon is refused, and recorded, before its manifest is
+// read.
+func TestAPushThatComesTooSoonIsNotRead(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.Options{Configure: func(c *config.Config) {
+		c.RequestRates, c.Quotas = "ecr", []string{"rate-PutImage=1"}
+	}})
+	createRepository(t, s.ECR(), "app")
+	client := s.Login(t)
+	client.Push(t, "app", "v1", servertest.NewImage(1, 10))
+	body := iotest.ErrReader(errors.New("the body was read"))
+	r := httptest.NewRequest("PUT", "/v2/app/manifests/v2", body)
+	r.ContentLength = -1
+	r.SetBasicAuth(client.User, client.Pass)
+	w := httptest.NewRecorder()
+	s.Server().Handler().ServeHTTP(w, r)
+	if w.Code != 429 {
+		t.Errorf("PUT too soon = %d %s, want 429", w.Code, w.Body)
+	}
+	var ends []string
+	for _, r := range auditRecords(t, s) {
+		if r.EventName == "PutImage" {
+			ends = append(ends, r.ErrorCode)
+		}
+	}
+	if want := []string{"", "ThrottlingException"}; !slices.Equal(ends, want) {
+		t.Errorf("the records of PutImage end with %q, want %q", ends, want)
+	}
 }
