@@ -101,12 +101,10 @@ func (r *Registry) ListImages(ctx context.Context, c access.Caller, in ListImage
 			return err
 		}
 		limit := in.Page.size(100, 1000)
-		out, err = tx.ImageIDs(repo.UID, in.Filter, splitID(token), limit+1)
-		if err != nil || len(out) <= limit {
+		if out, err = tx.ImageIDs(repo.UID, in.Filter, splitID(token), limit+1); err != nil {
 			return err
 		}
-		out = out[:limit]
-		next = r.pages.seal(joinID(out[limit-1]), "ListImages", repo)
+		out, next = cut(r.pages, out, limit, joinID, "ListImages", repo)
 		return nil
 	})
 	return out, next, err
@@ -152,12 +150,10 @@ func (r *Registry) DescribeImages(ctx context.Context, c access.Caller, in Descr
 			return err
 		}
 		limit := in.Page.size(100, 1000)
-		out, err = tx.Images(repo.UID, in.Filter, digest.Digest(after), limit+1)
-		if err != nil || len(out) <= limit {
+		if out, err = tx.Images(repo.UID, in.Filter, digest.Digest(after), limit+1); err != nil {
 			return err
 		}
-		out = out[:limit]
-		next = r.pages.seal(string(out[limit-1].Digest), "DescribeImages", repo)
+		out, next = cut(r.pages, out, limit, func(i Image) string { return string(i.Digest) }, "DescribeImages", repo)
 		return nil
 	})
 	return out, next, err
@@ -262,12 +258,10 @@ func (r *Registry) ListImageReferrers(ctx context.Context, c access.Caller, in L
 			return err
 		}
 		limit := in.Page.size(20, 50)
-		out, err = tx.Referrers(repo.UID, in.Subject, in.Filter, digest.Digest(after), limit+1)
-		if err != nil || len(out) <= limit {
+		if out, err = tx.Referrers(repo.UID, in.Subject, in.Filter, digest.Digest(after), limit+1); err != nil {
 			return err
 		}
-		out = out[:limit]
-		next = r.pages.seal(string(out[limit-1].Digest), operation, repo)
+		out, next = cut(r.pages, out, limit, func(i Referrer) string { return string(i.Digest) }, operation, repo)
 		return nil
 	})
 	return out, next, err

@@ -338,7 +338,6 @@ func (r *Registry) ListRequestedServiceQuotaChangeHistory(ctx context.Context, c
 	var out []QuotaRequest
 	var next NextToken
 	err := r.viewAll(ctx, q, func(tx ReadTx) error {
-		next = ""
 		if in.Code != "" {
 			if _, err := r.findQuota(in); err != nil {
 				return err
@@ -353,12 +352,10 @@ func (r *Registry) ListRequestedServiceQuotaChangeHistory(ctx context.Context, c
 			return err
 		}
 		limit := in.Page.size(100, 100)
-		out, err = tx.QuotaRequests(in.ID, f, after, limit+1)
-		if err != nil || len(out) <= limit {
+		if out, err = tx.QuotaRequests(in.ID, f, after, limit+1); err != nil {
 			return err
 		}
-		out = out[:limit]
-		next = r.pages.seal(out[limit-1].RequestID, event, f)
+		out, next = cut(r.pages, out, limit, func(q QuotaRequest) string { return q.RequestID }, event, f)
 		return nil
 	})
 	return out, next, err

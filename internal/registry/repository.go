@@ -209,12 +209,8 @@ func (r *Registry) DescribeRepositories(ctx context.Context, c access.Caller, in
 		if out, err = tx.Repositories(in.ID, RepositoryName(from), limit+1); err != nil {
 			return err
 		}
-		if err := withAlias(tx, in.ID, out); err != nil || len(out) <= limit {
-			return err
-		}
-		out = out[:limit]
-		next = r.pages.seal(string(out[limit-1].Name), "DescribeRepositories", in.ID)
-		return nil
+		out, next = cut(r.pages, out, limit, func(repo Repository) string { return string(repo.Name) }, "DescribeRepositories", in.ID)
+		return withAlias(tx, in.ID, out)
 	})
 	return out, next, err
 }

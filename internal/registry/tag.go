@@ -32,14 +32,11 @@ func (r *Registry) DescribeImageTags(ctx context.Context, c access.Caller, in De
 		if err != nil {
 			return err
 		}
-		next = ""
 		limit := in.Page.size(100, 1000)
-		out, err = tx.TaggedImages(repo.UID, after, limit+1)
-		if err != nil || len(out) <= limit {
+		if out, err = tx.TaggedImages(repo.UID, after, limit+1); err != nil {
 			return err
 		}
-		out = out[:limit]
-		next = r.pages.seal(out[limit-1].Tag, "DescribeImageTags", repo)
+		out, next = cut(r.pages, out, limit, func(t TaggedImage) string { return t.Tag }, "DescribeImageTags", repo)
 		return nil
 	})
 	return out, next, err
