@@ -53,18 +53,30 @@ const quotaRequestColumns = `id, account, region, code, desired, status, request
 
 // QuotaRequests implements [registry.QuotaReader].
 func (tx *Tx) QuotaRequests(id registry.ID, f registry.QuotaRequestFilter, after string, limit int) ([]registry.QuotaRequest, error) {
-	var out []registry.QuotaRequest
-	err := tx.rows(`SELECT `+quotaRequestColumns+` FROM quota_requests
+	return tx.quotaRequests(`SELECT `+quotaRequestColumns+` FROM quota_requests
 		WHERE account = $1 AND region = $2 AND id > $3 AND ($4 = '' OR code = $4) AND ($5 = '' OR status = $5) AND ($6 = '' OR id = $6)
 			AND ($7 = '' OR requester = $7)
 		ORDER BY id LIMIT $8`,
-		[]any{id.Account, id.Region, after, f.Code, f.Status, f.RequestID, f.Requester, limit}, func(rows *sql.Rows) error {
-			var r registry.QuotaRequest
-			err := rows.Scan(&r.RequestID, &r.Account, &r.Region, &r.Code, &r.Desired, &r.Status, &r.Requester,
-				(*instant)(&r.CreatedAt), (*instant)(&r.UpdatedAt))
-			out = append(out, r)
-			return err
-		})
+		id.Account, id.Region, after, f.Code, f.Status, f.RequestID, f.Requester, limit)
+}
+
+// AllQuotaRequests implements [registry.QuotaReader].
+func (tx *Tx) AllQuotaRequests(f registry.QuotaRequestFilter, after string, limit int) ([]registry.QuotaRequest, error) {
+	return tx.quotaRequests(`SELECT `+quotaRequestColumns+` FROM quota_requests
+		WHERE id > $1 AND ($2 = '' OR code = $2) AND ($3 = '' OR status = $3) AND ($4 = '' OR id = $4) AND ($5 = '' OR requester = $5)
+		ORDER BY id LIMIT $6`,
+		after, f.Code, f.Status, f.RequestID, f.Requester, limit)
+}
+
+func (tx *Tx) quotaRequests(query string, args ...any) ([]registry.QuotaRequest, error) {
+	var out []registry.QuotaRequest
+	err := tx.rows(query, args, func(rows *sql.Rows) error {
+		var r registry.QuotaRequest
+		err := rows.Scan(&r.RequestID, &r.Account, &r.Region, &r.Code, &r.Desired, &r.Status, &r.Requester,
+			(*instant)(&r.CreatedAt), (*instant)(&r.UpdatedAt))
+		out = append(out, r)
+		return err
+	})
 	return out, err
 }
 
@@ -79,4 +91,10 @@ func (tx *Tx) ApproveQuotaRequests(id registry.ID, code string, value int64, at 
 	return tx.change(`UPDATE quota_requests SET status = $5, updated_at = $6
 		WHERE account = $1 AND region = $2 AND code = $3 AND desired <= $4 AND status = $7`,
 		id.Account, id.Region, code, value, registry.QuotaApproved, micros(at), registry.QuotaPending)
+}
+
+// DenyQuotaRequest implements [registry.QuotaWriter].
+func (tx *Tx) DenyQuotaRequest(requestID string, at time.Time) error {
+	return tx.change(`UPDATE quota_requests SET status = $2, updated_at = $3 WHERE id = $1 AND status = $4`,
+		requestID, registry.QuotaDenied, micros(at), registry.QuotaPending)
 }

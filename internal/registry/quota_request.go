@@ -38,6 +38,7 @@ type QuotaRequest struct {
 const (
 	QuotaPending  = "PENDING"
 	QuotaApproved = "APPROVED"
+	QuotaDenied   = "DENIED"
 )
 
 // QuotaRequestFilter says which requests of a registry are wanted. Empty members
@@ -205,9 +206,10 @@ type QuotaIncreaseInput struct {
 }
 
 // RequestServiceQuotaIncrease asks for a greater value of a quota in the
-// registry. If an administrator asks it is granted at once, and with it what
-// others have asked for up to that value; requests of others wait for that. What
-// waits for no more than the quota is by now, whyever, is approved first.
+// registry. If the first account's root asks it is granted at once, and with it what
+// others have asked for up to that value; requests of others wait for that, or for
+// [Registry.DecideQuotaRequest]. What waits for no more than the quota is by now,
+// whyever, is approved first.
 //
 // Errors: NoSuchResourceException, IllegalArgumentException,
 // InvalidResourceStateException if the quota cannot be adjusted,
@@ -233,7 +235,7 @@ func (r *Registry) RequestServiceQuotaIncrease(ctx context.Context, c access.Cal
 			ID: in.ID, RequestID: newID(), Code: quota.Code, Desired: int64(in.Desired), Status: QuotaPending, Requester: c.ARN,
 			CreatedAt: now, UpdatedAt: now,
 		}
-		if isAdministrator(c, in.ID) {
+		if r.isAdministrator(c) {
 			return r.grant(tx, &out)
 		}
 		return r.ask(tx, &out)
@@ -270,10 +272,10 @@ func (r *Registry) checkIncrease(tx Tx, q Quota, in QuotaIncreaseInput) error {
 	return nil
 }
 
-// isAdministrator reports whether the caller decides about the quotas of a
-// registry.
-func isAdministrator(c access.Caller, id ID) bool {
-	return c.Type == access.Root && c.Account == id.Account
+// isAdministrator reports whether the caller need not ask for greater quotas: the
+// root of the first account need not.
+func (r *Registry) isAdministrator(c access.Caller) bool {
+	return c.Type == access.Root && c.Account == r.administrator
 }
 
 // grant applies the request.

@@ -49,6 +49,9 @@ type Options struct {
 	// Anonymous limits what an address may pull from public registries without a
 	// login.
 	Anonymous AnonymousLimits
+	// Administrator is the account whose root decides about the quotas of all: the
+	// first one. If it is "" nobody does.
+	Administrator string
 	// DeletedRetention is how long what was deleted can be restored; 0 for never.
 	DeletedRetention time.Duration
 }
@@ -79,7 +82,8 @@ type Registry struct {
 	crowd         crowd
 	policies      policies
 
-	retention time.Duration // of what was deleted
+	retention     time.Duration // of what was deleted
+	administrator string        // an account
 }
 
 // New returns a Registry.
@@ -94,6 +98,7 @@ func New(o Options) *Registry {
 		lifecycleWork: make(chan struct{}, 1), lifecyclePlan: make(chan struct{}, 1), backtests: make(chan struct{}, 1),
 		limits: l, rates: newRates(l), storage: o.StorageQuotas,
 		crowd: crowd{limits: o.Anonymous}, retention: o.DeletedRetention,
+		administrator: o.Administrator,
 	}
 }
 

@@ -116,7 +116,7 @@ func openAt(t *testing.T, wrap func(registry.Store) registry.Store, now func() t
 	return registry.New(registry.Options{
 		Store: wrap(metadata.For[registry.ReadTx, registry.Tx](db)), Blobs: blob.NewStore(bucket), Authorizer: &access.Authorizer{Source: world{}},
 		Auditor: world{}, Tokens: world{}, Pages: master.Key("pages"), Links: master.Key("links"),
-		Now: now, DeletedRetention: time.Hour,
+		Now: now, DeletedRetention: time.Hour, Administrator: home.Account,
 	})
 }
 

@@ -354,6 +354,8 @@ type QuotaReader interface {
 	// QuotaRequests returns at most limit requests of the registry whose ids
 	// come after one, oldest first.
 	QuotaRequests(id ID, f QuotaRequestFilter, after string, limit int) ([]QuotaRequest, error)
+	// AllQuotaRequests is QuotaRequests for all registries.
+	AllQuotaRequests(f QuotaRequestFilter, after string, limit int) ([]QuotaRequest, error)
 }
 
 // QuotaWriter writes what was asked for and granted.
@@ -364,6 +366,8 @@ type QuotaWriter interface {
 	// ApproveQuotaRequests approves all pending requests of the registry for a
 	// quota that ask for no more than a value.
 	ApproveQuotaRequests(id ID, code string, value int64, at time.Time) error
+	// DenyQuotaRequest denies a pending request.
+	DenyQuotaRequest(requestID string, at time.Time) error
 }
 
 // StorageReader reads sums of the bytes that repositories hold.

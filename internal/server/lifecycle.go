@@ -96,5 +96,8 @@ func (s *Server) extensions(verify verifier) map[string]http.Handler {
 		UnbindingPath:           extension(s, verify, "DeleteServiceBinding", s.deleteBinding),
 		ExplainPath:             extension(s, verify, explainDecision, s.explain),
 		DecisionPath:            extension(s, verify, "GetDecision", s.decision),
+		QuotaListPath:           extension(s, verify, "ListServiceQuotaRequests", s.listQuotaRequests),
+		QuotaApprovePath:        extension(s, verify, decideQuotaRequest, s.approveQuotaRequest),
+		QuotaDenyPath:           extension(s, verify, decideQuotaRequest, s.denyQuotaRequest),
 	}
 }

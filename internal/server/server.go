@@ -221,6 +221,7 @@ func (s *Server) newRegistry(master *seal.Master, auth *authn.Authenticator, aut
 			RequestsPerSecond: s.config.AnonymousRate, Bytes: s.config.AnonymousBytes,
 		},
 		DeletedRetention: s.retained,
+		Administrator:    s.config.Account,
 	})
 }
 
