@@ -93,6 +93,14 @@ type Request struct {
 	// Services are services in whose name the caller may assume a role of its own
 	// account, if nothing denies it to the caller: it is enough that one of them may.
 	Services []string
+	// Images, if set, finds out which images the request is about. It is called only
+	// if a policy that has a say reads a condition key of images. The request is
+	// allowed if it is for each of them.
+	Images func() ([]Image, error)
+	// Early says that of the images no more than the tags is known yet. Where that is
+	// not enough nothing is decided, and [Authorizer.Decide] returns nil: the request
+	// must be decided again.
+	Early bool
 	// RootRepairs lets the root of the owning account replace or delete a policy
 	// of the resource that denies it that.
 	RootRepairs bool
@@ -168,10 +176,11 @@ func (a *Authorizer) decide(ctx context.Context, r Request) error {
 		return nil // what follows would say so too, after more work
 	}
 	ask, having := a.question(r, p, mine, owner)
-	if d := policy.Decide(&ask, &having); !d.Allowed && !a.serviceMay(&r, &ask, having, d) {
-		return deniedBy(r, d, ask, having)
+	d, err := decideImages(&ask, &having, r)
+	if err == nil && !d.Allowed && !a.serviceMay(&r, &ask, having, d) {
+		err = deniedBy(r, d, ask, having)
 	}
-	return nil
+	return err
 }
 
 // serviceMay reports whether one of the services that the caller acts for may

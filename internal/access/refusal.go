@@ -131,6 +131,7 @@ func deniedBy(r Request, d policy.Decision, ask policy.Request, p policy.Policie
 
 func refuse(cause *Refusal) *fault.Error {
 	cause.ID = NewDecisionID()
+	cause.Request.Images = nil // the transaction that it reads in ends
 	err := fault.New(fault.Denied, "AccessDeniedException", "%s", Sentence(cause.Request, cause.decision))
 	err.DecisionID, err.Decision = cause.ID, cause
 	return err

@@ -100,6 +100,12 @@ func (tx *Tx) Parents(repository string, child digest.Digest, limit int) ([]dige
 	return digests(names), err
 }
 
+// ParentTags implements [registry.ImageReader].
+func (tx *Tx) ParentTags(repository string, child digest.Digest) ([]string, error) {
+	return tx.strings(`SELECT DISTINCT t.name FROM image_children c JOIN tags t ON t.image = c.image
+		WHERE c.repository = $1 AND c.digest = $2 ORDER BY t.name`, repository, string(child))
+}
+
 // Children implements [registry.ImageReader].
 func (tx *Tx) Children(index *registry.Image) ([]digest.Digest, error) {
 	names, err := tx.strings(`SELECT digest FROM image_children WHERE image = $1 ORDER BY digest`, index.UID)

@@ -40,6 +40,33 @@ type Policies struct {
 	ResourceControl [][]Attached
 }
 
+// Reads reports whether a decision by the policies can depend on one of the
+// condition keys, which must be in lower case.
+func (p *Policies) Reads(keys ...string) bool {
+	for _, list := range [...][]Attached{p.Identity, p.Boundary, p.Session, p.Repository, p.Registry, p.Trust, p.Endpoint} {
+		if anyReads(list, keys) {
+			return true
+		}
+	}
+	for _, levels := range [...][][]Attached{p.ServiceControl, p.ResourceControl} {
+		for _, list := range levels {
+			if anyReads(list, keys) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func anyReads(list []Attached, keys []string) bool {
+	for i := range list {
+		if list[i].Reads(keys...) {
+			return true
+		}
+	}
+	return false
+}
+
 // Decide decides a request. It allocates nothing, and may be called by many at
 // once with the same policies.
 //

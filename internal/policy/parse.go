@@ -83,6 +83,7 @@ func (o Options) document(doc any) (*Policy, *SyntaxError) {
 		sids[s.sid] = true
 		p.statements = append(p.statements, s)
 	}
+	p.collectKeys()
 	return p, nil
 }
 

@@ -1,6 +1,9 @@
 package policy
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Kind is a kind of policy: what it is attached to, and so what it can say.
 type Kind int
@@ -89,7 +92,8 @@ func (k *Kind) UnmarshalText(text []byte) error {
 // and is safe for concurrent use.
 type Policy struct {
 	statements []statement
-	text       string // "" if the policy was not read from a text of its own
+	text       string   // "" if the policy was not read from a text of its own
+	keys       []string // that conditions and variables read, in lower case, each once
 }
 
 // Attached is a policy where it is attached.
@@ -123,6 +127,47 @@ func (p *Policy) Actions() []string {
 		}
 	}
 	return out
+}
+
+// Reads reports whether a decision by the policy can depend on one of the condition
+// keys, which must be in lower case.
+func (p *Policy) Reads(keys ...string) bool {
+	if p == nil {
+		return false
+	}
+	for _, key := range p.keys {
+		if slices.Contains(keys, key) {
+			return true
+		}
+	}
+	return false
+}
+
+// collectKeys finds out which keys the policy reads.
+func (p *Policy) collectKeys() {
+	add := func(patterns ...pattern) {
+		for i := range patterns {
+			for _, q := range patterns[i].pieces {
+				if q.kind == variable {
+					p.keys = append(p.keys, q.key)
+				}
+			}
+		}
+	}
+	for i := range p.statements {
+		s := &p.statements[i]
+		add(s.resources...)
+		for j := range s.conditions {
+			c := &s.conditions[j]
+			p.keys = append(p.keys, c.key)
+			for k := range c.values {
+				add(c.values[k].pattern)
+				add(c.values[k].segments...)
+			}
+		}
+	}
+	slices.Sort(p.keys)
+	p.keys = slices.Compact(p.keys)
 }
 
 // Principals returns the ARNs of users, roles, sessions and accounts' roots that

@@ -21,7 +21,7 @@ type BatchDeleteImageInput struct {
 func (r *Registry) BatchDeleteImage(ctx context.Context, c access.Caller, in BatchDeleteImageInput) ([]ImageID, []ImageFailure, error) {
 	var deleted []ImageID
 	var failures []ImageFailure
-	q := request{caller: c, event: "BatchDeleteImage", ref: in.Ref, params: in, lock: LockChange}
+	q := request{caller: c, event: "BatchDeleteImage", ref: in.Ref, params: in, lock: LockChange, images: gone(in.IDs...)}
 	err := r.update(ctx, q, func(tx Tx, repo *Repository) error {
 		var err error
 		deleted, failures, err = r.deleteImages(tx, repo, in.IDs, c)

@@ -33,7 +33,7 @@ func (r *Registry) BatchGetImage(ctx context.Context, c access.Caller, in BatchG
 	var images []StoredImage
 	var failures []ImageFailure
 	var uid string
-	q := request{caller: c, event: "BatchGetImage", ref: in.Ref, params: in, readOnly: true, pull: true}
+	q := request{caller: c, event: "BatchGetImage", ref: in.Ref, params: in, readOnly: true, pull: true, images: pulled(in.IDs...)}
 	err := r.view(ctx, q, func(tx ReadTx, repo *Repository) error {
 		uid, images, failures = repo.UID, images[:0], failures[:0]
 		for _, id := range in.IDs {
@@ -223,6 +223,7 @@ type ReferrersInput struct {
 func (r *Registry) Referrers(ctx context.Context, c access.Caller, in ReferrersInput) ([]Referrer, error) {
 	var out []Referrer
 	q := request{caller: c, event: "ListImageReferrers", action: "BatchGetImage", ref: in.Ref, params: in, readOnly: true, pull: true}
+	q.images = pulled(ImageID{Digest: in.Subject})
 	err := r.view(ctx, q, func(tx ReadTx, repo *Repository) error {
 		if err := checkDigest("subjectId.imageDigest", string(in.Subject)); err != nil {
 			return err
@@ -248,6 +249,7 @@ func (r *Registry) ListImageReferrers(ctx context.Context, c access.Caller, in L
 	var out []Referrer
 	var next NextToken
 	q := request{caller: c, event: "ListImageReferrers", action: "BatchGetImage", ref: in.Ref, params: in, readOnly: true}
+	q.images = pulled(ImageID{Digest: in.Subject})
 	err := r.view(ctx, q, func(tx ReadTx, repo *Repository) error {
 		if err := checkDigest("subjectId.imageDigest", string(in.Subject)); err != nil {
 			return err

@@ -36,7 +36,9 @@ type PutImageInput struct {
 // ImageAlreadyExistsException, LimitExceededException.
 func (r *Registry) PutImage(ctx context.Context, c access.Caller, in PutImageInput) (*Image, error) {
 	var img *Image
+	var m *Manifest
 	q := request{caller: c, event: "PutImage", ref: in.Ref, params: in, lock: LockChange, create: true}
+	q.images = func(ReadTx, *Repository) ([]access.Image, error) { return in.pushed(m), nil }
 	if err := r.mayPush(ctx, &q); err != nil {
 		return nil, err
 	}
@@ -46,7 +48,8 @@ func (r *Registry) PutImage(ctx context.Context, c access.Caller, in PutImageInp
 			return nil, err
 		}
 	}
-	m, malformed := in.parse()
+	var malformed error
+	m, malformed = in.parse()
 	err := r.update(ctx, q, func(tx Tx, repo *Repository) error {
 		if malformed != nil {
 			return malformed
@@ -67,18 +70,30 @@ func (r *Registry) PutImage(ctx context.Context, c access.Caller, in PutImageInp
 func (r *Registry) mayPush(ctx context.Context, q *request) error {
 	err := r.admit(q)
 	if err == nil {
+		early := *q
+		early.early = true
 		err = r.store.View(ctx, func(tx ReadTx) error {
 			repo, err := tx.Repository(q.ref, LockNone)
 			if err != nil {
 				return err
 			}
-			return r.decide(ctx, tx, *q, repo)
+			return r.decide(ctx, tx, early, repo)
 		})
 	}
 	if err != nil {
 		r.auditor.Record(q.record(r.now(), err))
 	}
 	return err
+}
+
+// pushed says what policies decide a push by: the image under each of its tags. m is
+// nil while the manifest is not known, or if it is none.
+func (in *PutImageInput) pushed(m *Manifest) []access.Image {
+	artifact := ""
+	if m != nil {
+		artifact = m.Artifact
+	}
+	return under(in.Digest, artifact, in.Tags)
 }
 
 // parse checks all of the input that can be checked without the repository, and

@@ -120,11 +120,13 @@ type request struct {
 	context  map[string][]string // condition keys that the request sets
 	params   any                 // for the audit record
 	readOnly bool
-	lock     Lock // what an update means to do to the repository
-	create   bool // a template may create the repository
-	admitted bool // the call has been counted against its rate
-	repairs  bool // the call replaces or deletes a policy
-	pull     bool // the call counts against the rate of those without a login
+	lock     Lock   // what an update means to do to the repository
+	create   bool   // a template may create the repository
+	admitted bool   // the call has been counted against its rate
+	repairs  bool   // the call replaces or deletes a policy
+	pull     bool   // the call counts against the rate of those without a login
+	images   images // that the call takes, makes or changes; nil if policies know it by the repository alone
+	early    bool   // of images no more than the tags is known yet
 }
 
 // prefix is what the names of the service's actions begin with.
@@ -221,10 +223,14 @@ func (r *Registry) question(tx ReadTx, q request, repo *Repository, own []policy
 	default:
 		resource = "*"
 	}
-	return access.Request{
+	ask := access.Request{
 		Caller: q.caller, Action: q.prefix() + ":" + action, Account: q.ref.Account, Resource: resource,
-		Context: conditions(q.context, repo), Repository: own, Registry: all, RootRepairs: q.repairs,
-	}, nil
+		Context: conditions(q.context, repo), Repository: own, Registry: all, RootRepairs: q.repairs, Early: q.early,
+	}
+	if q.images != nil {
+		ask.Images = func() ([]access.Image, error) { return q.images(tx, repo) }
+	}
+	return ask, nil
 }
 
 // conditions adds the condition keys that the repository sets.

@@ -38,7 +38,7 @@ type RestoredImage struct {
 // InvalidParameterException.
 func (r *Registry) RestoreImage(ctx context.Context, c access.Caller, in RestoreImageInput) ([]RestoredImage, error) {
 	var out []RestoredImage
-	q := request{caller: c, event: "RestoreImage", action: "PutImage", ref: in.Ref, params: in, lock: LockChange}
+	q := request{caller: c, event: "RestoreImage", action: "PutImage", ref: in.Ref, params: in, lock: LockChange, images: undeleted(in)}
 	err := r.update(ctx, q, func(tx Tx, repo *Repository) error {
 		out = nil
 		if err := in.check(); err != nil {

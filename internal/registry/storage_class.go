@@ -32,7 +32,7 @@ type UpdateImageStorageClassInput struct {
 // InvalidParameterException, ImageStorageClassUpdateNotSupportedException.
 func (r *Registry) UpdateImageStorageClass(ctx context.Context, c access.Caller, in UpdateImageStorageClassInput) (*Image, error) {
 	var img *Image
-	q := request{caller: c, event: "UpdateImageStorageClass", ref: in.Ref, params: in, lock: LockChange}
+	q := request{caller: c, event: "UpdateImageStorageClass", ref: in.Ref, params: in, lock: LockChange, images: changed(in.Image)}
 	err := r.update(ctx, q, func(tx Tx, repo *Repository) error {
 		var err error
 		if img, err = mustFind(tx, repo, in.Image); err != nil {

@@ -106,7 +106,7 @@ type Rollback struct {
 // that image, LimitExceededException.
 func (r *Registry) RollbackTag(ctx context.Context, c access.Caller, in RollbackTagInput) (Rollback, error) {
 	var out Rollback
-	q := request{caller: c, event: "RollbackTag", action: "PutImage", ref: in.Ref, params: in, lock: LockChange}
+	q := request{caller: c, event: "RollbackTag", action: "PutImage", ref: in.Ref, params: in, lock: LockChange, images: rolledBack(in)}
 	err := r.update(ctx, q, func(tx Tx, repo *Repository) error {
 		if err := checkTag(in.Tag); err != nil {
 			return err
