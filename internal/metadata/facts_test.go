@@ -1,6 +1,7 @@
 package metadata
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -140,6 +141,54 @@ func TestNamesAreInTheOrderOfTheirBytes(t *testing.T) {
 				t.Errorf("three TagNames after A = %v, %v", page, err)
 			}
 			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestTagsOfTheIndexesThatListAnImage(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, s store) {
+		aa := repository("aa")
+		child, o := image(aa, "child")
+		update(t, s, func(tx registry.Tx) error {
+			stamp := registry.Stamp{Time: now}
+			if err := errors.Join(insert(tx, aa), tx.InsertImage(aa, child, registry.References{}, o), tx.PutTag(aa.UID, "w", child, stamp)); err != nil {
+				return err
+			}
+			for name, tags := range map[string][]string{"one": {"v2", "v1"}, "two": {"v0"}, "gone": {"v3"}, "other": nil} {
+				index, o := image(aa, name)
+				if err := tx.InsertImage(aa, index, registry.References{Children: []digest.Digest{child.Digest}}, o); err != nil {
+					return err
+				}
+				for _, tag := range tags {
+					if err := tx.PutTag(aa.UID, tag, index, stamp); err != nil {
+						return err
+					}
+				}
+				if name == "gone" {
+					if err := tx.DeleteImage(index, stamp); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		})
+		err := s.View(t.Context(), func(tx registry.ReadTx) error {
+			got, err := tx.LeadingTags(child)
+			if want := []string{"v0", "v1", "v2", "w"}; !slices.Equal(got, want) {
+				t.Errorf("LeadingTags = %v, want %v", got, want)
+			}
+			one, err2 := tx.ImageByTag(aa.UID, "v1")
+			if err = errors.Join(err, err2); err != nil {
+				return err
+			}
+			if got, err = tx.LeadingTags(one); !slices.Equal(got, []string{"v1", "v2"}) {
+				t.Errorf("LeadingTags of an index = %v, want v1 and v2", got)
+			}
+			return err
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -100,10 +100,12 @@ func (tx *Tx) Parents(repository string, child digest.Digest, limit int) ([]dige
 	return digests(names), err
 }
 
-// ParentTags implements [registry.ImageReader].
-func (tx *Tx) ParentTags(repository string, child digest.Digest) ([]string, error) {
-	return tx.strings(`SELECT DISTINCT t.name FROM image_children c JOIN tags t ON t.image = c.image
-		WHERE c.repository = $1 AND c.digest = $2 ORDER BY t.name`, repository, string(child))
+// LeadingTags implements [registry.ImageReader].
+func (tx *Tx) LeadingTags(i *registry.Image) ([]string, error) {
+	return tx.joined(memoKey{"leading tags", i.UID, "", ""}, `SELECT COALESCE(string_agg(name, ','), '') FROM (
+		SELECT name FROM tags WHERE image = $1
+		UNION SELECT t.name FROM image_children c JOIN tags t ON t.image = c.image WHERE c.repository = $2 AND c.digest = $3
+		ORDER BY name) AS leading_tags`, i.UID, i.Repository, string(i.Digest))
 }
 
 // Children implements [registry.ImageReader].

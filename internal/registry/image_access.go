@@ -72,15 +72,11 @@ func pulled(ids ...ImageID) images {
 func leading(tx ReadTx, repo *Repository, img *Image) ([]string, error) {
 	var out []string
 	for range maxSubjects {
-		own, err := tx.Tags(img.UID)
+		tags, err := tx.LeadingTags(img)
 		if err != nil {
 			return nil, err
 		}
-		listed, err := tx.ParentTags(repo.UID, img.Digest)
-		if err != nil {
-			return nil, err
-		}
-		out = append(append(out, own...), listed...)
+		out = append(out, tags...)
 		if img.Subject == "" {
 			break
 		}

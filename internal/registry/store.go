@@ -108,9 +108,9 @@ type ImageReader interface {
 	Images(repository string, f Filter, after digest.Digest, limit int) ([]Image, error)
 	// Parents returns at most limit indexes that list the image as a child.
 	Parents(repository string, child digest.Digest, limit int) ([]digest.Digest, error)
-	// ParentTags returns the tags of the indexes that list the image as a child, in
-	// byte order.
-	ParentTags(repository string, child digest.Digest) ([]string, error)
+	// LeadingTags returns the tags of the image and of the indexes that list it as a
+	// child, in byte order.
+	LeadingTags(*Image) ([]string, error)
 	// Children returns the images that an index lists.
 	Children(index *Image) ([]digest.Digest, error)
 	// Referrers returns at most limit images whose subject is the given one
