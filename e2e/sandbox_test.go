@@ -136,6 +136,7 @@ func tools() string {
 // 443 have an address each.
 const hosts = `
 127.0.0.1 123456789012.dkr.ecr.us-east-1.localhost 123456789012.dkr.ecr.eu-west-1.localhost
+127.0.0.1 111122223333.dkr.ecr.us-east-1.localhost 999999999999.dkr.ecr.us-east-1.localhost
 127.0.0.2 123456789012.dkr.ecr.us-east-1.amazonaws.com api.ecr.us-east-1.amazonaws.com
 127.0.0.3 210987654321.dkr.ecr.eu-central-1.amazonaws.com
 127.0.0.1 public.localhost
