@@ -228,10 +228,6 @@ func errNoRepositoryPolicy(r Ref) error {
 		"Repository policy does not exist for the repository with name '%s' in the registry with id '%s'", r.Name, r.Account)
 }
 
-func errNoPublicPolicy() error {
-	return invalidParameter("PolicyText", "policies of public repositories are not supported")
-}
-
 func errNoRegistryPolicy(id ID) error {
 	return fault.New(fault.NotFound, "RegistryPolicyNotFoundException", "Registry policy does not exist in the registry with id '%s'", id.Account)
 }

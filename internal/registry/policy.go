@@ -21,13 +21,10 @@ type SetRepositoryPolicyInput struct {
 // RepositoryNotFoundException, InvalidParameterException.
 func (r *Registry) SetRepositoryPolicy(ctx context.Context, c access.Caller, in SetRepositoryPolicyInput) error {
 	q := request{caller: c, event: "SetRepositoryPolicy", ref: in.Ref, params: in, lock: LockChange, repairs: true}
-	p, bad := parsePolicy(policy.Repository, in.Text)
+	p, bad := parsePolicy(policy.Repository, in.service(), in.Text)
 	return r.update(ctx, q, func(tx Tx, repo *Repository) error {
 		if bad != nil {
 			return bad
-		}
-		if in.Public() {
-			return errNoPublicPolicy()
 		}
 		repo.Policy = in.Text
 		if !in.Force {
@@ -96,7 +93,7 @@ type PutRegistryPolicyInput struct {
 // is, and decides from the next call on. Errors: InvalidParameterException.
 func (r *Registry) PutRegistryPolicy(ctx context.Context, c access.Caller, in PutRegistryPolicyInput) error {
 	q := request{caller: c, event: "PutRegistryPolicy", ref: Ref{ID: in.ID}, params: in, repairs: true}
-	_, bad := parsePolicy(policy.Registry, in.Text)
+	_, bad := parsePolicy(policy.Registry, "ecr", in.Text)
 	return r.configure(ctx, q, "registry policy", func(tx Tx) error {
 		if bad != nil {
 			return bad
@@ -134,10 +131,10 @@ func (r *Registry) DeleteRegistryPolicy(ctx context.Context, c access.Caller, id
 	return text, err
 }
 
-// parsePolicy reads a policy that is to be stored. Errors:
-// InvalidParameterException.
-func parsePolicy(k policy.Kind, text string) (*policy.Policy, error) {
-	return policy.Parse(text, policy.Options{Kind: k, Actions: actions})
+// parsePolicy reads a policy that is to be stored for what belongs to a service.
+// Errors: InvalidParameterException.
+func parsePolicy(k policy.Kind, service, text string) (*policy.Policy, error) {
+	return policy.Parse(text, policy.Options{Kind: k, Actions: actions[service]})
 }
 
 // policies remembers policies that have been parsed, by their texts. The zero

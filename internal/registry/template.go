@@ -85,7 +85,7 @@ func (t *Template) complete(tx ReadTx, id ID) error {
 		return err
 	}
 	if t.RepositoryPolicy != "" {
-		if _, err := parsePolicy(policy.Repository, t.RepositoryPolicy); err != nil {
+		if _, err := parsePolicy(policy.Repository, "ecr", t.RepositoryPolicy); err != nil {
 			return invalidParameter("repositoryPolicy", "Invalid repository policy provided")
 		}
 	}

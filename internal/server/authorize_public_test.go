@@ -43,11 +43,15 @@ var publicOperations = map[string]asks{
 	"PutImage":                 {body: `{"registryId":"ACCOUNT","repositoryName":"NAME","imageManifest":MANIFEST,"imageTag":"v2"}`},
 	"PutRegistryCatalogData":   {body: `{"displayName":"x"}`, resource: "registry/123456789012", own: true},
 	"PutRepositoryCatalogData": {body: `{"registryId":"ACCOUNT","repositoryName":"NAME","catalogData":{}}`},
+	"SetRepositoryPolicy":      {body: `{"registryId":"ACCOUNT","repositoryName":"NAME",` + publicPolicy + `}`},
 	"TagResource":              {body: `{"resourceArn":"arn:aws:ecr-public::ACCOUNT:repository/NAME","tags":[{"Key":"a","Value":"b"}]}`},
 	"UntagResource":            {body: `{"resourceArn":"arn:aws:ecr-public::ACCOUNT:repository/NAME","tagKeys":["a"]}`},
 	"UploadLayerPart": {body: `{"registryId":"ACCOUNT","repositoryName":"NAME","uploadId":"UPLOAD","partFirstByte":3,"partLastByte":5,"layerPartBlob":"` +
 		base64.StdEncoding.EncodeToString([]byte("def")) + `"}`},
 }
+
+// publicPolicy is a policy in the input of SetRepositoryPolicy.
+const publicPolicy = `"policyText":"{\"Statement\":{\"Effect\":\"Allow\",\"Principal\":\"*\",\"Action\":\"ecr-public:PutImage\"}}"`
 
 // forEverybody may be called by anybody known about any public repository: it is
 // part of a pull.

@@ -33,7 +33,6 @@ const (
 	notScanned    = "configuration only: nothing is scanned yet"
 	notReplicated = "configuration only: nothing is replicated yet"
 	notFetched    = "configuration only: nothing is fetched yet"
-	noPolicies    = "no policy can be put yet, so there is none"
 	noBackfills   = "no backfill can be started yet, so there is none"
 )
 
@@ -135,9 +134,9 @@ var publicCalls = []sdkCall{
 	{operation: "TagResource", input: `{"resourceArn":"arn:aws:ecr-public::ACCOUNT:repository/app","tags":[{"Key":"a","Value":"b"}]}`},
 	{operation: "ListTagsForResource", input: `{"resourceArn":"arn:aws:ecr-public::ACCOUNT:repository/app"}`},
 	{operation: "UntagResource", input: `{"resourceArn":"arn:aws:ecr-public::ACCOUNT:repository/app","tagKeys":["a"]}`},
-	{operation: "SetRepositoryPolicy", input: `{"repositoryName":"app","policyText":"{}"}`, fails: "UnsupportedCommandException"},
-	{operation: "GetRepositoryPolicy", input: `{"repositoryName":"app"}`, fails: "RepositoryPolicyNotFoundException", differs: noPolicies},
-	{operation: "DeleteRepositoryPolicy", input: `{"repositoryName":"app"}`, fails: "RepositoryPolicyNotFoundException", differs: noPolicies},
+	{operation: "SetRepositoryPolicy", input: `{"repositoryName":"app",` + publicPolicy + `}`, differs: "principals need not exist"},
+	{operation: "GetRepositoryPolicy", input: `{"repositoryName":"app"}`},
+	{operation: "DeleteRepositoryPolicy", input: `{"repositoryName":"app"}`},
 	{operation: "BatchDeleteImage", input: `{"repositoryName":"app","imageIds":[{"imageTag":"v1"}]}`},
 	{operation: "DeleteRepository", input: `{"repositoryName":"app"}`},
 }

@@ -69,7 +69,7 @@ func (a *API) Service() (aws.Service[access.Call], error) {
 			op("PutImage", a.PutImage).WithMaxBody(maxPutImage),
 			op("PutRegistryCatalogData", a.PutRegistryCatalogData),
 			op("PutRepositoryCatalogData", a.PutRepositoryCatalogData).WithMaxBody(maxCatalog),
-			{Name: "SetRepositoryPolicy", Refused: "repository policies are not evaluated yet"},
+			op("SetRepositoryPolicy", a.SetRepositoryPolicy),
 			op("TagResource", a.TagResource),
 			op("UntagResource", a.UntagResource),
 			op("UploadLayerPart", a.UploadLayerPart).WithMaxBody(maxUploadPart),

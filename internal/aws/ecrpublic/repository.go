@@ -80,23 +80,3 @@ func (a *API) repositories(repos ...registry.Repository) []types.Repository {
 	}
 	return out
 }
-
-// GetRepositoryPolicy returns a repository's policy.
-func (a *API) GetRepositoryPolicy(ctx context.Context, c access.Call, in *ecrpublic.GetRepositoryPolicyInput) (*ecrpublic.GetRepositoryPolicyOutput, error) {
-	ref, err := a.refOf(ctx, c, in.RegistryId, in.RepositoryName)
-	if err != nil {
-		return nil, err
-	}
-	_, err = a.registry.GetRepositoryPolicy(ctx, c.Caller, ref) // there is no way to put one
-	return nil, err
-}
-
-// DeleteRepositoryPolicy removes a repository's policy.
-func (a *API) DeleteRepositoryPolicy(ctx context.Context, c access.Call, in *ecrpublic.DeleteRepositoryPolicyInput) (*ecrpublic.DeleteRepositoryPolicyOutput, error) {
-	ref, err := a.refOf(ctx, c, in.RegistryId, in.RepositoryName)
-	if err != nil {
-		return nil, err
-	}
-	_, err = a.registry.DeleteRepositoryPolicy(ctx, c.Caller, ref) // there is no way to put one
-	return nil, err
-}

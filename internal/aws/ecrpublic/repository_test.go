@@ -230,29 +230,3 @@ func TestPublicAndPrivateRepositoriesAreApart(t *testing.T) {
 		wantError(t, err, "InvalidSignatureException", "Credential should be scoped to a valid region.")
 	})
 }
-
-func TestRepositoryPoliciesDoNotExist(t *testing.T) {
-	t.Parallel()
-	const none = "Repository policy does not exist for the repository with name 'app' in the registry with id '123456789012'"
-	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
-		c := s.ECRPublic()
-		create(t, s, "app")
-		for name, call := range map[string]func(name, id *string) error{
-			"GetRepositoryPolicy": func(name, id *string) error {
-				_, err := c.GetRepositoryPolicy(t.Context(), &ecrpublic.GetRepositoryPolicyInput{RepositoryName: name, RegistryId: id})
-				return err
-			},
-			"DeleteRepositoryPolicy": func(name, id *string) error {
-				_, err := c.DeleteRepositoryPolicy(t.Context(), &ecrpublic.DeleteRepositoryPolicyInput{RepositoryName: name, RegistryId: id})
-				return err
-			},
-		} {
-			wantError(t, call(new("app"), nil), "RepositoryPolicyNotFoundException", none)
-			wantError(t, call(new("absent"), nil), "RepositoryNotFoundException", noRepository)
-			wantDenied(t, call(new("app"), new(stranger)), name, "arn:aws:ecr-public::210987654321:repository/app")
-		}
-		_, err := c.SetRepositoryPolicy(t.Context(), &ecrpublic.SetRepositoryPolicyInput{RepositoryName: new("app"), PolicyText: new("{}")})
-		wantError(t, err, "UnsupportedCommandException",
-			"The operation SetRepositoryPolicy is not supported by Berth: repository policies are not evaluated yet")
-	})
-}
