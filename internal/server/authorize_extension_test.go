@@ -24,6 +24,9 @@ var extensions = map[string]asks{
 	server.RestoreRepositoryPath:   {body: `{"registryId":"ACCOUNT","repositoryName":"NAME"}`, action: "ecr:CreateRepository", fails: "RepositoryAlreadyExistsException"},
 	server.ProtectionPath:          {body: `{"registryId":"ACCOUNT","repositoryName":"NAME"}`, action: "ecr:DescribeRepositories"},
 	server.AccountPath:             {body: `{"accountId":"333333333333"}`, action: "organizations:CreateAccount", resource: "*", own: true},
+	server.QuotaListPath:           {body: `{}`, action: "servicequotas:ListServiceQuotaRequests", resource: "*", own: true},
+	server.QuotaApprovePath:        {body: `{"requestId":"none"}`, action: "servicequotas:DecideServiceQuotaRequest", resource: "*", own: true, fails: "NoSuchResourceException"},
+	server.QuotaDenyPath:           {body: `{"requestId":"none"}`, action: "servicequotas:DecideServiceQuotaRequest", resource: "*", own: true, fails: "NoSuchResourceException"},
 
 	// What these ask about principals is in tests of their own.
 	server.TokenPath:     {body: `{"lifetimeSeconds":60}`, action: "ecr:GetAuthorizationToken", resource: "*", own: true},
