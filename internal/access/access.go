@@ -113,6 +113,13 @@ type PolicySource interface {
 	Policies(ctx context.Context, c Caller) (Policies, error)
 }
 
+// PrincipalSource knows which principals there are.
+type PrincipalSource interface {
+	// MissingPrincipals returns those of the principals' ARNs that name a user, a
+	// role or a session of one that there is not, in an account that there is.
+	MissingPrincipals(ctx context.Context, arns []string) ([]string, error)
+}
+
 // Policies are the policies that a principal carries.
 type Policies struct {
 	// Administrator is true of an account's root, which needs no policy in its own

@@ -32,6 +32,12 @@ func (e *SyntaxError) Error() string {
 	return where + e.Reason
 }
 
+// UnknownPrincipal is the error of Parse for a policy of a kind that names a
+// principal that there is not. Who stores policies must find that out.
+func UnknownPrincipal(kind Kind, arn string) error {
+	return badDocument(kind, &SyntaxError{Member: "Principal", Reason: quote(arn) + " does not exist"})
+}
+
 // badDocument is the error of the API that takes policies of a kind. ECR says
 // nothing but that a policy is invalid; the reason is its cause.
 func badDocument(kind Kind, cause *SyntaxError) *fault.Error {

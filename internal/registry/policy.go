@@ -21,7 +21,7 @@ type SetRepositoryPolicyInput struct {
 // RepositoryNotFoundException, InvalidParameterException.
 func (r *Registry) SetRepositoryPolicy(ctx context.Context, c access.Caller, in SetRepositoryPolicyInput) error {
 	q := request{caller: c, event: "SetRepositoryPolicy", ref: in.Ref, params: in, lock: LockChange, repairs: true}
-	p, bad := parsePolicy(policy.Repository, in.service(), in.Text)
+	p, bad := r.readPolicy(ctx, policy.Repository, in.service(), in.Text)
 	return r.update(ctx, q, func(tx Tx, repo *Repository) error {
 		if bad != nil {
 			return bad
@@ -93,7 +93,7 @@ type PutRegistryPolicyInput struct {
 // is, and decides from the next call on. Errors: InvalidParameterException.
 func (r *Registry) PutRegistryPolicy(ctx context.Context, c access.Caller, in PutRegistryPolicyInput) error {
 	q := request{caller: c, event: "PutRegistryPolicy", ref: Ref{ID: in.ID}, params: in, repairs: true}
-	_, bad := parsePolicy(policy.Registry, "ecr", in.Text)
+	_, bad := r.readPolicy(ctx, policy.Registry, "ecr", in.Text)
 	return r.configure(ctx, q, "registry policy", func(tx Tx) error {
 		if bad != nil {
 			return bad
@@ -129,6 +129,20 @@ func (r *Registry) DeleteRegistryPolicy(ctx context.Context, c access.Caller, id
 		return tx.PutRegistryPolicy(id, "")
 	})
 	return text, err
+}
+
+// readPolicy is parsePolicy, and refuses policies that name somebody who is not
+// there.
+func (r *Registry) readPolicy(ctx context.Context, k policy.Kind, service, text string) (*policy.Policy, error) {
+	p, err := parsePolicy(k, service, text)
+	if err != nil || r.principals == nil {
+		return p, err
+	}
+	missing, err := r.principals.MissingPrincipals(ctx, p.Principals())
+	if err == nil && len(missing) > 0 {
+		err = policy.UnknownPrincipal(k, missing[0])
+	}
+	return p, err
 }
 
 // parsePolicy reads a policy that is to be stored for what belongs to a service.

@@ -49,6 +49,8 @@ type Options struct {
 	// Anonymous limits what an address may pull from public registries without a
 	// login.
 	Anonymous AnonymousLimits
+	// Principals knows whom policies may name. Nobody checks that if it is nil.
+	Principals access.PrincipalSource
 	// Administrator is the account whose root decides about the quotas of all: the
 	// first one. If it is "" nobody does.
 	Administrator string
@@ -84,6 +86,7 @@ type Registry struct {
 
 	retention     time.Duration // of what was deleted
 	administrator string        // an account
+	principals    access.PrincipalSource
 }
 
 // New returns a Registry.
@@ -98,7 +101,7 @@ func New(o Options) *Registry {
 		lifecycleWork: make(chan struct{}, 1), lifecyclePlan: make(chan struct{}, 1), backtests: make(chan struct{}, 1),
 		limits: l, rates: newRates(l), storage: o.StorageQuotas,
 		crowd: crowd{limits: o.Anonymous}, retention: o.DeletedRetention,
-		administrator: o.Administrator,
+		administrator: o.Administrator, principals: o.Principals,
 	}
 }
 

@@ -103,10 +103,10 @@ var privateCalls = []sdkCall{
 	{operation: "DeleteSigningConfiguration", input: `{}`},
 	{operation: "DescribeImageSigningStatus", input: `{"repositoryName":"app","imageId":{"imageTag":"v1"}}`, differs: "always empty: nothing is signed yet"},
 
-	{operation: "SetRepositoryPolicy", input: `{"repositoryName":"app",` + repositoryPolicy + `}`, differs: "principals need not exist"},
+	{operation: "SetRepositoryPolicy", input: `{"repositoryName":"app",` + repositoryPolicy + `}`, differs: "principals of accounts that are not here are not checked"},
 	{operation: "GetRepositoryPolicy", input: `{"repositoryName":"app"}`, differs: "the text as it was put"},
 	{operation: "DeleteRepositoryPolicy", input: `{"repositoryName":"app"}`, differs: "the text as it was put"},
-	{operation: "PutRegistryPolicy", input: `{` + registryPolicy + `}`, differs: "principals need not exist"},
+	{operation: "PutRegistryPolicy", input: `{` + registryPolicy + `}`, differs: "principals of accounts that are not here are not checked"},
 	{operation: "GetRegistryPolicy", input: `{}`, differs: "the text as it was put"},
 	{operation: "DeleteRegistryPolicy", input: `{}`, differs: "the text as it was put"},
 
@@ -134,7 +134,7 @@ var publicCalls = []sdkCall{
 	{operation: "TagResource", input: `{"resourceArn":"arn:aws:ecr-public::ACCOUNT:repository/app","tags":[{"Key":"a","Value":"b"}]}`},
 	{operation: "ListTagsForResource", input: `{"resourceArn":"arn:aws:ecr-public::ACCOUNT:repository/app"}`},
 	{operation: "UntagResource", input: `{"resourceArn":"arn:aws:ecr-public::ACCOUNT:repository/app","tagKeys":["a"]}`},
-	{operation: "SetRepositoryPolicy", input: `{"repositoryName":"app",` + publicPolicy + `}`, differs: "principals need not exist"},
+	{operation: "SetRepositoryPolicy", input: `{"repositoryName":"app",` + publicPolicy + `}`, differs: "principals of accounts that are not here are not checked"},
 	{operation: "GetRepositoryPolicy", input: `{"repositoryName":"app"}`},
 	{operation: "DeleteRepositoryPolicy", input: `{"repositoryName":"app"}`},
 	{operation: "BatchDeleteImage", input: `{"repositoryName":"app","imageIds":[{"imageTag":"v1"}]}`},

@@ -222,6 +222,7 @@ func (s *Server) newRegistry(master *seal.Master, auth *authn.Authenticator, aut
 		},
 		DeletedRetention: s.retained,
 		Administrator:    s.config.Account,
+		Principals:       s.directory,
 	})
 }
 
