@@ -110,6 +110,7 @@ func TestResourcePoliciesThatNameASession(t *testing.T) {
 		foreign := s.CreateAccount(t, "111122223333")
 		user := s.CreateUserOf(t, foreign, "u", policy("sts:*"))
 		role := s.CreateRole(t, foreign, "r", strings.ReplaceAll(trustAll, home, "111122223333"), policy("ecr:ListImages"))
+		s.CreateRole(t, foreign, "other", strings.ReplaceAll(trustAll, home, "111122223333"), "")
 		session, _ := assume(t, s, user, &sts.AssumeRoleInput{RoleArn: &role})
 		list := func() error {
 			_, err := ecr.NewFromConfig(session).ListImages(t.Context(), &ecr.ListImagesInput{RegistryId: new(home), RepositoryName: new("app")})
