@@ -46,6 +46,9 @@ var layers = map[string][]string{
 	// Who is calling.
 	"authn": {"access", "fault", "seal", "sigv4"},
 
+	// What gets passwords and credentials for other programs, as a client.
+	"credential": {"config"},
+
 	// The fronts never import each other, metadata or a bucket.
 	"aws":               {"fault"},
 	"aws/ecr":           {"aws", "access", "fault", "lifecycle", "registry"},
@@ -72,6 +75,7 @@ var weighty = map[string]string{
 	"github.com/gofrs/flock":              "server",
 	"github.com/spf13/cobra":              "",
 	"github.com/go-jose/go-jose/v4":       "oidc",
+	"github.com/aws/aws-sdk-go-v2/config": "credential",
 }
 
 const prefix = "berth/internal/"

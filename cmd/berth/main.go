@@ -21,7 +21,7 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := run(ctx, os.Args[1:], os.Environ(), stdio{os.Stdout, os.Stderr})
+	err := run(ctx, unalias(os.Args), os.Environ(), stdio{os.Stdout, os.Stderr})
 	var code exitCode
 	switch {
 	case errors.As(err, &code):
@@ -55,5 +55,6 @@ func run(ctx context.Context, args, environ []string, io stdio) error {
 	root.SetArgs(args)
 	root.SetOut(io.out)
 	root.SetErr(io.err)
+	root.AddCommand(dockerCredentialCommand(environ, io), credentialProviderCommand(environ, io), credentialsCommand(environ, io))
 	return root.ExecuteContext(ctx)
 }

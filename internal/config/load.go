@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -92,7 +93,7 @@ func variables(options map[string]option, environ []string) (file string, env ma
 			file = value
 		case ok:
 			env[key] = value
-		case strings.HasPrefix(name, "BERTH_"):
+		case strings.HasPrefix(name, "BERTH_") && !slices.Contains(clientVariables, name):
 			return "", nil, fmt.Errorf("unknown variable %s in the environment", name)
 		}
 	}

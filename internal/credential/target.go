@@ -1,0 +1,114 @@
+package credential
+
+import (
+	"net"
+	"net/netip"
+	"regexp"
+	"strings"
+
+	"berth/internal/config"
+)
+
+// Target is a registry and who is asked for its passwords.
+type Target struct {
+	Host     string // as docker calls it, in lower case, with its port if it has one
+	Endpoint string // of the AWS APIs: a URL; "" for what the AWS SDK says
+	Region   string // "" for the SDK's
+	Profile  string // of the AWS tools' files; "" for the SDK's
+	Public   bool   // the public registries
+}
+
+// registryHost is how ECR and Berth name registries: account, region, domain.
+var registryHost = regexp.MustCompile(`\A[0-9]{12}\.dkr[.-]ecr(?:-fips)?\.([a-z]{2}(?:-[a-z]+)+-[0-9]{1,2})\.(.+)\z`)
+
+// publicRegion is where the public registries are.
+const publicRegion = "us-east-1"
+
+// Find returns how to get passwords for a registry, given as docker gives it: with
+// or without a scheme and a path. In this order,
+//
+//   - what is configured for the host;
+//   - a host of Amazon's: the endpoint that the AWS SDK says;
+//   - a host that ECR or Berth could have named,
+//     <account>.dkr.ecr.<region>.<domain>, or one on this machine: the host itself,
+//     over TLS unless it is on this machine;
+//   - any other host in the same way if it is named, which means that whoever asks
+//     has chosen us for it.
+//
+// Other hosts are not ours: a request signed with the caller's keys is nothing to
+// send to strangers.
+func Find(c *config.Client, registry string, named bool) (Target, bool) {
+	t := Target{Host: hostOf(registry)}
+	if t.Host == "" {
+		return t, false
+	}
+	name := hostname(t.Host)
+	m := registryHost.FindStringSubmatch(name)
+	if m != nil {
+		t.Region = m[1]
+	}
+	if r, ok := c.Match(t.Host); ok {
+		t.Endpoint, t.Profile, t.Public = r.Endpoint, r.Profile, r.Public
+		if r.Region != "" {
+			t.Region = r.Region
+		}
+		if t.Endpoint == "" && !amazon(name) {
+			t.Endpoint = itself(t.Host, name)
+		}
+		return t, true
+	}
+	switch {
+	case name == "public.ecr.aws" || name == "ecr-public.aws.com":
+		t.Public = true
+	case m != nil && amazon(name):
+	case m != nil || named || onThisMachine(name):
+		t.Endpoint = itself(t.Host, name)
+		t.Public = strings.HasPrefix(name, "public.")
+	default:
+		return t, false
+	}
+	return t, true
+}
+
+// itself is the endpoint of a registry that has the AWS APIs at the same host.
+func itself(host, name string) string {
+	if onThisMachine(name) {
+		return "http://" + host
+	}
+	return "https://" + host
+}
+
+// hostOf returns host and port of a registry, "" if there is none.
+func hostOf(registry string) string {
+	registry = strings.ToLower(strings.TrimSpace(registry))
+	if _, rest, ok := strings.Cut(registry, "://"); ok {
+		registry = rest
+	}
+	host, _, _ := strings.Cut(registry, "/")
+	if strings.ContainsAny(host, "@?#% \t\r\n\\") {
+		return ""
+	}
+	return host
+}
+
+func hostname(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	return strings.TrimSuffix(strings.Trim(host, "[]"), ".")
+}
+
+func onThisMachine(name string) bool {
+	ip, err := netip.ParseAddr(name)
+	return name == "localhost" || strings.HasSuffix(name, ".localhost") || err == nil && ip.IsLoopback()
+}
+
+// amazon reports whether a host is of AWS's own.
+func amazon(name string) bool {
+	for _, d := range []string{".amazonaws.com", ".amazonaws.com.cn", ".on.aws", ".on.amazonwebservices.com.cn"} {
+		if strings.HasSuffix(name, d) {
+			return true
+		}
+	}
+	return name == "public.ecr.aws" || name == "ecr-public.aws.com"
+}
