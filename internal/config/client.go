@@ -34,7 +34,7 @@ type Client struct {
 // ClientRegistry says how to get passwords for registries.
 type ClientRegistry struct {
 	// Host is what docker calls the registry, with its port if it has one. A * is
-	// any text without a dot.
+	// any text without a dot, and stands for any port after a colon.
 	Host     string `yaml:"host"`
 	Endpoint string `yaml:"endpoint"` // of the AWS APIs: a URL; "" for the same host
 	Region   string `yaml:"region"`   // "" for the one in the host
@@ -128,7 +128,7 @@ func Variable(environ []string, name string) string {
 	return ""
 }
 
-var hostPattern = regexp.MustCompile(`\A(\[[0-9a-f:]+\]|[a-z0-9.*_-]+)(:[0-9]{1,5})?\z`)
+var hostPattern = regexp.MustCompile(`\A(\[[0-9a-f:]+\]|[a-z0-9.*_-]+)(:([0-9]{1,5}|\*))?\z`)
 
 // validate also brings the registry into the form that Match expects.
 func (r *ClientRegistry) validate() error {
