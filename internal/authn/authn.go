@@ -20,7 +20,7 @@ type Principals interface {
 	Principal(ctx context.Context, accessKeyID string) (access.Caller, string, error)
 }
 
-// Options are what an Authenticator is made of. All are required but the clocks.
+// Options are what an Authenticator is made of. All are required but AccessKeys and the clocks.
 type Options struct {
 	Principals Principals
 	Passwords  *seal.Key // seals registry passwords
@@ -33,6 +33,9 @@ type Options struct {
 	Endpoint func(*http.Request) *access.Endpoint
 	// RequestID returns the id of a request.
 	RequestID func(*http.Request) string
+	// AccessKeys, if not nil, lets clients log in with an access key id as user and
+	// its secret as password. It is asked whether an authenticated caller may.
+	AccessKeys func(context.Context, access.Caller) error
 	// Now says when passwords expire; time.Now if nil.
 	Now func() time.Time
 	// SignatureNow is the time that signatures are held against, which is the
@@ -42,7 +45,8 @@ type Options struct {
 
 // Authenticator finds out who is asking. It is safe for concurrent use.
 type Authenticator struct {
-	o Options
+	o     Options
+	tries tries
 }
 
 // New returns an Authenticator.
@@ -53,7 +57,7 @@ func New(o Options) *Authenticator {
 	if o.SignatureNow == nil {
 		o.SignatureNow = time.Now
 	}
-	return &Authenticator{o}
+	return &Authenticator{o: o}
 }
 
 // maxUserAgent bounds what is kept of a User-Agent header, in bytes.

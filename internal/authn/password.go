@@ -95,7 +95,13 @@ const maxPassword = 4096
 // Without credentials, or with credentials that are no password of ours, the
 // error is of the kind Unauthenticated; with an expired one it is ECR's refusal,
 // of the kind Denied.
+//
+// If clients may log in with access keys, any other user name is taken for an access
+// key id. Where one is tried too often the error is of the kind Throttled.
 func (a *Authenticator) Registry(r *http.Request) (access.Caller, time.Duration, error) {
+	if name, secret, ok := r.BasicAuth(); ok && name != user && a.o.AccessKeys != nil {
+		return a.accessKey(r, name, secret)
+	}
 	return a.basic(r, user)
 }
 

@@ -42,6 +42,7 @@ type Config struct {
 	Public              string   `key:"public" default:"on" help:"ECR Public, where everybody can pull public repositories: on, or off for no API, no public host, no tokens, no logos"`
 	AnonymousRate       int64    `key:"public-anonymous-rate" default:"0" help:"requests a second, for manifests, tag lists and referrers, that an address may make of public registries without a login; 0 for no limit"`
 	AnonymousBytes      int64    `key:"public-anonymous-bytes" default:"0" help:"bytes in 30 days that an address is sent from public registries without a login; 0 for no limit"`
+	PasswordLogin       string   `key:"password-login" default:"off" help:"let clients that cannot renew passwords log in to registries with an access key id and its secret: access-key, or off"`
 	DeletedRetention    string   `key:"deleted-retention" default:"168h" help:"how long deleted images and repositories can be restored, at most 2160h (90 days); 0 for never"`
 	EgressAllow         []string `key:"egress-allow" help:"networks (CIDR), addresses and hosts, the last two with a port or without, that connections may be opened to though they are not public"`
 	EgressCA            string   `key:"egress-ca" help:"file with certificates (PEM) to trust besides the system's when connections are opened"`
@@ -141,6 +142,7 @@ func (c *Config) Validate() error {
 	bad((c.RootAccessKeyID == "") != (c.RootSecretAccessKey == ""), "root-access-key-id and root-secret-access-key: give both or neither")
 	bad(c.RootSecretAccessKey != "" && len(c.RootSecretAccessKey) < 16, "root-secret-access-key: at least 16 characters")
 	bad(c.RequestRates != "ecr" && c.RequestRates != "off", "request-rates: %q is neither ecr nor off", c.RequestRates)
+	bad(c.PasswordLogin != "access-key" && c.PasswordLogin != "off", "password-login: %q is neither access-key nor off", c.PasswordLogin)
 	for _, parse := range []func() error{
 		func() error { _, err := c.Proxies(); return err },
 		func() error { _, err := c.QuotaValues(); return err },

@@ -95,6 +95,18 @@ type lifeParams struct {
 	LifetimeSeconds int64 `json:"lifetimeSeconds"`
 }
 
+// MayLogIn returns nil if the caller may log in to the private registries without a
+// password of GetAuthorizationToken: who may not get one may not log in with anything
+// else. Only a refusal leaves an audit record.
+func (r *Registry) MayLogIn(ctx context.Context, c access.Caller, region string) error {
+	q := request{caller: c, event: "GetAuthorizationToken", ref: Ref{ID: ID{c.Account, region}}, params: tokenParams{[]string{c.Account}}, readOnly: true}
+	err := r.decide(ctx, nil, q, nil)
+	if err != nil {
+		r.auditor.Record(q.record(r.now(), err))
+	}
+	return err
+}
+
 // tokenParams are the audited parameters of GetAuthorizationToken.
 type tokenParams struct {
 	RegistryIDs []string `json:"registryIds"`

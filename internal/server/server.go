@@ -167,6 +167,7 @@ func (s *Server) assemble(ctx context.Context, bucket blob.Bucket) error {
 	auth := authn.New(authn.Options{
 		Principals: s.directory, Passwords: master.Key("registry password"), Anonymous: master.Key("anonymous token"),
 		Source: source, Endpoint: endpointOf, RequestID: requestID, Now: s.options.Now,
+		AccessKeys: s.accessKeys(),
 	})
 	s.registry = s.newRegistry(master, auth, authorizer, bucket)
 	if err := s.beginQuotas(ctx); err != nil {
@@ -181,6 +182,18 @@ func (s *Server) assemble(ctx context.Context, bucket blob.Bucket) error {
 	s.log.Info("configuration of these features is stored but not acted on yet", "features", strings.Join(withoutEngine, ", "))
 	s.announcePublic()
 	return s.writeAddress()
+}
+
+// accessKeys returns what lets callers log in to registries with an access key, nil
+// if nobody may. That counts as a use of the key.
+func (s *Server) accessKeys() func(context.Context, access.Caller) error {
+	if s.config.PasswordLogin != "access-key" {
+		return nil
+	}
+	return func(ctx context.Context, c access.Caller) error {
+		s.directory.Used(c.AccessKeyID, s.config.Region, "ecr")
+		return s.registry.MayLogIn(ctx, c, s.config.Region)
+	}
 }
 
 // withoutEngine are the features whose configuration is checked and stored while
