@@ -67,6 +67,7 @@ var layers = map[string][]string{
 // weighty are third-party modules that only one package may import, tests and
 // the SDK's wire types aside.
 var weighty = map[string]string{
+	"github.com/aws/aws-sdk-go-v2/config": "credential",
 	"modernc.org/sqlite":                  "metadata",
 	"github.com/jackc/pgx/v5":             "metadata",
 	"github.com/pressly/goose/v3":         "metadata",
@@ -75,7 +76,6 @@ var weighty = map[string]string{
 	"github.com/gofrs/flock":              "server",
 	"github.com/spf13/cobra":              "",
 	"github.com/go-jose/go-jose/v4":       "oidc",
-	"github.com/aws/aws-sdk-go-v2/config": "credential",
 }
 
 const prefix = "berth/internal/"
