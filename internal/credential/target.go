@@ -85,11 +85,14 @@ func hostOf(registry string) string {
 		registry = rest
 	}
 	host, _, _ := strings.Cut(registry, "/")
-	if strings.ContainsAny(host, "@?#% \t\r\n\\") {
+	if !validHost.MatchString(host) {
 		return ""
 	}
 	return host
 }
+
+// validHost matches names, addresses, and addresses of IPv6 in brackets.
+var validHost = regexp.MustCompile(`\A([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?\z`)
 
 func hostname(host string) string {
 	if name, _, err := net.SplitHostPort(host); err == nil {
