@@ -147,7 +147,7 @@ func TestOnlyWhatIsOursIsRead(t *testing.T) {
 		t.Error("get after the file was broken does not keep a new one")
 	}
 	broken := helper(s, "/dev/null/cache", s.AWS())
-	if get(t, broken, s.Host) == get(t, broken, s.Host) {
+	if first, second := get(t, broken, s.Host), get(t, broken, s.Host); first == second {
 		t.Error("get without a cache = the same password twice")
 	}
 }
