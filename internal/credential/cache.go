@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -48,8 +49,12 @@ func (c Cache) get(k cacheKey) (Password, bool) {
 		return Password{}, false
 	}
 	e, ok := read(c.file(k))
-	return e.Password, ok && e.Endpoint == k.endpoint && e.Secret != ""
+	return e.Password, ok && e.Endpoint == k.endpoint
 }
+
+// entryName is what the names of files are like. Others in the directory are not
+// ours.
+var entryName = regexp.MustCompile(`\A[0-9a-f]{32}\.json\z`)
 
 // read reads a file that nobody but its owner could read, or have written.
 func read(name string) (e entry, ok bool) {
@@ -63,7 +68,7 @@ func read(name string) (e entry, ok bool) {
 		return e, false
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxEntry))
-	return e, err == nil && json.Unmarshal(text, &e) == nil
+	return e, err == nil && json.Unmarshal(text, &e) == nil && e.Secret != ""
 }
 
 // put keeps a password, and removes those that have expired.
@@ -104,6 +109,9 @@ func (c Cache) remove(choose func(entry) bool) {
 	}
 	names, _ := filepath.Glob(filepath.Join(c.Dir, "*.json")) // a bad pattern has no files
 	for _, name := range names {
+		if !entryName.MatchString(filepath.Base(name)) {
+			continue
+		}
 		if e, ok := read(name); ok && choose(e) {
 			_ = os.Remove(name) // another process may have been first
 		}

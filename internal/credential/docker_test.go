@@ -152,6 +152,35 @@ func TestOnlyWhatIsOursIsRead(t *testing.T) {
 	}
 }
 
+func TestFilesOfOthersStay(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.Options{})
+	dir := t.TempDir()
+	others := map[string]string{
+		"config.json": `{"auths": {}}`, "entry.json": `{"endpoint": "", "user": "AWS", "secret": "s"}`, "0123456789abcdef0123456789abcdef.json": `{}`,
+	}
+	for name, text := range others {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := helper(s, dir, s.AWS())
+	get(t, d, s.Host)
+	for _, registry := range []string{s.Host, "123456789012.dkr.ecr.us-east-1.amazonaws.com"} {
+		if err := d.Run(t.Context(), "erase", strings.NewReader(registry), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name := range others {
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			t.Error(err)
+		}
+	}
+	if names := files(t, dir); len(names) != len(others) {
+		t.Errorf("the cache has %v, want what was there before", names)
+	}
+}
+
 func TestManyAtTheSameTime(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t, servertest.Options{})
