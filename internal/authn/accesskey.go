@@ -36,7 +36,7 @@ func (a *Authenticator) accessKey(r *http.Request, id, secret string) (access.Ca
 	if err != nil && fault.KindOf(err) != fault.Unauthenticated {
 		return access.Caller{}, 0, err
 	}
-	longLived := (c.Type == access.User || c.Type == access.Root) && !strings.HasPrefix(id, sessionKey)
+	longLived := (c.Type == access.User || c.Type == access.Root) && c.Session == nil && !strings.HasPrefix(id, sessionKey)
 	if err != nil {
 		want = ""
 	}

@@ -18,11 +18,12 @@ import (
 // withAccessKeys is an authenticator that lets clients log in with access keys. The
 // address of a request is in its X-From header.
 func withAccessKeys(now *time.Time, may func(context.Context, access.Caller) error) (*Authenticator, keys) {
-	bob, session, federated := alice, alice, alice
+	bob, session, federated, other := alice, alice, alice, alice
 	bob.ID, bob.AccessKeyID = "AIDABOB", "AKIABOB"
 	session.AccessKeyID = "ASIAALICE"
 	federated.AccessKeyID, federated.Type = "AKIAFED", "FederatedUser"
-	known := keys{"AKIAALICE": alice, "AKIABOB": bob, "ASIAALICE": session, "AKIAFED": federated}
+	other.AccessKeyID, other.Session = "AKIASESSION", &access.Session{Owner: alice.ID}
+	known := keys{"AKIASESSION": other, "AKIAALICE": alice, "AKIABOB": bob, "ASIAALICE": session, "AKIAFED": federated}
 	return New(Options{
 		Principals: known, Passwords: seal.NewMaster().Key("registry password"), Anonymous: seal.NewMaster().Key("anonymous token"),
 		Source: func(r *http.Request) (netip.Addr, bool) {
@@ -105,7 +106,7 @@ func TestWrongKeysAreAnsweredAlike(t *testing.T) {
 	var first string
 	for i, tt := range [][2]string{
 		{"AKIAALICE", "secret of AKIABOB"}, {"AKIANOBODY", "secret of AKIANOBODY"}, {"AKIANOBODY", ""}, {"AKIAALICE", ""}, {"", ""}, {"", "secret of AKIAALICE"},
-		{"ASIAALICE", "secret of ASIAALICE"}, {"AKIAFED", "secret of AKIAFED"}, {"akiaalice", "secret of AKIAALICE"}, {"AKIAALICE ", "secret of AKIAALICE"},
+		{"ASIAALICE", "secret of ASIAALICE"}, {"AKIAFED", "secret of AKIAFED"}, {"AKIASESSION", "secret of AKIASESSION"}, {"akiaalice", "secret of AKIAALICE"}, {"AKIAALICE ", "secret of AKIAALICE"},
 		{"AKIAALICE", "secret of AKIAALICE\x00"}, {"AKIAALICE", strings.Repeat("a", 5000)}, {strings.Repeat("a", 5000), "a"}, {"aws", "a"},
 	} {
 		a, _ := withAccessKeys(&now, anybodyMay)
