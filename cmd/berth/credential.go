@@ -42,7 +42,7 @@ credentials that the AWS tools would use. ~/.config/berth/credential.yaml says o
       profile: berth                     # of the AWS tools' files
       public: true                       # the host is that of public registries
 
-So does a variable: BERTH_ENDPOINTS=HOST=URL,HOST=URL. Only host is required.`
+So does a variable: BERTH_CREDENTIAL_ENDPOINTS=HOST=URL,HOST=URL. Only host is required.`
 
 func dockerCredentialCommand(environ []string, io stdio) *cobra.Command {
 	return &cobra.Command{

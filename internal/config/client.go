@@ -17,9 +17,9 @@ import (
 // Variables of the commands that get passwords and credentials for other programs.
 // A server takes no notice of them.
 const (
-	EndpointsVariable       = "BERTH_ENDPOINTS"         // HOST or HOST=URL, separated by commas
-	CredentialFileVariable  = "BERTH_CREDENTIAL_CONFIG" // instead of ~/.config/berth/credential.yaml
-	CredentialCacheVariable = "BERTH_CREDENTIAL_CACHE"  // a directory instead of ~/.cache/berth/credential, or off
+	EndpointsVariable       = "BERTH_CREDENTIAL_ENDPOINTS" // HOST or HOST=URL, separated by commas
+	CredentialFileVariable  = "BERTH_CREDENTIAL_CONFIG"    // instead of ~/.config/berth/credential.yaml
+	CredentialCacheVariable = "BERTH_CREDENTIAL_CACHE"     // a directory instead of ~/.cache/berth/credential, or off
 )
 
 var clientVariables = []string{EndpointsVariable, CredentialFileVariable, CredentialCacheVariable}
@@ -43,7 +43,7 @@ type ClientRegistry struct {
 }
 
 // LoadClient reads the configuration of the commands that get passwords: what
-// BERTH_ENDPOINTS says, then the file. The first registry that matches a host
+// BERTH_CREDENTIAL_ENDPOINTS says, then the file. The first registry that matches a host
 // counts. Without a file of its own the command has none; one that is named must
 // be there.
 func LoadClient(environ []string) (*Client, error) {

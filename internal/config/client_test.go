@@ -50,7 +50,7 @@ registries:
 		"nothing": {"", nil, nil},
 		"a file":  {file, nil, fromFile},
 		"the environment before a file": {
-			file, []string{"BERTH_ENDPOINTS=a.example.com:5000=http://10.0.0.1, [::1]:5000"},
+			file, []string{"BERTH_CREDENTIAL_ENDPOINTS=a.example.com:5000=http://10.0.0.1, [::1]:5000"},
 			append([]config.ClientRegistry{{Host: "a.example.com:5000", Endpoint: "http://10.0.0.1"}, {Host: "[::1]:5000"}}, fromFile...),
 		},
 	} {
@@ -75,11 +75,11 @@ func TestLoadClientRefuses(t *testing.T) {
 		"read the configuration: ":                 {"", []string{"BERTH_CREDENTIAL_CONFIG=/nowhere/x.yaml"}},
 		"host: \"\" is not HOST":                   {"registries: [{endpoint: https://a}]\n", nil},
 		"host: \"https://a\" is not HOST":          {"registries: [{host: 'https://a'}]\n", nil},
-		"endpoint: \"a:5000\" is not http":         {"", []string{"BERTH_ENDPOINTS=a=a:5000"}},
-		"endpoint: \"https://u@a\" is not http":    {"", []string{"BERTH_ENDPOINTS=a=https://u@a"}},
+		"endpoint: \"a:5000\" is not http":         {"", []string{"BERTH_CREDENTIAL_ENDPOINTS=a=a:5000"}},
+		"endpoint: \"https://u@a\" is not http":    {"", []string{"BERTH_CREDENTIAL_ENDPOINTS=a=https://u@a"}},
 		"region: \"Frankfurt\" is not a region":    {"registries: [{host: a, region: Frankfurt}]\n", nil},
 		"credential.yaml: ":                        {"registries: a\n", nil},
-		"endpoint: \"https://a?b\" is not http(s)": {"", []string{"BERTH_ENDPOINTS=a=https://a?b"}},
+		"endpoint: \"https://a?b\" is not http(s)": {"", []string{"BERTH_CREDENTIAL_ENDPOINTS=a=https://a?b"}},
 	} {
 		if _, err := loadClient(t, tt.file, tt.environ...); err == nil || !strings.Contains(err.Error(), text) {
 			t.Errorf("LoadClient = %v, want %q", err, text)
@@ -116,7 +116,7 @@ func TestTheCacheIsWhereItIsSaidToBe(t *testing.T) {
 
 func TestMatchTakesTheFirst(t *testing.T) {
 	t.Parallel()
-	c, err := loadClient(t, "", "BERTH_ENDPOINTS=a.example.com=https://1,*.example.com=https://2,*.dkr.ecr.*.example.com:5000=https://3,*=https://4")
+	c, err := loadClient(t, "", "BERTH_CREDENTIAL_ENDPOINTS=a.example.com=https://1,*.example.com=https://2,*.dkr.ecr.*.example.com:5000=https://3,*=https://4")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +137,7 @@ func TestMatchTakesTheFirst(t *testing.T) {
 // A shell may have the variables of both.
 func TestAServerTakesNoNoticeOfTheVariablesOfItsClients(t *testing.T) {
 	t.Parallel()
-	if _, err := load(t, "", []string{"BERTH_ENDPOINTS=a=b", "BERTH_CREDENTIAL_CONFIG=c", "BERTH_CREDENTIAL_CACHE=off"}); err != nil {
+	if _, err := load(t, "", []string{"BERTH_CREDENTIAL_ENDPOINTS=a=b", "BERTH_CREDENTIAL_CONFIG=c", "BERTH_CREDENTIAL_CACHE=off"}); err != nil {
 		t.Errorf("Load = %v, want no error", err)
 	}
 }
