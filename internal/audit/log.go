@@ -177,7 +177,7 @@ func newBatch(records []access.Record, dropped int64) (Batch, error) {
 	var decisions []Decided
 	for _, r := range records {
 		if r.Refusal != nil && r.Caller.Type != access.Anonymous {
-			decisions = append(decisions, Decided{r.Refusal.ID, r.Refusal.Request.Account, r.Caller.Account})
+			decisions = append(decisions, Decided{r.Refusal.ID, accountID(r.Refusal.Request.Account), r.Caller.Account})
 		}
 		if err := lines.Encode(newEvent(NewID(), r)); err != nil {
 			return Batch{}, err
@@ -190,4 +190,19 @@ func newBatch(records []access.Record, dropped int64) (Batch, error) {
 		ID: NewID(), First: records[0].Time, Last: records[len(records)-1].Time,
 		Records: len(records), Dropped: dropped, Content: buf.Bytes(), Decisions: decisions,
 	}, nil
+}
+
+// accountID returns the id of an account that a caller has named, "" for what is
+// none: nobody can look up what is refused about it but the caller, and the store
+// does not take any text.
+func accountID(s string) string {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return ""
+		}
+	}
+	if len(s) != 12 {
+		return ""
+	}
+	return s
 }
