@@ -56,8 +56,8 @@ func allowTask(ts *testscript.TestScript, actions []string) {
 		Region: ts.Getenv("AWS_REGION"), BaseEndpoint: aws.String(ts.Getenv("AWS_ENDPOINT_URL")),
 		Credentials: credentials.NewStaticCredentialsProvider(s.key, s.secret, ""),
 	})
-	_, err = c.PutUserPolicy(context.Background(), &iam.PutUserPolicyInput{
-		UserName: aws.String("task"), PolicyName: aws.String("registry"), PolicyDocument: aws.String(string(document)),
+	_, err = c.PutRolePolicy(context.Background(), &iam.PutRolePolicyInput{
+		RoleName: aws.String("task"), PolicyName: aws.String("registry"), PolicyDocument: aws.String(string(document)),
 	})
 	ts.Check(err)
 }
@@ -143,7 +143,7 @@ func stepName(words []string) string {
 func general(ts *testscript.TestScript, line string) string {
 	line = strings.NewReplacer(
 		ts.Getenv("ECR_REGISTRY"), "REGISTRY",
-		"arn:aws:iam::123456789012:user/task", "ROLE",
+		"arn:aws:sts::123456789012:assumed-role/task/build", "ROLE",
 		"arn:aws:ecr:us-east-1:123456789012:repository/", "REPOSITORY/",
 	).Replace(strings.TrimSpace(line))
 	return anyDigest.ReplaceAllString(line, "DIGEST")
