@@ -19,8 +19,9 @@ type Membership struct {
 // Organizations knows which accounts are in an organization.
 type Organizations interface {
 	// Membership returns an account's place as it is now, nil for an account that is
-	// in no organization. It is asked while transactions run, and must not begin one.
-	Membership(account string) (*Membership, error)
+	// in no organization. That the place of an account which exists is not known yet
+	// is an error. It is asked while transactions run, and must not begin one.
+	Membership(account string, exists bool) (*Membership, error)
 }
 
 // memberships returns the places of the caller's account and of the resource's.
@@ -28,10 +29,10 @@ func (a *Authorizer) memberships(r Request) (caller, resource *Membership, err e
 	if a.Organizations == nil {
 		return nil, nil, nil
 	}
-	if caller, err = a.Organizations.Membership(r.Caller.Account); err != nil || r.Account == r.Caller.Account {
+	if caller, err = a.Organizations.Membership(r.Caller.Account, r.Caller.Account != ""); err != nil || r.Account == r.Caller.Account {
 		return caller, caller, err
 	}
-	resource, err = a.Organizations.Membership(r.Account)
+	resource, err = a.Organizations.Membership(r.Account, false) // clients may name any
 	return caller, resource, err
 }
 

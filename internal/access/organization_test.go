@@ -15,13 +15,13 @@ import (
 type members map[string]*Membership
 
 // Membership implements [Organizations].
-func (m members) Membership(account string) (*Membership, error) { return m[account], nil }
+func (m members) Membership(account string, _ bool) (*Membership, error) { return m[account], nil }
 
 // broken is an organization that cannot be read.
 type broken struct{}
 
 // Membership implements [Organizations].
-func (broken) Membership(string) (*Membership, error) { return nil, errors.New("away") }
+func (broken) Membership(string, bool) (*Membership, error) { return nil, errors.New("away") }
 
 const (
 	awayAccount = "210987654321"

@@ -51,12 +51,10 @@ func (d *Directory) CreateAccount(ctx context.Context, c access.Call, id string)
 		key, stored = d.newKey(made, "")
 		return tx.InsertAccessKey(stored)
 	})
-	if err == nil {
-		err = d.reread(ctx)
-	}
 	if err != nil {
 		return "", AccessKey{}, err
 	}
+	d.reread(ctx)
 	return made, key, nil
 }
 
@@ -192,5 +190,5 @@ func (d *Directory) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return d.ReadOrganization(ctx)
+	return d.readOrganization(ctx, rosterLife)
 }

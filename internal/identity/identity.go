@@ -47,6 +47,7 @@ type Directory struct {
 
 	reading sync.Mutex // held while the organization is read
 	roster  atomic.Pointer[roster]
+	readAt  time.Time // when the organization was last read; under reading
 }
 
 // Options are what a Directory is made of. All are required but Tokens and Now.

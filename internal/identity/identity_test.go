@@ -35,6 +35,21 @@ type replica struct {
 	*identity.Directory
 	recorder *recorder
 	now      *time.Time
+	store    *flaky
+}
+
+// flaky is a store that can fail to be read.
+type flaky struct {
+	identity.Store
+	down error
+}
+
+// View implements [identity.Store].
+func (f *flaky) View(ctx context.Context, fn func(identity.ReadTx) error) error {
+	if f.down != nil {
+		return f.down
+	}
+	return f.Store.View(ctx, fn)
 }
 
 // replicas returns a function that opens another directory on the same database.
@@ -53,11 +68,11 @@ func replicas(t *testing.T, postgres bool) func() replica {
 	t.Cleanup(func() { _ = db.Close() })
 	return func() replica {
 		now := start
-		r := replica{recorder: new(recorder), now: &now}
+		r := replica{recorder: new(recorder), now: &now, store: &flaky{Store: metadata.For[identity.ReadTx, identity.Tx](db)}}
 		auth := &access.Authorizer{}
 		r.Directory, err = identity.NewDirectory(ctx, identity.Options{
 			Account: home, Root: identity.AccessKey{ID: "AKIAROOT", Secret: "secret"}, Auditor: r.recorder, Authorizer: auth,
-			Store: metadata.For[identity.ReadTx, identity.Tx](db), Secrets: master.Key("access key"), Pages: master.Key("page token"),
+			Store: r.store, Secrets: master.Key("access key"), Pages: master.Key("page token"),
 			Now: func() time.Time { return now },
 		})
 		if err != nil {

@@ -1,8 +1,10 @@
 package identity
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -205,26 +207,43 @@ func randomText(n int) string {
 	return strings.ToLower(rand.Text()[:n]) // letters, and digits from 2 to 7
 }
 
-// memberships returns the place of every account.
-func (t *tree) memberships() (map[string]*access.Membership, error) {
+// seat is an account's place, or why it is not known.
+type seat struct {
+	place *access.Membership
+	err   error
+}
+
+// seats returns the place of every account. That of an account which a policy
+// limits that cannot be read is not known.
+func (t *tree) seats() map[string]seat {
 	parsed := map[string]policy.Attached{}
-	for id, p := range t.policies {
-		a, err := attached(controls[p.Type].kind, p.Name, p.Content)
-		if err != nil {
-			return nil, err
+	unread := map[string]error{}
+	for _, ids := range t.attached {
+		for _, id := range ids {
+			p := t.policies[id]
+			a, err := attached(controls[p.Type].kind, p.Name, p.Content)
+			if err != nil {
+				unread[id] = fmt.Errorf("policy %s of the organization: %w", id, err)
+			}
+			parsed[id] = a
 		}
-		parsed[id] = a
 	}
-	out := map[string]*access.Membership{}
+	out := map[string]seat{}
 	for account, m := range t.members {
 		place := &access.Membership{Organization: t.ID, Path: t.ID + "/" + strings.Join(t.chain(m.Parent), "/") + "/"}
+		s := seat{place: place}
 		if account != t.Management {
 			place.ServiceControl = t.levels(account, ServiceControl, parsed)
 			place.ResourceControl = t.levels(account, ResourceControl, parsed)
+			for _, target := range t.chain(account) {
+				for _, id := range t.attached[target] {
+					s.err = cmp.Or(s.err, unread[id])
+				}
+			}
 		}
-		out[account] = place
+		out[account] = s
 	}
-	return out, nil
+	return out
 }
 
 // levels returns the policies of a type that limit an account, from the root down
@@ -252,24 +271,47 @@ func (t *tree) levels(account string, c ControlType, parsed map[string]policy.At
 
 // roster is what is known of the organization at a time.
 type roster struct {
-	id      string
+	id      string // "" if there is none
 	version int64
-	members map[string]*access.Membership
+	members map[string]seat
 }
+
+const (
+	readTimeout = 2 * time.Second  // of reading the organization
+	rosterLife  = 10 * time.Second // how long what is known counts while it cannot be read
+)
 
 // Membership implements [access.Organizations]. What another process has changed
 // counts from the next [Directory.ReadOrganization] on.
-func (d *Directory) Membership(account string) (*access.Membership, error) {
+func (d *Directory) Membership(account string, exists bool) (*access.Membership, error) {
 	r := d.roster.Load()
 	if r == nil {
 		return nil, errUnread
 	}
-	return r.members[account], nil
+	s, ok := r.members[account]
+	if !ok && exists && r.id != "" { // the account was made since
+		return nil, errUnread
+	}
+	return s.place, s.err
 }
 
-// ReadOrganization reads the organization if it has changed. If that fails, what is
-// known stays.
+// ReadOrganization reads the organization if it has changed. If that fails what is
+// known stays for ten seconds; then nothing is decided any more until it succeeds.
 func (d *Directory) ReadOrganization(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	return d.readOrganization(ctx, rosterLife)
+}
+
+// reread is ReadOrganization after a change of ours. If that fails nothing is decided
+// any more until it succeeds: what is known is known to be wrong.
+func (d *Directory) reread(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
+	defer cancel()
+	_ = d.readOrganization(ctx, 0) // which is reported when it is tried again
+}
+
+func (d *Directory) readOrganization(ctx context.Context, life time.Duration) error {
 	d.reading.Lock()
 	defer d.reading.Unlock()
 	known := d.roster.Load()
@@ -288,21 +330,14 @@ func (d *Directory) ReadOrganization(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		next.id, next.version = t.ID, t.Version
-		next.members, err = t.memberships()
-		return err
+		next.id, next.version, next.members = t.ID, t.Version, t.seats()
+		return nil
 	})
-	if err == nil {
+	switch now := d.now(); {
+	case err == nil:
 		d.roster.Store(next)
-	}
-	return err
-}
-
-// reread is ReadOrganization after a change of ours. If that fails nothing is decided
-// any more until it succeeds: what is known is known to be wrong.
-func (d *Directory) reread(ctx context.Context) error {
-	err := d.ReadOrganization(context.WithoutCancel(ctx))
-	if err != nil {
+		d.readAt = now
+	case now.Sub(d.readAt) >= life:
 		d.roster.Store(nil)
 	}
 	return err

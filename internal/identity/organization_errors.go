@@ -6,7 +6,8 @@ import (
 	"berth/internal/fault"
 )
 
-// errUnread is a fault of ours: a change of the organization could not be read back.
+// errUnread is a fault of ours: the organization could not be read, or has changed
+// since.
 var errUnread = errors.New("the organization has not been read")
 
 // The texts are those of AWS Organizations wherever they are known.

@@ -60,7 +60,8 @@ func (d *Directory) consult(ctx context.Context, q *request, fn func(*tree) erro
 }
 
 // organize runs fn, which must decide the call, to change the organization. The
-// change is in force here when organize returns.
+// change is in force here when organize returns: what was known before counts no
+// more.
 func (d *Directory) organize(ctx context.Context, q *request, fn func(Tx, *tree) error) error {
 	err := d.update(ctx, q, func(tx Tx) error {
 		t, err := d.opened(ctx, tx, q)
@@ -72,10 +73,10 @@ func (d *Directory) organize(ctx context.Context, q *request, fn func(Tx, *tree)
 		}
 		return tx.PutOrganization(t.Organization)
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		d.reread(ctx)
 	}
-	return d.reread(ctx)
+	return err
 }
 
 // listed returns the page of a listing of the organization of which all items are

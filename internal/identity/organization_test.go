@@ -1,7 +1,12 @@
 package identity_test
 
 import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"berth/internal/access"
 	"berth/internal/fault"
@@ -11,7 +16,7 @@ import (
 // place returns where a replica knows an account to be.
 func place(t *testing.T, d replica, account string) *access.Membership {
 	t.Helper()
-	m, err := d.Membership(account)
+	m, err := d.Membership(account, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,6 +130,89 @@ func TestOnlyTheManagementAccountManagesTheOrganization(t *testing.T) {
 		last := d.recorder.records[len(d.recorder.records)-2:]
 		if last[0].Event != "MoveAccount" || last[0].Service != "organizations" || last[0].Error != "AccessDeniedException" || last[1].Event != "DescribeOrganization" {
 			t.Errorf("the records of the last calls are %+v", last)
+		}
+	})
+}
+
+func TestNothingIsDecidedWithoutKnowingTheOrganization(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, open func() replica) {
+		const first, second = "111122223333", "444455556666"
+		ctx, manager := t.Context(), root(home)
+		here := open()
+		if _, err := here.CreateOrganization(ctx, manager); err != nil {
+			t.Fatal(err)
+		}
+		there := open()
+		wantKnown := func(what string, d replica, account string, known bool) {
+			t.Helper()
+			if _, err := d.Membership(account, true); (err == nil) != known {
+				t.Errorf("%s: Membership(%s) = %v, want known %v", what, account, err, known)
+			}
+		}
+		// The account is there, but its place could not be read back.
+		here.store.down = errors.New("away")
+		if id, key, err := here.CreateAccount(ctx, manager, first); err != nil || id != first || key.Secret == "" {
+			t.Errorf("CreateAccount = %s, %v, %v, want the root's key", id, key, err)
+		}
+		wantKnown("after a change that was not read back", here, home, false)
+		here.store.down = nil
+		if err := here.ReadOrganization(ctx); err != nil {
+			t.Fatal(err)
+		}
+		wantKnown("read again", here, first, true)
+
+		wantKnown("made elsewhere", there, first, false)
+		if m, err := there.Membership("999999999999", false); m != nil || err != nil {
+			t.Errorf("the place of no account is %v, %v", m, err)
+		}
+		if err := there.ReadOrganization(ctx); err != nil {
+			t.Fatal(err)
+		}
+		there.store.down = errors.New("away")
+		for _, tt := range []struct {
+			later time.Duration
+			known bool
+		}{{0, true}, {9 * time.Second, true}, {time.Second, false}} {
+			*there.now = there.now.Add(tt.later)
+			if there.ReadOrganization(ctx) == nil {
+				t.Error("ReadOrganization succeeded")
+			}
+			wantKnown("after "+tt.later.String(), there, first, tt.known)
+		}
+
+		// A policy that cannot be read is in the way of those that it limits.
+		if _, _, err := here.CreateAccount(ctx, manager, second); err != nil {
+			t.Fatal(err)
+		}
+		ids := map[string]string{}
+		for _, name := range []string{"attached", "unattached"} {
+			p, err := here.CreateControl(ctx, manager, identity.ControlPolicy{Type: identity.ServiceControl, Name: name,
+				Content: `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"ecr:*","Resource":"*"}]}`})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids[name] = p.ControlPolicy.ID
+		}
+		if err := here.AttachControl(ctx, manager, ids["attached"], first); err != nil {
+			t.Fatal(err)
+		}
+		err := here.store.Update(ctx, func(tx identity.Tx) error {
+			for _, id := range slices.Sorted(maps.Values(ids)) {
+				if err := tx.PutControlPolicy(identity.ControlPolicy{ID: id, Type: identity.ServiceControl, Name: id, Content: "{"}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		again := open()
+		wantKnown("not limited", again, second, true)
+		wantKnown("the management account", again, home, true)
+		if _, err := again.Membership(first, true); err == nil || !strings.Contains(err.Error(), ids["attached"]) {
+			t.Errorf("Membership of an account with a policy that cannot be read = %v", err)
 		}
 	})
 }

@@ -51,7 +51,8 @@ func (d *Directory) CreateOrganization(ctx context.Context, c access.Call) (Orga
 	if err != nil {
 		return Organization{}, err
 	}
-	return out, d.reread(ctx)
+	d.reread(ctx)
+	return out, nil
 }
 
 // addUnit adds a unit with the policies that everything has to begin with.
