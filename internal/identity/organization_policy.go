@@ -2,8 +2,6 @@ package identity
 
 import (
 	"context"
-	"encoding/json"
-	"slices"
 	"unicode/utf8"
 
 	"berth/internal/access"
@@ -37,34 +35,10 @@ func checkControl(p ControlPolicy) error {
 	if utf8.RuneCountInString(p.Content) > maxControlContent {
 		return errConstraint("POLICY_CONTENT_LIMIT_EXCEEDED", "You have exceeded the maximum size of a policy document.")
 	}
-	if _, err := policy.Parse(p.Content, policy.Options{Kind: c.kind}); err != nil {
+	if _, err := policy.Parse(p.Content, policy.Options{Kind: c.kind, Limits: p.Type == ResourceControl}); err != nil {
 		return errControlDocument(err)
 	}
-	if p.Type == ResourceControl && !deniesEverybody(p.Content) {
-		return errControlDocument(nil)
-	}
 	return nil
-}
-
-// deniesEverybody reports whether all statements of a document deny, and name
-// everybody: others cannot be in a resource control policy.
-func deniesEverybody(text string) bool {
-	type statement struct {
-		Effect    string
-		Principal json.RawMessage
-	}
-	var doc struct{ Statement json.RawMessage }
-	var list []statement
-	if json.Unmarshal([]byte(text), &doc) != nil {
-		return false
-	}
-	if json.Unmarshal(doc.Statement, &list) != nil {
-		list = make([]statement, 1)
-		if json.Unmarshal(doc.Statement, &list[0]) != nil {
-			return false
-		}
-	}
-	return !slices.ContainsFunc(list, func(s statement) bool { return s.Effect != "Deny" || string(s.Principal) != `"*"` })
 }
 
 // checkFree checks that no other policy of the type has the name.
@@ -88,7 +62,7 @@ func (t *tree) checkFree(p ControlPolicy) error {
 // DuplicatePolicyException, MalformedPolicyDocumentException,
 // ConstraintViolationException, PolicyTypeNotAvailableForOrganizationException.
 func (d *Directory) CreateControl(ctx context.Context, c access.Call, p ControlPolicy) (out ControlView, err error) {
-	q := organizationCall(c, "CreatePolicy", params{"name": p.Name, "description": p.Description, "type": p.Type, "content": p.Content}).about(p.Type)
+	q := organizationCall(c, "CreatePolicy", params{"name": p.Name, "description": p.Description, "type": p.Type}).about(p.Type)
 	err = d.organize(ctx, q, func(tx Tx, t *tree) error {
 		if err := d.allow(ctx, q, t); err != nil {
 			return err
@@ -137,7 +111,7 @@ type ControlChange struct{ Name, Description, Content *string }
 // DuplicatePolicyException, MalformedPolicyDocumentException,
 // ConstraintViolationException, InvalidInputException.
 func (d *Directory) UpdateControl(ctx context.Context, c access.Call, id string, change ControlChange) (out ControlView, err error) {
-	q := organizationCall(c, "UpdatePolicy", params{"policyId": id, "name": change.Name, "description": change.Description, "content": change.Content})
+	q := organizationCall(c, "UpdatePolicy", params{"policyId": id, "name": change.Name, "description": change.Description})
 	err = d.organize(ctx, q, func(tx Tx, t *tree) error {
 		p, err := d.changeable(ctx, q, t, id)
 		if err != nil {

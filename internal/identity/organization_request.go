@@ -23,12 +23,14 @@ func (q *request) about(t ControlType) *request {
 }
 
 // allow decides a call about things of the organization, by their ARNs; without
-// any it is about none in particular.
+// any it is about none in particular. A refusal calls them by their ids: the ARNs
+// would tell other accounts what there is, and who manages it.
 func (d *Directory) allow(ctx context.Context, q *request, t *tree, arns ...string) error {
 	if len(arns) == 0 {
 		arns = []string{"*"}
 	}
 	for _, arn := range arns {
+		q.label = arn[strings.LastIndexByte(arn, '/')+1:]
 		if err := d.decide(ctx, q, t.Management, arn, nil); err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package identity_test
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -120,6 +121,20 @@ func TestOnlyTheManagementAccountManagesTheOrganization(t *testing.T) {
 		}
 		if _, err := d.CreateOrganization(ctx, root(home)); err != nil {
 			t.Fatal(err)
+		}
+		if err := d.MoveMember(ctx, root(member), member, "r-0000", "ou-0000-00000000"); !strings.Contains(err.Error(), "on resource: "+member+" because") {
+			t.Errorf("MoveMember by a member = %v, which tells about the organization", err)
+		}
+		_, rcp := d.CreateControl(ctx, root(home), identity.ControlPolicy{Type: identity.ResourceControl, Name: "rcp", Content: "long"})
+		_, missing := d.DescribeControl(ctx, root(member), "p-00000000")
+		_, there := d.DescribeControl(ctx, root(member), "p-RCPFullAWSAccess")
+		if fault.CodeOf(rcp) != "MalformedPolicyDocumentException" || there.Error() != strings.Replace(missing.Error(), "p-00000000", "p-RCPFullAWSAccess", 1) {
+			t.Errorf("CreateControl = %v; DescribeControl by a member = %v for a policy, %v for none", rcp, there, missing)
+		}
+		for _, r := range d.recorder.records {
+			if strings.Contains(fmt.Sprint(r.Parameters), "long") {
+				t.Errorf("the record %+v holds a document", r)
+			}
 		}
 		if err := d.MoveMember(ctx, root(member), member, "r-0000", "ou-0000-00000000"); fault.KindOf(err) != fault.Denied {
 			t.Errorf("MoveMember by a member = %v", err)

@@ -15,6 +15,9 @@ type Options struct {
 	// Actions, if not nil, are the actions that there are. An action of the document
 	// must match at least one.
 	Actions []string
+	// Limits says that the policy may only take away: its statements deny, and name
+	// actions of a service, as those of resource control policies must but for AWS's.
+	Limits bool
 }
 
 const (
@@ -117,6 +120,9 @@ func (r *reader) statement(v any) (statement, *SyntaxError) {
 	default:
 		return r.out, &SyntaxError{Member: "Effect", Reason: "must be Allow or Deny"}
 	}
+	if r.Limits && !r.out.deny {
+		return r.out, &SyntaxError{Member: "Effect", Reason: "must be Deny"}
+	}
 	for _, read := range []func() *SyntaxError{r.readPrincipal, r.readAction, r.readResource, r.readCondition} {
 		if err := read(); err != nil {
 			return r.out, err
@@ -202,6 +208,9 @@ func (r *reader) readAction() *SyntaxError {
 	if err != nil {
 		return err
 	}
+	if r.Limits && not {
+		return &SyntaxError{Member: member, Reason: "must be Action"}
+	}
 	r.out.notAction = not
 	list, reason := texts(v)
 	if reason != "" {
@@ -210,6 +219,9 @@ func (r *reader) readAction() *SyntaxError {
 	for _, s := range list {
 		if !action.MatchString(s) {
 			return &SyntaxError{Member: member, Reason: quote(s) + " is not an action, as in ecr:PutImage or ecr:*"}
+		}
+		if r.Limits && strings.HasPrefix(s, "*") {
+			return &SyntaxError{Member: member, Reason: quote(s) + " is not an action of one service"}
 		}
 		p, _ := syntax{wildcards: true, fold: asAction}.compile(s) // actions have no variables that could be wrong
 		if r.Actions != nil && !p.matchesAny(r.Actions) {

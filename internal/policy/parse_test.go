@@ -123,6 +123,30 @@ func TestDocuments(t *testing.T) {
 	}
 }
 
+func TestResourceControlPoliciesOnlyLimit(t *testing.T) {
+	t.Parallel()
+	for members, want := range map[string]string{
+		`"Effect":"Deny","Action":["ecr:*","sts:AssumeRole"]`: "",
+		`"Effect":"Allow","Action":"ecr:*"`:                   "statement 1, Effect: must be Deny",
+		`"Effect":"Deny","NotAction":"ecr:*"`:                 "statement 1, NotAction: must be Action",
+		`"Effect":"Deny","Action":["ecr:*","*"]`:              `statement 1, Action: "*" is not an action of one service`,
+		`"Effect":"Deny","Action":"*:*"`:                      `statement 1, Action: "*:*" is not an action of one service`,
+	} {
+		text := `{"Statement":{"Principal":"*","Resource":"*",` + members + `}}`
+		_, err := policy.Parse(text, policy.Options{Kind: policy.ResourceControl, Limits: true})
+		got := ""
+		if cause := (*policy.SyntaxError)(nil); errors.As(err, &cause) {
+			got = cause.Error()
+		}
+		if got != want {
+			t.Errorf("Parse(%s): %q, want %q", text, got, want)
+		}
+		if _, err := policy.Parse(text, policy.Options{Kind: policy.ResourceControl}); err != nil {
+			t.Errorf("Parse(%s) of AWS's own = %v", text, err)
+		}
+	}
+}
+
 func TestErrorsAreThoseOfTheAPIs(t *testing.T) {
 	t.Parallel()
 	for kind, want := range map[policy.Kind]string{
