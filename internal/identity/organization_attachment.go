@@ -192,6 +192,9 @@ func (d *Directory) setControls(ctx context.Context, c access.Call, event, root 
 		if err := fn(tx, t); err != nil {
 			return err
 		}
+		if err := tx.PutOrganization(t.Organization); err != nil {
+			return err
+		}
 		o, u = t.Organization, t.units[t.root]
 		return nil
 	})

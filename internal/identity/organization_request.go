@@ -66,14 +66,14 @@ func (d *Directory) consult(ctx context.Context, q *request, fn func(*tree) erro
 // more.
 func (d *Directory) organize(ctx context.Context, q *request, fn func(Tx, *tree) error) error {
 	err := d.update(ctx, q, func(tx Tx) error {
+		if err := tx.ChangeOrganization(); err != nil {
+			return err
+		}
 		t, err := d.opened(ctx, tx, q)
 		if err != nil {
 			return err
 		}
-		if err := fn(tx, t); err != nil {
-			return err
-		}
-		return tx.PutOrganization(t.Organization)
+		return fn(tx, t)
 	})
 	if err == nil {
 		d.reread(ctx)

@@ -82,14 +82,14 @@ func attachFull(tx Tx, types []ControlType, target string) error {
 
 // join adds a new account to the root of the organization, if there is one.
 func (d *Directory) join(tx Tx, account string) error {
+	if err := tx.ChangeOrganization(); err != nil {
+		return err
+	}
 	t, err := readTree(tx)
 	if err != nil || t == nil {
 		return err
 	}
-	if err := d.addMember(tx, t.Types, Member{Account: account, Parent: t.root, JoinedAt: d.time()}); err != nil {
-		return err
-	}
-	return tx.PutOrganization(t.Organization)
+	return d.addMember(tx, t.Types, Member{Account: account, Parent: t.root, JoinedAt: d.time()})
 }
 
 // DescribeOrganization returns the organization that the caller's account is in.

@@ -210,8 +210,10 @@ type OrganizationReader interface {
 // OrganizationWriter changes the organization. What is put replaces what has the
 // same id.
 type OrganizationWriter interface {
-	// PutOrganization makes the version of an organization that is there greater by 1.
-	PutOrganization(Organization) error
+	PutOrganization(Organization) error // of one that is there the types only
+	// ChangeOrganization makes the version of the organization, if there is one,
+	// greater by 1. Until the transaction ends others wait there.
+	ChangeOrganization() error
 	PutUnit(Unit) error
 	DeleteUnit(id string) error // and what is attached to it
 	PutMember(Member) error

@@ -66,8 +66,13 @@ func (tx *Tx) AllAccounts() ([]string, error) {
 // PutOrganization implements [identity.OrganizationWriter].
 func (tx *Tx) PutOrganization(o identity.Organization) error {
 	return tx.change(`INSERT INTO organizations (id, management, types, version, created_at) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (id) DO UPDATE SET types = excluded.types, version = organizations.version + 1`,
+		ON CONFLICT (id) DO UPDATE SET types = excluded.types`,
 		o.ID, o.Management, marshal(o.Types), o.Version, micros(o.CreatedAt))
+}
+
+// ChangeOrganization implements [identity.OrganizationWriter].
+func (tx *Tx) ChangeOrganization() error {
+	return tx.change(`UPDATE organizations SET version = version + 1`)
 }
 
 // PutUnit implements [identity.OrganizationWriter].
