@@ -20,6 +20,10 @@ func quotaShape(name string) smithy.ShapeID {
 	return smithy.ShapeID{Namespace: "com.amazonaws.servicequotas", Name: name}
 }
 
+func organizationShape(name string) smithy.ShapeID {
+	return smithy.ShapeID{Namespace: "com.amazonaws.organizations", Name: name}
+}
+
 // alwaysSent has the members that the services send although they are false or
 // 0, by structure. The SDK holds these as plain bool and float64 and its
 // generated Serialize drops their zero values; every such member of an output
@@ -31,6 +35,7 @@ var alwaysSent = map[smithy.ShapeID][]zeroMember{
 	ecrShape("ImageScanningConfiguration"):           {{"scanOnPush", "false"}},
 	ecrShape("RepositoryScanningConfiguration"):      {{"scanOnPush", "false"}},
 	ecrShape("ValidatePullThroughCacheRuleResponse"): {{"isValid", "false"}},
+	organizationShape("PolicySummary"):               {{"AwsManaged", "false"}},
 	quotaShape("RequestedServiceQuotaChange"):        {{"GlobalQuota", "false"}},
 	quotaShape("ServiceQuota"):                       {{"Adjustable", "false"}, {"GlobalQuota", "false"}},
 	ecrPublicShape("RegistryAlias"):                  {{"primaryRegistryAlias", "false"}, {"defaultRegistryAlias", "false"}},

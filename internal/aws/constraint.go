@@ -46,12 +46,26 @@ func (m *Model) check(operation string, input *node) error {
 	case all:
 		return validationException(v.found)
 	}
-	first, code := v.found[0], "InvalidParameterException"
-	if m.declares(operation, "InvalidInputException") {
-		code = "InvalidInputException"
-	}
-	return fault.New(fault.Invalid, code,
+	first := v.found[0]
+	err := fault.New(fault.Invalid, "InvalidParameterException",
 		"Invalid parameter at '%s' failed to satisfy constraint: '%s'", first.path, first.ecr)
+	if m.declares(operation, "InvalidInputException") {
+		err.Code, err.Members = "InvalidInputException", map[string]any{"Reason": first.reason()}
+	}
+	return err
+}
+
+// reason is what the Reason of InvalidInputException calls the constraint.
+func (v violation) reason() string {
+	for _, r := range []struct{ words, reason string }{
+		{"not be null", "INPUT_REQUIRED"}, {"regular expression", "INVALID_PATTERN"}, {"enum", "INVALID_ENUM"},
+		{"length greater", "MIN_LENGTH_EXCEEDED"}, {"length less", "MAX_LENGTH_EXCEEDED"}, {"value greater", "MIN_VALUE_EXCEEDED"},
+	} {
+		if strings.Contains(v.constraint, r.words) {
+			return r.reason
+		}
+	}
+	return "MAX_VALUE_EXCEEDED"
 }
 
 func validationException(found []violation) error {

@@ -127,7 +127,7 @@ func untagged(tags []types.Tag) error {
 	if len(tags) == 0 {
 		return nil
 	}
-	return fault.New(fault.Invalid, "InvalidInputException", "Nothing of an organization has tags.")
+	return aws.Unheard(fault.New(fault.Invalid, "InvalidInputException", "Nothing of an organization has tags."))
 }
 
 func policyTypes(o identity.Organization) []types.PolicyTypeSummary {
@@ -147,7 +147,7 @@ func organization(o identity.Organization) *types.Organization {
 // CreateOrganization makes the organization.
 func (a *API) CreateOrganization(ctx context.Context, c call, in *organizations.CreateOrganizationInput) (*organizations.CreateOrganizationOutput, error) {
 	if in.FeatureSet == types.OrganizationFeatureSetConsolidatedBilling {
-		return nil, fault.New(fault.Unsupported, "InvalidInputException", "There are no bills: an organization has all features.")
+		return nil, aws.Unheard(fault.New(fault.Unsupported, "InvalidInputException", "There are no bills: an organization has all features."))
 	}
 	o, err := a.directory.CreateOrganization(ctx, c)
 	if err != nil {

@@ -30,6 +30,13 @@ func must[T any](v T, err error) func(testing.TB) T {
 	}
 }
 
+// raw makes a call of the root without the SDK and returns the response's text.
+func raw(t *testing.T, s *servertest.Server, operation, body string) string {
+	t.Helper()
+	_, text := s.Call(t, "organizations", "AWSOrganizationsV20161128."+operation, body)
+	return text
+}
+
 func wantError(t *testing.T, what string, err error, code string) {
 	t.Helper()
 	if servertest.ErrorCode(err) != code || code != "" && servertest.ErrorMessage(err) == "" {
@@ -253,6 +260,17 @@ func TestControlPolicies(t *testing.T) {
 		_, err = c.UpdatePolicy(ctx, &organizations.UpdatePolicyInput{PolicyId: new("p-00000000"), Name: new("x")})
 		wantError(t, "UpdatePolicy of none", err, "PolicyNotFoundException")
 		list := must(c.ListPolicies(ctx, &organizations.ListPoliciesInput{Filter: scp}))(t).Policies
+		if text := raw(t, s, "ListPolicies", `{"Filter":"SERVICE_CONTROL_POLICY"}`); !strings.Contains(text, `"AwsManaged":true`) || !strings.Contains(text, `"AwsManaged":false`) {
+			t.Errorf("ListPolicies sends %s", text)
+		}
+		for body, reason := range map[string]string{
+			`{}`: "INPUT_REQUIRED", `{"Filter":"x"}`: "INVALID_ENUM", `{"Filter":"TAG_POLICY","MaxResults":0}`: "MIN_VALUE_EXCEEDED",
+			`{"Filter":"TAG_POLICY","MaxResults":21}`: "MAX_VALUE_EXCEEDED",
+		} {
+			if text := raw(t, s, "ListPolicies", body); !strings.Contains(text, `"Reason":"`+reason+`"`) {
+				t.Errorf("ListPolicies %s sends %s, want %s", body, text, reason)
+			}
+		}
 		names := map[string]bool{} // and whether it is AWS's
 		for _, p := range list {
 			names[*p.Name] = p.AwsManaged
