@@ -2,13 +2,14 @@ package server_test
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
-	"berth/internal/access"
 	"berth/internal/config"
 	"berth/internal/server"
 	"berth/internal/servertest"
@@ -204,16 +205,27 @@ func TestPublicRepositoriesAreNotBehindEndpoints(t *testing.T) {
 
 func TestEndpointsAreRecorded(t *testing.T) {
 	t.Parallel()
-	var seen []access.Request
 	s := servertest.Start(t, withEndpoints(t, openEndpoint))
 	as, _ := through(s, s.AWS(), 1, "")
-	s.Decisions()
-	if _, err := ecr.NewFromConfig(as).DescribeRepositories(t.Context(), &ecr.DescribeRepositoriesInput{}); err != nil {
+	c := ecr.NewFromConfig(as)
+	if _, err := c.CreateRepository(t.Context(), &ecr.CreateRepositoryInput{RepositoryName: new("app")}); err != nil {
 		t.Fatal(err)
 	}
-	seen = s.Decisions()
-	if len(seen) != 1 || seen[0].Caller.Endpoint == nil || seen[0].Caller.Endpoint.ID != secondEndpoint {
-		t.Errorf("decisions: %+v", seen)
+	if _, err := c.DescribeRepositories(t.Context(), &ecr.DescribeRepositoriesInput{}); err != nil {
+		t.Fatal(err)
+	}
+	s.CreateRepository(t, "other")
+	var got []string
+	for _, text := range s.AuditRecords(t) {
+		var r struct{ EventName, VPCEndpointID string }
+		if err := json.Unmarshal([]byte(text), &r); err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, r.EventName+" "+r.VPCEndpointID)
+	}
+	slices.Sort(got)
+	if want := []string{"CreateRepository ", "CreateRepository " + secondEndpoint, "DescribeRepositories " + secondEndpoint}; !slices.Equal(got, want) {
+		t.Errorf("records: %q, want %q", got, want)
 	}
 }
 

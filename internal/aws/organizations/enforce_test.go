@@ -1,9 +1,12 @@
 package organizations_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"berth/internal/config"
 	"berth/internal/servertest"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -153,4 +156,40 @@ func TestConditionsAboutOrganizations(t *testing.T) {
 		shared(`"ForAnyValue:StringEquals":{"aws:ResourceOrgPaths":"` + o + "/" + top + `/"}`)
 		wantRefused(t, "of a resource in the root", list(), "")
 	})
+}
+
+func TestAPolicyBitesOnTheOtherServersToo(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.Options{Postgres: true})
+	root := s.CreateAccount(t, member)
+	other := servertest.Start(t, servertest.Options{Configure: func(c *config.Config) { c.Database = s.Config.Database }})
+	root.BaseEndpoint = &other.URL
+	wantRefused(t, "create", create(t, root, "app"), "")
+	c, _ := begin(t, s)
+	attach(t, c, createPolicy(t, c, types.PolicyTypeServiceControlPolicy, "no-deletes", deny), member)
+	for deadline := time.Now().Add(30 * time.Second); ; <-time.After(10 * time.Millisecond) {
+		if err := remove(t, root, "app"); servertest.ErrorCode(err) == "AccessDeniedException" {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the policy does not bite")
+		}
+		_ = create(t, root, "app") // it was deleted before the policy was read
+	}
+}
+
+func TestTagsAreRefusedOnTheRecord(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.Options{})
+	c, root := begin(t, s)
+	_, err := c.CreateOrganizationalUnit(t.Context(), &organizations.CreateOrganizationalUnitInput{
+		ParentId: &root, Name: new("x"), Tags: []types.Tag{{Key: new("a"), Value: new("b")}},
+	})
+	wantError(t, "tags", err, "InvalidInputException")
+	records := s.AuditRecords(t)
+	if !slices.ContainsFunc(records, func(r string) bool {
+		return strings.Contains(r, `"CreateOrganizationalUnit"`) && strings.Contains(r, `"InvalidInputException"`)
+	}) {
+		t.Errorf("there is no record of the call: %q", records)
+	}
 }
