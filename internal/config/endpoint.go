@@ -19,13 +19,11 @@ import (
 //	    listen: 10.0.0.5:443
 //	    policy: /etc/berth/endpoint.json
 //
-// A server's own name, certificate and key are those of its endpoints too, unless
+// A server's own domain, certificate and key are those of its endpoints too, unless
 // they have others.
 type Endpoint struct {
 	ID, VPC, Listen string
-	// URL and Domain say where clients of the endpoint reach the server. Without
-	// both, Domain is the server's.
-	URL, Domain     string
+	URL, Domain     string // where clients of the endpoint reach the server
 	TLSCert, TLSKey string
 	Policy          string // a file; "" for none
 }
@@ -67,6 +65,9 @@ func readEndpoints(n ast.Node) ([]Endpoint, error) {
 			if !ok {
 				return nil, fmt.Errorf("has an unknown key %q", key)
 			}
+			if text == "" {
+				return nil, fmt.Errorf("has the key %q without a value", key)
+			}
 			*into = text
 		}
 		out = append(out, e)
@@ -88,10 +89,7 @@ type EndpointSettings struct {
 
 // Settings returns what an endpoint goes by.
 func (c *Config) Settings(e Endpoint) (EndpointSettings, error) {
-	s := EndpointSettings{Domain: e.Domain, TLSCert: cmp.Or(e.TLSCert, c.TLSCert), TLSKey: cmp.Or(e.TLSKey, c.TLSKey)}
-	if e.URL == "" && e.Domain == "" {
-		s.Domain = c.Domain
-	}
+	s := EndpointSettings{Domain: cmp.Or(e.Domain, c.Domain), TLSCert: cmp.Or(e.TLSCert, c.TLSCert), TLSKey: cmp.Or(e.TLSKey, c.TLSKey)}
 	scheme := "http"
 	if s.TLSCert != "" {
 		scheme = "https"

@@ -26,7 +26,7 @@ func TestEndpointsAreRead(t *testing.T) {
 		t.Error(d)
 	}
 	for i, want := range []struct{ url, domain, cert string }{
-		{"http://127.0.0.1:6000", "example.com", ""}, {"https://inside.example.com", "", "c"},
+		{"http://127.0.0.1:6000", "example.com", ""}, {"https://inside.example.com", "example.com", "c"},
 	} {
 		s, err := c.Settings(c.Endpoints[i])
 		if err != nil || s.URL.String() != want.url || s.Domain != want.domain || s.TLSCert != want.cert {
@@ -44,6 +44,8 @@ func TestEndpointsThatCannotBeAreRefused(t *testing.T) {
 		"no list":          {"endpoints: yes\n", "endpoints: is not a list"},
 		"no endpoint":      {"endpoints: [a]\n", "endpoints: is not a list of endpoints"},
 		"an unknown key":   {firstEndpoint + "    lisen: a\n", `endpoints: has an unknown key "lisen"`},
+		"no policy":        {firstEndpoint + "    policy:\n", `endpoints: has the key "policy" without a value`},
+		"an empty policy":  {firstEndpoint + "    policy: ''\n", `endpoints: has the key "policy" without a value`},
 		"a list in it":     {firstEndpoint + "    url: [a]\n", "endpoints: is not a value"},
 		"no id":            {"endpoints: [{vpc: vpc-01234567}]\n", `endpoints: number 1: id: "" is not one such as vpce-0123456789abcdef0`},
 		"another id":       {"endpoints: [{id: vpce-XYZ}]\n", `endpoints: vpce-XYZ: id: "vpce-XYZ" is not one`},
