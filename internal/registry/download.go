@@ -29,7 +29,11 @@ type Link struct {
 }
 
 func (l Link) fields() []string {
-	return []string{linkPurpose, l.Account, l.Region, l.RepositoryUID, string(l.Digest), strconv.FormatInt(l.Expires.Unix(), 10), l.Endpoint}
+	f := []string{linkPurpose, l.Account, l.Region, l.RepositoryUID, string(l.Digest), strconv.FormatInt(l.Expires.Unix(), 10)}
+	if l.Endpoint != "" {
+		f = append(f, l.Endpoint)
+	}
+	return f
 }
 
 // GetDownloadUrlForLayer returns a link to a layer that an image of the
