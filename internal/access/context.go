@@ -108,9 +108,9 @@ func (a *Authorizer) ofRequest(r Request) policy.Context {
 		set("aws:SourceVpc", e.VPC)
 		source = ""
 	} else {
-		out.Set("aws:VpcSourceIp")
-		out.Set("aws:SourceVpce")
-		out.Set("aws:SourceVpc")
+		out.Set("aws:vpcsourceip") // in lower case nothing is allocated
+		out.Set("aws:sourcevpce")
+		out.Set("aws:sourcevpc")
 	}
 	set("aws:SourceIp", source)
 	set("aws:ViaAWSService", "false")

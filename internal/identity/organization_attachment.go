@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"berth/internal/access"
@@ -135,7 +136,7 @@ func (d *Directory) EnableControls(ctx context.Context, c access.Call, root stri
 			return errStands("PolicyTypeAlreadyEnabledException")
 		}
 		t.Types = append(slices.Clone(t.Types), kind)
-		for target := range t.everything() {
+		for _, target := range t.everything() {
 			if err := attachFull(tx, []ControlType{kind}, target); err != nil {
 				return err
 			}
@@ -154,7 +155,7 @@ func (d *Directory) DisableControls(ctx context.Context, c access.Call, root str
 			return errStands("PolicyTypeNotEnabledException")
 		}
 		t.Types = slices.Delete(slices.Clone(t.Types), i, i+1)
-		for target := range t.everything() {
+		for _, target := range t.everything() {
 			for _, p := range t.of(target, kind) {
 				if err := tx.DetachControl(ControlAttachment{target, p.ID}); err != nil {
 					return err
@@ -166,15 +167,8 @@ func (d *Directory) DisableControls(ctx context.Context, c access.Call, root str
 }
 
 // everything returns the ids of all that can have policies.
-func (t *tree) everything() map[string]bool {
-	out := map[string]bool{}
-	for id := range t.units {
-		out[id] = true
-	}
-	for id := range t.members {
-		out[id] = true
-	}
-	return out
+func (t *tree) everything() []string {
+	return slices.AppendSeq(slices.Collect(maps.Keys(t.units)), maps.Keys(t.members))
 }
 
 func (d *Directory) setControls(ctx context.Context, c access.Call, event, root string, kind ControlType, fn func(Tx, *tree) error) (o Organization, u Unit, err error) {
