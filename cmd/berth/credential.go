@@ -54,14 +54,14 @@ is such a helper:
 
   ln -s "$(command -v berth)" /usr/local/bin/docker-credential-berth
 
-with this in ~/.docker/config.json:
+with this in ~/.docker/config.json, and the host configured as below:
 
   {"credHelpers": {"123456789012.dkr.ecr.us-east-1.example.com": "berth"}}
 
 ` + whereTo + `
 
-Hosts that are neither configured there, nor on this machine, nor of the form
-<account>.dkr.ecr.<region>.<domain> get no answer. Passwords are kept in
+Hosts get no answer that are neither configured there, nor in AWS_ENDPOINT_URL or
+AWS_ENDPOINT_URL_ECR, nor Amazon's. Passwords are kept in
 ~/.cache/berth/credential until half of their life is over, or until they are erased.
 BERTH_CREDENTIAL_CACHE names another directory, or is off.`,
 		Args: cobra.ExactArgs(1),

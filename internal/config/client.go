@@ -17,7 +17,7 @@ import (
 // Variables of the commands that get passwords and credentials for other programs.
 // A server takes no notice of them.
 const (
-	EndpointsVariable       = "BERTH_CREDENTIAL_ENDPOINTS" // HOST or HOST=URL, separated by commas
+	EndpointsVariable       = "BERTH_CREDENTIAL_ENDPOINTS" // HOST or HOST=URL, separated by commas; hosts of public registries begin with public.
 	CredentialFileVariable  = "BERTH_CREDENTIAL_CONFIG"    // instead of ~/.config/berth/credential.yaml
 	CredentialCacheVariable = "BERTH_CREDENTIAL_CACHE"     // a directory instead of ~/.cache/berth/credential, or off
 )
@@ -43,8 +43,9 @@ type ClientRegistry struct {
 }
 
 // LoadClient reads the configuration of the commands that get passwords: what
-// BERTH_CREDENTIAL_ENDPOINTS says, then the file. The first registry that matches a host
-// counts. Without a file of its own the command has none; one that is named must
+// BERTH_CREDENTIAL_ENDPOINTS says, then the file, then the hosts of the endpoints that
+// the AWS tools are told in AWS_ENDPOINT_URL_ECR and AWS_ENDPOINT_URL. The first
+// registry that matches a host counts. Without a file of its own the command has none; one that is named must
 // be there.
 func LoadClient(environ []string) (*Client, error) {
 	env := func(name string) string { return Variable(environ, name) }
@@ -65,10 +66,19 @@ func LoadClient(environ []string) (*Client, error) {
 	for item := range strings.SplitSeq(env(EndpointsVariable), ",") {
 		if item = strings.TrimSpace(item); item != "" {
 			host, endpoint, _ := strings.Cut(item, "=")
-			c.Registries = append(c.Registries, ClientRegistry{Host: host, Endpoint: endpoint})
+			c.Registries = append(c.Registries, ClientRegistry{Host: host, Endpoint: endpoint, Public: strings.HasPrefix(host, "public.")})
 		}
 	}
 	c.Registries = append(c.Registries, file.Registries...)
+	for _, name := range []string{"AWS_ENDPOINT_URL_ECR", "AWS_ENDPOINT_URL"} {
+		// The AWS tools complain of a URL that is none.
+		if u, err := url.Parse(env(name)); err == nil && u.Host != "" {
+			r := ClientRegistry{Host: u.Host, Endpoint: env(name)}
+			if r.validate() == nil {
+				c.Registries = append(c.Registries, r)
+			}
+		}
+	}
 	for i := range c.Registries {
 		if err := c.Registries[i].validate(); err != nil {
 			return nil, err

@@ -3,6 +3,7 @@ package config_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -52,6 +53,16 @@ registries:
 		"the environment before a file": {
 			file, []string{"BERTH_CREDENTIAL_ENDPOINTS=a.example.com:5000=http://10.0.0.1, [::1]:5000"},
 			append([]config.ClientRegistry{{Host: "a.example.com:5000", Endpoint: "http://10.0.0.1"}, {Host: "[::1]:5000"}}, fromFile...),
+		},
+		"what the AWS tools are told, last": {
+			file, []string{"AWS_ENDPOINT_URL=https://API.example.com:5000/", "AWS_ENDPOINT_URL_ECR=http://127.0.0.1:5000"},
+			append(slices.Clone(fromFile), config.ClientRegistry{Host: "127.0.0.1:5000", Endpoint: "http://127.0.0.1:5000"},
+				config.ClientRegistry{Host: "api.example.com:5000", Endpoint: "https://API.example.com:5000"}),
+		},
+		"what the AWS tools are told, which is no URL": {"", []string{"AWS_ENDPOINT_URL=a", "AWS_ENDPOINT_URL_ECR=https://u@a"}, nil},
+		"public registries": {
+			"", []string{"BERTH_CREDENTIAL_ENDPOINTS=public.localhost:5000,publicity:5000"},
+			[]config.ClientRegistry{{Host: "public.localhost:5000", Public: true}, {Host: "publicity:5000"}},
 		},
 	} {
 		got, err := loadClient(t, tt.file, tt.environ...)

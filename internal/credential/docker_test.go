@@ -20,7 +20,8 @@ import (
 
 // helper is a credential helper of a server's, for somebody with a key.
 func helper(s *servertest.Server, dir string, who aws.Config) *credential.Docker {
-	return &credential.Docker{Config: new(config.Client), Source: &credential.Source{
+	c := &config.Client{Registries: []config.ClientRegistry{{Host: s.Host}, {Host: "public.localhost:1", Public: true}}}
+	return &credential.Docker{Config: c, Source: &credential.Source{
 		Cache: credential.Cache{Dir: dir}, Now: s.Clock.Now,
 		Load: func(context.Context, credential.Target) (aws.Config, error) { return who, nil },
 	}}
@@ -210,6 +211,7 @@ func TestWhatDockerIsRefused(t *testing.T) {
 		verb, in, want string
 	}{
 		"a registry that is not ours": {d, "get", "https://index.docker.io/v1/", "credentials not found in native keychain"},
+		"one that looks like ours":    {d, "get", "123456789012.dkr.ecr.us-east-1.evil.com", "credentials not found in native keychain"},
 		"no registry":                 {d, "get", " \n", "no credentials server URL"},
 		"erase of none":               {d, "erase", "", "no credentials server URL"},
 		"an unknown key":              {d, "get", s.Host, "UnrecognizedClientException"},

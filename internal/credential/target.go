@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 
 	"berth/internal/config"
@@ -28,15 +29,13 @@ const publicRegion = "us-east-1"
 // or without a scheme and a path. In this order,
 //
 //   - what is configured for the host;
-//   - a host of Amazon's: the endpoint that the AWS SDK says;
-//   - a host that ECR or Berth could have named,
-//     <account>.dkr.ecr.<region>.<domain>, or one on this machine: the host itself,
-//     over TLS unless it is on this machine;
-//   - any other host in the same way if it is named, which means that whoever asks
-//     has chosen us for it.
+//   - a registry of Amazon's: the endpoint that the AWS SDK says;
+//   - any other host if it is named, which means that whoever asks has chosen us for
+//     it: the host itself, over TLS unless it is on this machine.
 //
-// Other hosts are not ours: a request signed with the caller's keys is nothing to
-// send to strangers.
+// Other hosts are not ours, whatever they look like: anybody can have a name of
+// ECR's form in a domain of their own, or a port on this machine, and what is signed
+// with the caller's keys, or an identity token, is nothing to send to strangers.
 func Find(c *config.Client, registry string, named bool) (Target, bool) {
 	t := Target{Host: hostOf(registry)}
 	if t.Host == "" {
@@ -60,8 +59,8 @@ func Find(c *config.Client, registry string, named bool) (Target, bool) {
 	switch {
 	case name == "public.ecr.aws" || name == "ecr-public.aws.com":
 		t.Public = true
-	case m != nil && amazon(name):
-	case m != nil || named || onThisMachine(name):
+	case m != nil && slices.Contains(amazonDomains, m[2]):
+	case named:
 		t.Endpoint = itself(t.Host, name)
 		t.Public = strings.HasPrefix(name, "public.")
 	default:
@@ -106,10 +105,13 @@ func onThisMachine(name string) bool {
 	return name == "localhost" || strings.HasSuffix(name, ".localhost") || err == nil && ip.IsLoopback()
 }
 
-// amazon reports whether a host is of AWS's own.
+// amazonDomains are those of Amazon's private registries.
+var amazonDomains = []string{"amazonaws.com", "amazonaws.com.cn", "on.aws", "on.amazonwebservices.com.cn"}
+
+// amazon reports whether a host is in one of AWS's own domains.
 func amazon(name string) bool {
-	for _, d := range []string{".amazonaws.com", ".amazonaws.com.cn", ".on.aws", ".on.amazonwebservices.com.cn"} {
-		if strings.HasSuffix(name, d) {
+	for _, d := range amazonDomains {
+		if strings.HasSuffix(name, "."+d) {
 			return true
 		}
 	}
