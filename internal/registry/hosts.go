@@ -39,6 +39,14 @@ func (h *Hosts) Registry(host string) ID {
 	return ID{Account: m[1], Region: m[2]}
 }
 
+// Foreign reports whether a host has the form of a registry's, but in a domain that
+// is none of ours.
+func (h *Hosts) Foreign(host string) bool {
+	name := hostname(host)
+	m := registryHost.FindStringSubmatch(name)
+	return m != nil && !h.serves(m[3]) && name != hostname(h.URL.Host)
+}
+
 // hostname returns the name in a host with or without port, in lower case and
 // without a dot at its end.
 func hostname(host string) string {

@@ -63,6 +63,21 @@ func TestHostsNameRegistries(t *testing.T) {
 	}
 }
 
+func TestForeignHosts(t *testing.T) {
+	t.Parallel()
+	h := hostsAt(t, "https://123456789012.dkr.ecr.us-east-1.example.org", "example.com")
+	for host, want := range map[string]bool{
+		"210987654321.dkr.ecr.eu-west-1.evil.com": true, "210987654321.DKR-ECR.us-east-1.evil.com.:443": true, "210987654321.dkr.ecr-fips.nowhere.evil.com": true,
+		"210987654321.dkr.ecr.us-east-1.localhost": true, "123456789012.dkr.ecr.us-east-2.example.org": true,
+		"210987654321.dkr.ecr.eu-west-1.example.com:8443": false, "210987654321.dkr.ecr.eu-west-1.amazonaws.com": false,
+		"123456789012.dkr.ecr.us-east-1.example.org": false, "api.evil.com": false, "127.0.0.1:5000": false, "": false,
+	} {
+		if got := h.Foreign(host); got != want {
+			t.Errorf("Foreign(%s) = %t, want %t", host, got, want)
+		}
+	}
+}
+
 func TestHostsOfRegistries(t *testing.T) {
 	t.Parallel()
 	standard, other := ID{"123456789012", "us-east-1"}, ID{"210987654321", "eu-west-1"}

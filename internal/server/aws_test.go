@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -48,4 +49,38 @@ func call(t testing.TB, s *servertest.Server, operation, body string) (int, stri
 		t.Fatal(err)
 	}
 	return res.StatusCode, string(b)
+}
+
+// What somebody else was sent cannot be passed on.
+func TestWhatIsSignedForAnotherRegistryIsRefused(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.Options{})
+	for host, want := range map[string]int{
+		"123456789012.dkr.ecr.us-east-1.evil.com": 400, "123456789012.dkr.ecr.us-east-1.localhost": 200,
+		"123456789012.dkr.ecr.us-east-1.amazonaws.com": 200, "api.ecr.us-east-1.amazonaws.com": 200,
+	} {
+		for _, path := range []string{"/", "/_berth/v1/token"} {
+			body := []byte("{}")
+			r, err := http.NewRequestWithContext(t.Context(), "POST", s.URL+path, bytes.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Host = host
+			r.Header.Set("Content-Type", "application/x-amz-json-1.1")
+			r.Header.Set("X-Amz-Target", ecrTarget+"GetAuthorizationToken")
+			if err := sign(r, "ecr", body); err != nil {
+				t.Fatal(err)
+			}
+			resp, err := http.DefaultClient.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, _ := io.ReadAll(resp.Body)
+			_ = resp.Body.Close()
+			refused := strings.Contains(string(text), "not one of this server's")
+			if path == "/" && resp.StatusCode != want || refused != (want == 400) {
+				t.Errorf("POST %s of %s = %d %s, want %d", path, host, resp.StatusCode, text, want)
+			}
+		}
+	}
 }

@@ -274,12 +274,12 @@ func (s *Server) fronts(auth *authn.Authenticator, e *entrance) error {
 		services = append(services, publicService)
 	}
 	api, err := aws.New(aws.Options[access.Call]{
-		Services: services, Begin: s.beginOrNobody(auth), RequestID: requestID, Refused: s.refused, Log: s.log,
+		Services: services, Begin: s.beginOrNobody(auth, e.hosts), RequestID: requestID, Refused: s.refused, Log: s.log,
 	})
 	if err != nil {
 		return err
 	}
-	e.handler = s.instrument(e.through(s.routes(distribution, api, s.extensions(s.begin(auth)))))
+	e.handler = s.instrument(e.through(s.routes(distribution, api, s.extensions(s.begin(auth, e.hosts)))))
 	return nil
 }
 
@@ -311,10 +311,14 @@ func nobody(auth *authn.Authenticator) func(*http.Request) access.Caller {
 	}
 }
 
-// begin lets the AWS APIs ask package authn who is asking.
-func (s *Server) begin(auth *authn.Authenticator) func(*http.Request) (aws.Signature[access.Call], error) {
+// begin lets the AWS APIs ask package authn who is asking. What was signed for a
+// registry in somebody else's domain was meant for them, and is not taken from them.
+func (s *Server) begin(auth *authn.Authenticator, hosts *registry.Hosts) func(*http.Request) (aws.Signature[access.Call], error) {
 	return func(r *http.Request) (aws.Signature[access.Call], error) {
 		signed, err := auth.Begin(r)
+		if err == nil && hosts.Foreign(r.Host) {
+			err = fault.New(fault.Unauthenticated, "InvalidSignatureException", "The request is signed for a host that is not one of this server's.")
+		}
 		if err == nil && !registry.ValidRegion(signed.Region()) {
 			err = fault.New(fault.Unauthenticated, "InvalidSignatureException", "Credential should be scoped to a valid region.")
 		}
@@ -339,8 +343,8 @@ func (s *Server) begin(auth *authn.Authenticator) func(*http.Request) (aws.Signa
 
 // beginOrNobody is begin for the APIs that have operations for everybody: who has
 // signed nothing is nobody.
-func (s *Server) beginOrNobody(auth *authn.Authenticator) func(*http.Request) (aws.Signature[access.Call], error) {
-	begin := s.begin(auth)
+func (s *Server) beginOrNobody(auth *authn.Authenticator, hosts *registry.Hosts) func(*http.Request) (aws.Signature[access.Call], error) {
+	begin := s.begin(auth, hosts)
 	return func(r *http.Request) (aws.Signature[access.Call], error) {
 		if !authn.Unsigned(r) {
 			return begin(r)
