@@ -1,12 +1,17 @@
 package authn
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,7 +22,7 @@ import (
 
 // withAccessKeys is an authenticator that lets clients log in with access keys. The
 // address of a request is in its X-From header.
-func withAccessKeys(now *time.Time, may func(context.Context, access.Caller) error) (*Authenticator, keys) {
+func withAccessKeys(now *time.Time, may func(context.Context, access.Caller, bool) error) (*Authenticator, keys) {
 	bob, session, federated, other := alice, alice, alice, alice
 	bob.ID, bob.AccessKeyID = "AIDABOB", "AKIABOB"
 	session.AccessKeyID = "ASIAALICE"
@@ -28,7 +33,7 @@ func withAccessKeys(now *time.Time, may func(context.Context, access.Caller) err
 		Principals: known, Passwords: seal.NewMaster().Key("registry password"), Anonymous: seal.NewMaster().Key("anonymous token"),
 		Source: func(r *http.Request) (netip.Addr, bool) {
 			a, _ := netip.ParseAddr(r.Header.Get("X-From"))
-			return a, true
+			return a, r.Header.Get("X-Plain") == ""
 		},
 		RequestID:  func(*http.Request) string { return "request" },
 		Now:        func() time.Time { return *now },
@@ -36,7 +41,7 @@ func withAccessKeys(now *time.Time, may func(context.Context, access.Caller) err
 	}), known
 }
 
-func anybodyMay(context.Context, access.Caller) error { return nil }
+func anybodyMay(context.Context, access.Caller, bool) error { return nil }
 
 // try logs in from an address and returns the kind of the error, -1 for none.
 func try(a *Authenticator, from, key, secret string) fault.Kind {
@@ -86,7 +91,7 @@ func TestWhoMayNotLogInIsTold(t *testing.T) {
 	t.Parallel()
 	now := start
 	refusal := fault.New(fault.Denied, "AccessDeniedException", "no")
-	a, _ := withAccessKeys(&now, func(_ context.Context, c access.Caller) error {
+	a, _ := withAccessKeys(&now, func(_ context.Context, c access.Caller, _ bool) error {
 		if c.ID != alice.ID || !c.SourceIP.IsValid() {
 			t.Errorf("asked about %+v, want alice and where she is", c)
 		}
@@ -223,14 +228,105 @@ func TestGuessesAtManyKeysShutAnAddress(t *testing.T) {
 	}
 }
 
+// gate holds whoever looks up a key until all have done so.
+type gate struct {
+	keys
+	all *sync.WaitGroup
+}
+
+func (g gate) Principal(ctx context.Context, id string) (access.Caller, string, error) {
+	g.all.Done()
+	g.all.Wait()
+	return g.keys.Principal(ctx, id)
+}
+
+func TestGuessesAtTheSameTimeAreCountedOneByOne(t *testing.T) {
+	t.Parallel()
+	const guesses = 40
+	for secret, want := range map[string]int{"guess": 6, "secret of AKIAALICE": 0} {
+		now := start
+		a, known := withAccessKeys(&now, anybodyMay)
+		g := gate{known, new(sync.WaitGroup)}
+		g.all.Add(guesses)
+		a.o.Principals = g
+		var refused, throttled atomic.Int32
+		var wg sync.WaitGroup
+		for range guesses {
+			wg.Go(func() {
+				switch try(a, "192.0.2.1", "AKIAALICE", secret) {
+				case fault.Unauthenticated:
+					refused.Add(1)
+				case fault.Throttled:
+					throttled.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if want > 0 && (refused.Load() != int32(want) || throttled.Load() != guesses-int32(want)) || want == 0 && throttled.Load()+refused.Load() > 0 {
+			t.Errorf("%s: %d answers and %d throttled, want %d", secret, refused.Load(), throttled.Load(), want)
+		}
+	}
+}
+
+func TestAnAccessKeyNeedsTLSFromElsewhere(t *testing.T) {
+	t.Parallel()
+	now := start
+	a, _ := withAccessKeys(&now, anybodyMay)
+	for from, want := range map[string]fault.Kind{"192.0.2.1": fault.Denied, "2001:db8::1": fault.Denied, "": fault.Denied, "127.0.0.1": -1, "::1": -1, "::ffff:127.0.0.1": -1} {
+		r := login("AKIAALICE", "secret of AKIAALICE")
+		r.Header.Set("X-From", from)
+		r.Header.Set("X-Plain", "true")
+		got := fault.Kind(-1)
+		if _, _, err := a.Registry(r); err != nil {
+			got = fault.KindOf(err)
+		}
+		if got != want {
+			t.Errorf("without TLS from %s = %v, want %v", from, got, want)
+		}
+	}
+}
+
+func TestTheFirstLoginIsTold(t *testing.T) {
+	t.Parallel()
+	now := start
+	var told []bool
+	a, _ := withAccessKeys(&now, func(_ context.Context, _ access.Caller, first bool) error { told = append(told, first); return nil })
+	for _, from := range []string{"192.0.2.1", "192.0.2.1", "192.0.2.2", "192.0.2.1"} {
+		try(a, from, "AKIAALICE", "secret of AKIAALICE")
+	}
+	now = now.Add(24 * time.Hour)
+	try(a, "192.0.2.1", "AKIAALICE", "secret of AKIAALICE")
+	if want := []bool{true, false, true, false, true}; !slices.Equal(told, want) {
+		t.Errorf("first = %v, want %v", told, want)
+	}
+}
+
+func TestWhoIsShutIsLoggedOnce(t *testing.T) {
+	t.Parallel()
+	now := start
+	a, _ := withAccessKeys(&now, anybodyMay)
+	var log bytes.Buffer
+	a.o.Log = slog.New(slog.NewTextHandler(&log, nil))
+	for range 3 {
+		for range 7 {
+			try(a, "192.0.2.1", "AKIAALICE", "guess")
+			try(a, "192.0.2.2", "a secret in the wrong place", "guess")
+		}
+		now = now.Add(15 * time.Minute)
+	}
+	if text := log.String(); strings.Count(text, "\n") != 2 || !strings.Contains(text, `shut="[key at an address]" key=AKIAALICE from=192.0.2.1`) || strings.Contains(text, "wrong") {
+		t.Errorf("the log is\n%s", text)
+	}
+}
+
 func TestCountsAreBounded(t *testing.T) {
 	t.Parallel()
 	var l tries
 	for i := range 3 * maxSubjects / 2 {
 		from := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
 		try := attempt{"AKIA" + strconv.Itoa(i), network(from)}
-		l.failed(try, start.Add(time.Duration(i)*time.Second))
-		l.succeeded(try, start)
+		l.count(try, false, start.Add(time.Duration(i)*time.Second))
+		l.count(try, true, start)
 	}
 	if len(l.failures) > maxSubjects || len(l.good) > maxSubjects {
 		t.Errorf("counts for %d and %d, want %d at most", len(l.failures), len(l.good), maxSubjects)

@@ -4,6 +4,7 @@ package authn
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"time"
@@ -20,7 +21,7 @@ type Principals interface {
 	Principal(ctx context.Context, accessKeyID string) (access.Caller, string, error)
 }
 
-// Options are what an Authenticator is made of. All are required but AccessKeys and the clocks.
+// Options are what an Authenticator is made of. All are required but AccessKeys, the log and the clocks.
 type Options struct {
 	Principals Principals
 	Passwords  *seal.Key // seals registry passwords
@@ -34,8 +35,11 @@ type Options struct {
 	// RequestID returns the id of a request.
 	RequestID func(*http.Request) string
 	// AccessKeys, if not nil, lets clients log in with an access key id as user and
-	// its secret as password. It is asked whether an authenticated caller may.
-	AccessKeys func(context.Context, access.Caller) error
+	// its secret as password. It is asked whether an authenticated caller may, and told
+	// whether the key is used for the first time in a day at the caller's address.
+	AccessKeys func(ctx context.Context, c access.Caller, first bool) error
+	// Log is told when failures make clients wait. Nil means none.
+	Log *slog.Logger
 	// Now says when passwords expire; time.Now if nil.
 	Now func() time.Time
 	// SignatureNow is the time that signatures are held against, which is the
@@ -53,6 +57,9 @@ type Authenticator struct {
 func New(o Options) *Authenticator {
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.SignatureNow == nil {
 		o.SignatureNow = time.Now

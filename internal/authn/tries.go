@@ -21,6 +21,7 @@ type subject = attempt
 // each further one there is a wait before the next try, of a second at first and
 // twice as long each time.
 type backoff struct {
+	name    string // of the subject, in the log
 	free    int
 	longest time.Duration
 }
@@ -28,9 +29,9 @@ type backoff struct {
 // The waits of the three kinds of subjects. A key is shut for a minute at most, so
 // that a stranger who knows its id cannot keep its owner out for long.
 var (
-	pairBackoff    = backoff{5, 15 * time.Minute}
-	addressBackoff = backoff{20, 15 * time.Minute}
-	keyBackoff     = backoff{50, time.Minute}
+	pairBackoff    = backoff{"key at an address", 5, 15 * time.Minute}
+	addressBackoff = backoff{"address", 20, 15 * time.Minute}
+	keyBackoff     = backoff{"key", 50, time.Minute}
 )
 
 const (
@@ -64,6 +65,11 @@ func (t attempt) subjects() map[subject]backoff {
 func (l *tries) wait(t attempt, now time.Time) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.waitLocked(t, now)
+}
+
+// waitLocked is wait with mu held.
+func (l *tries) waitLocked(t attempt, now time.Time) time.Duration {
 	since, good := l.good[t]
 	good = good && now.Sub(since) < goodLife
 	var longest time.Duration
@@ -89,14 +95,36 @@ func (b backoff) wait(f failure, now time.Time) time.Duration {
 	return max(0, wait-since)
 }
 
-// failed counts a failure.
-func (l *tries) failed(t attempt, now time.Time) {
+// verdict is what counting an attempt has come to.
+type verdict struct {
+	wait  time.Duration // it is not to be answered before so long; 0 if it is now
+	first bool          // the key was not known to be good at the address
+	shut  []string      // what this failure was the first to shut
+}
+
+// count counts an attempt that was right or wrong, unless it has to wait: then it
+// must not be answered. Of many at the same time no more are answered than of as many
+// one after the other.
+func (l *tries) count(t attempt, right bool, now time.Time) verdict {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if wait := l.waitLocked(t, now); wait > 0 {
+		return verdict{wait: wait}
+	}
+	if right {
+		return verdict{first: l.succeeded(t, now)}
+	}
+	return verdict{shut: l.failed(t, now)}
+}
+
+// failed counts a failure, and returns what it has shut. It must be called with mu
+// held.
+func (l *tries) failed(t attempt, now time.Time) []string {
+	var shut []string
 	if l.failures == nil {
 		l.failures = map[subject]failure{}
 	}
-	for s := range t.subjects() {
+	for s, b := range t.subjects() {
 		f, ok := l.failures[s]
 		if !ok && len(l.failures) >= maxSubjects {
 			forget(l.failures, func(f failure) time.Time { return f.last })
@@ -105,23 +133,28 @@ func (l *tries) failed(t attempt, now time.Time) {
 			f.count = 0
 		}
 		l.failures[s] = failure{f.count + 1, now}
+		if f.count == b.free {
+			shut = append(shut, b.name)
+		}
 	}
+	return shut
 }
 
 // succeeded notes that a key is good at an address. What has failed there with this
 // key is forgiven; what has failed with others is not, for else one good key would
-// be enough to guess the secrets of all others.
-func (l *tries) succeeded(t attempt, now time.Time) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// be enough to guess the secrets of all others. It reports whether the key was not
+// known to be good there. It must be called with mu held.
+func (l *tries) succeeded(t attempt, now time.Time) (first bool) {
 	delete(l.failures, t)
 	if l.good == nil {
 		l.good = map[attempt]time.Time{}
 	}
-	if _, ok := l.good[t]; !ok && len(l.good) >= maxSubjects {
+	since, ok := l.good[t]
+	if !ok && len(l.good) >= maxSubjects {
 		forget(l.good, func(at time.Time) time.Time { return at })
 	}
 	l.good[t] = now
+	return !ok || now.Sub(since) >= goodLife
 }
 
 // forget drops the oldest of some entries, taken at random.

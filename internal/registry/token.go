@@ -97,11 +97,11 @@ type lifeParams struct {
 
 // MayLogIn returns nil if the caller may log in to the private registries without a
 // password of GetAuthorizationToken: who may not get one may not log in with anything
-// else. Only a refusal leaves an audit record.
-func (r *Registry) MayLogIn(ctx context.Context, c access.Caller, region string) error {
+// else. A refusal leaves an audit record; so does a login that is the first one.
+func (r *Registry) MayLogIn(ctx context.Context, c access.Caller, region string, first bool) error {
 	q := request{caller: c, event: "GetAuthorizationToken", ref: Ref{ID: ID{c.Account, region}}, params: tokenParams{[]string{c.Account}}, readOnly: true}
 	err := r.decide(ctx, nil, q, nil)
-	if err != nil {
+	if err != nil || first {
 		r.auditor.Record(q.record(r.now(), err))
 	}
 	return err

@@ -167,7 +167,7 @@ func (s *Server) assemble(ctx context.Context, bucket blob.Bucket) error {
 	auth := authn.New(authn.Options{
 		Principals: s.directory, Passwords: master.Key("registry password"), Anonymous: master.Key("anonymous token"),
 		Source: source, Endpoint: endpointOf, RequestID: requestID, Now: s.options.Now,
-		AccessKeys: s.accessKeys(),
+		AccessKeys: s.accessKeys(), Log: s.log,
 	})
 	s.registry = s.newRegistry(master, auth, authorizer, bucket)
 	if err := s.beginQuotas(ctx); err != nil {
@@ -186,13 +186,13 @@ func (s *Server) assemble(ctx context.Context, bucket blob.Bucket) error {
 
 // accessKeys returns what lets callers log in to registries with an access key, nil
 // if nobody may. That counts as a use of the key.
-func (s *Server) accessKeys() func(context.Context, access.Caller) error {
+func (s *Server) accessKeys() func(context.Context, access.Caller, bool) error {
 	if s.config.PasswordLogin != "access-key" {
 		return nil
 	}
-	return func(ctx context.Context, c access.Caller) error {
+	return func(ctx context.Context, c access.Caller, first bool) error {
 		s.directory.Used(c.AccessKeyID, s.config.Region, "ecr")
-		return s.registry.MayLogIn(ctx, c, s.config.Region)
+		return s.registry.MayLogIn(ctx, c, s.config.Region, first)
 	}
 }
 

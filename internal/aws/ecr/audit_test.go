@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"berth/internal/config"
 	"berth/internal/servertest"
 
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
@@ -290,4 +291,20 @@ func TestAuditRecordsHoldNoSecretsAndNoPayloads(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A login with an access key is one that somebody may look for.
+func TestTheFirstLoginWithAnAccessKeyLeavesARecord(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.Options{Configure: func(c *config.Config) { c.PasswordLogin = "access-key" }})
+	key := must(s.AWS().Credentials.Retrieve(t.Context()))(t)
+	c := s.Login(t) // leaves one, too
+	c.User, c.Pass = key.AccessKeyID, key.SecretAccessKey
+	for range 3 {
+		c.Do(t, "GET", "/v2/", nil).Want(t, 200)
+	}
+	records := auditRecords(t, s)
+	if len(records) != 2 || records[1].EventName != "GetAuthorizationToken" || records[1].UserIdentity.AccessKeyID != key.AccessKeyID || records[1].ErrorCode != "" {
+		t.Errorf("records = %+v, want two of GetAuthorizationToken", records)
+	}
 }
