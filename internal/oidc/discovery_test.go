@@ -113,6 +113,7 @@ func TestKeysAreRemembered(t *testing.T) {
 		if _, err := v.Verify(t.Context(), i.URL, token); fault.CodeOf(err) != want {
 			t.Errorf("Verify = %v, want %q", err, want)
 		}
+		v.Wait()
 	}
 	for range 3 {
 		verify(nil, "")
@@ -164,6 +165,38 @@ func verifyLater(t *testing.T, v *oidc.Verifier, i *oidctest.Issuer, k oidctest.
 	token := k.Token(nil, i.Claims(map[string]any{"iat": now, "exp": now + 60}))
 	if _, err := v.Verify(t.Context(), i.URL, token); fault.CodeOf(err) != want {
 		t.Errorf("Verify = %v, want %q", err, want)
+	}
+	v.Wait()
+}
+
+// Nobody waits for new keys while old ones can be used.
+func TestOldKeysAreReplacedInTheBackground(t *testing.T) {
+	t.Parallel()
+	i, c := oidctest.Start(t), &clock{}
+	var failures []string
+	v := verifier(t, i, oidc.Options{Now: c.now, Failed: func(issuer string, err error) { failures = append(failures, issuer+": "+err.Error()) }})
+	k := oidctest.EC(t, "k", elliptic.P256())
+	i.Publish(k)
+	verifyLater(t, v, i, k, c, "")
+	asked := make(chan struct{})
+	i.Replace(oidctest.Keys, func(_ http.ResponseWriter, r *http.Request) {
+		close(asked)
+		<-r.Context().Done()
+	})
+	c.advance(16 * time.Minute)
+	now := c.now().Unix()
+	token := k.Token(nil, i.Claims(map[string]any{"iat": now, "exp": now + 60}))
+	for range 10 {
+		if _, err := v.Verify(t.Context(), i.URL, token); err != nil {
+			t.Errorf("Verify while the issuer hangs: %v", err)
+		}
+	}
+	<-asked
+	if err := v.Close(); err != nil { // does not wait until the issuer's time is up
+		t.Error(err)
+	}
+	if len(failures) != 1 || !strings.HasPrefix(failures[0], i.URL+": ") {
+		t.Errorf("failures = %q, want one", failures)
 	}
 }
 

@@ -27,6 +27,10 @@ const (
 	// skew is how far an issuer's clock may be ahead. A token that has expired has
 	// expired: no clock makes it last longer.
 	skew = time.Minute
+	// maxStale is how long keys are used while no new ones can be had, and pinnedStale
+	// how long pinned ones are whose file is gone or broken.
+	maxStale    = 12 * time.Hour
+	pinnedStale = 5 * time.Minute
 )
 
 // Options configure a verifier.
@@ -37,6 +41,8 @@ type Options struct {
 	// Pinned has files with the keys (JWK sets) of issuers that are never asked, by
 	// issuer. They are read again as they change.
 	Pinned map[string]string
+	// Failed, if not nil, is told when the keys of an issuer could not be loaded.
+	Failed func(issuer string, err error)
 	Now    func() time.Time // time.Now if nil
 }
 
@@ -44,6 +50,9 @@ type Options struct {
 type Verifier struct {
 	options Options
 	pinned  map[string]*source
+	context context.Context // of what goes on in the background, until Close
+	cancel  context.CancelFunc
+	reloads sync.WaitGroup
 
 	mu      sync.Mutex
 	sources map[string]*source // by issuer; guarded by mu
@@ -55,12 +64,13 @@ func New(o Options) (*Verifier, error) {
 		o.Now = time.Now
 	}
 	v := &Verifier{options: o, pinned: map[string]*source{}, sources: map[string]*source{}}
+	v.context, v.cancel = context.WithCancel(context.Background())
 	for issuer, file := range o.Pinned {
 		if !validIssuer(issuer) {
 			return nil, fmt.Errorf("%q is not the URL of an issuer, which begins with https://", issuer)
 		}
-		s := v.newSource(func(context.Context) ([]key, error) { return fileKeys(file) })
-		s.fresh, s.interval = time.Minute, time.Second
+		s := v.newSource(issuer, func(context.Context) ([]key, error) { return fileKeys(file) })
+		s.fresh, s.interval, s.stale, s.background = time.Minute, time.Second, pinnedStale, nil
 		v.pinned[issuer] = s
 		if keys, err := fileKeys(file); err != nil {
 			return nil, err
@@ -71,8 +81,20 @@ func New(o Options) (*Verifier, error) {
 	return v, nil
 }
 
-func (v *Verifier) newSource(load func(context.Context) ([]key, error)) *source {
-	return &source{load: load, now: v.options.Now, fresh: 15 * time.Minute, interval: time.Minute, turn: make(chan struct{}, 1)}
+func (v *Verifier) newSource(issuer string, load func(context.Context) ([]key, error)) *source {
+	s := &source{load: load, now: v.options.Now, fresh: 15 * time.Minute, interval: time.Minute, stale: maxStale, turn: make(chan struct{}, 1)}
+	s.background = func(f func(context.Context)) { v.reloads.Go(func() { f(v.context) }) }
+	if v.options.Failed != nil {
+		s.failed = func(err error) { v.options.Failed(issuer, err) }
+	}
+	return s
+}
+
+// Close ends what goes on in the background. No token may be verified after it.
+func (v *Verifier) Close() error {
+	v.cancel()
+	v.reloads.Wait()
+	return nil
 }
 
 // Verify returns what a token says that the issuer has signed and that is of now.
@@ -153,7 +175,7 @@ func (v *Verifier) source(issuer string) *source {
 	if len(v.sources) >= maxSources {
 		v.forget()
 	}
-	s := v.newSource(func(ctx context.Context) ([]key, error) { return discover(ctx, v.options.Client, issuer) })
+	s := v.newSource(issuer, func(ctx context.Context) ([]key, error) { return discover(ctx, v.options.Client, issuer) })
 	v.sources[issuer] = s
 	return s
 }

@@ -210,6 +210,34 @@ func TestPinnedKeys(t *testing.T) {
 	if _, err := v.Verify(t.Context(), github, first.Token(nil, claims)); fault.CodeOf(err) != "InvalidIdentityToken" {
 		t.Errorf("Verify with the key that was in it before = %v, want InvalidIdentityToken", err)
 	}
+
+	// A file without keys revokes them; one that is gone or broken does, too, in a while.
+	write()
+	c.advance(time.Minute)
+	if _, err := v.Verify(t.Context(), github, second.Token(nil, claims)); fault.CodeOf(err) != "InvalidIdentityToken" {
+		t.Errorf("Verify without any pinned key = %v, want InvalidIdentityToken", err)
+	}
+	for name, spoil := range map[string]func() error{
+		"gone": func() error { return os.Remove(file) }, "broken": func() error { return os.WriteFile(file, []byte("{"), 0o600) },
+	} {
+		write(second)
+		c.advance(time.Minute)
+		if _, err := v.Verify(t.Context(), github, second.Token(nil, claims)); err != nil {
+			t.Errorf("Verify with a new key: %v", err)
+		}
+		if err := spoil(); err != nil {
+			t.Fatal(err)
+		}
+		c.advance(4 * time.Minute)
+		if _, err := v.Verify(t.Context(), github, second.Token(nil, claims)); err != nil {
+			t.Errorf("Verify shortly after the file is %s: %v", name, err)
+		}
+		c.advance(time.Minute)
+		if _, err := v.Verify(t.Context(), github, second.Token(nil, claims)); fault.CodeOf(err) != "IDPCommunicationError" {
+			t.Errorf("Verify minutes after the file is %s = %v, want IDPCommunicationError", name, err)
+		}
+	}
+	write(second)
 	for name, pinned := range map[string]map[string]string{
 		"no file": {github: file + "x"}, "http": {"http://example.com": file}, "a query": {"https://example.com?a": file}, "no host": {"https://": file},
 	} {

@@ -2,6 +2,7 @@ package oidc
 
 import (
 	"context"
+	"math"
 	"sync"
 	"time"
 )
@@ -13,6 +14,11 @@ type source struct {
 	now      func() time.Time
 	fresh    time.Duration // for so long the keys are used unasked
 	interval time.Duration // so long after keys were loaded, none is missed
+	stale    time.Duration // keys are used for so long while no new ones can be had
+	failed   func(error)   // is told why keys could not be loaded; may be nil
+	// background runs a function that loads keys while old ones are used. Without it
+	// whoever asks waits.
+	background func(func(context.Context))
 
 	turn chan struct{} // holds one value while somebody loads the keys
 
@@ -25,7 +31,6 @@ type source struct {
 }
 
 const (
-	maxStale      = 12 * time.Hour   // keys are used for so long while no new ones can be had
 	retryInterval = 10 * time.Second // so long after a failure it is not tried again
 	loadTimeout   = 15 * time.Second
 )
@@ -38,7 +43,7 @@ func (s *source) known(u *unverified) (keys []key, good bool) {
 	now := s.now()
 	s.used = now
 	age := since(now, s.loaded)
-	if age >= maxStale {
+	if age >= s.stale {
 		return nil, false
 	}
 	for _, k := range s.keys {
@@ -55,7 +60,7 @@ func since(now, then time.Time) time.Duration {
 	if d := now.Sub(then); d >= 0 {
 		return d
 	}
-	return maxStale
+	return math.MaxInt64
 }
 
 // due reports whether keys may be loaded now, and how the last try failed.
@@ -86,6 +91,10 @@ func (s *source) find(ctx context.Context, u *unverified) ([]key, error) {
 		default:
 			return keys, nil
 		}
+		if s.background != nil {
+			s.background(s.take)
+			return keys, nil
+		}
 	} else {
 		select {
 		case s.turn <- struct{}{}:
@@ -93,13 +102,18 @@ func (s *source) find(ctx context.Context, u *unverified) ([]key, error) {
 			return nil, ctx.Err()
 		}
 	}
+	s.take(context.WithoutCancel(ctx)) // others want the keys, too
+	keys, _ = s.known(u)
+	_, err := s.due()
+	return keys, unless(keys, err)
+}
+
+// take takes the turn, which the caller has, to load the keys if that is still due.
+func (s *source) take(ctx context.Context) {
 	defer func() { <-s.turn }()
 	if due, _ := s.due(); due {
 		s.reload(ctx)
 	}
-	keys, _ = s.known(u)
-	_, err := s.due()
-	return keys, unless(keys, err)
 }
 
 // unless returns err if there are no keys.
@@ -110,11 +124,14 @@ func unless(keys []key, err error) error {
 	return err
 }
 
-// reload gets the keys. It goes on if ctx is cancelled: others want them too.
+// reload gets the keys.
 func (s *source) reload(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
+	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
 	keys, err := s.load(ctx)
+	if err != nil && s.failed != nil {
+		s.failed(err)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tried, s.err = s.now(), err

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"maps"
 	"os"
 	"slices"
@@ -50,17 +49,19 @@ func (s *Server) newTokens() (identity.TokenVerifier, error) {
 	}
 	client := guard.Client(egress.ClientOptions{Redirects: 3, Timeout: issuerTime})
 	s.closers = append(s.closers, func() error { client.CloseIdleConnections(); return nil })
-	v, err := oidc.New(oidc.Options{Client: client, Pinned: pinned, Now: s.options.Now})
+	v, err := oidc.New(oidc.Options{Client: client, Pinned: pinned, Now: s.options.Now, Failed: func(issuer string, err error) {
+		s.log.Warn("the keys of an issuer of identity tokens could not be had", "issuer", issuer, "error", err)
+	}})
 	if err != nil {
 		return nil, fmt.Errorf("oidc-jwks: %w", err)
 	}
-	return &tokens{v, s.log}, nil
+	s.closers = append(s.closers, v.Close)
+	return &tokens{v}, nil
 }
 
 // tokens verifies tokens for package identity.
 type tokens struct {
 	verifier *oidc.Verifier
-	log      *slog.Logger
 }
 
 var _ identity.TokenVerifier = (*tokens)(nil)
@@ -75,9 +76,6 @@ var tokenReasons = map[string]identity.TokenReason{
 func (v *tokens) Verify(ctx context.Context, p identity.Provider, token string) (identity.Claims, error) {
 	t, err := v.verifier.Verify(ctx, "https://"+p.URL, token)
 	if f, ok := fault.As(err); ok {
-		if f.Err != nil {
-			v.log.Warn("the keys of an issuer of identity tokens could not be had", "issuer", "https://"+p.URL, "error", f.Err)
-		}
 		return identity.Claims{}, &identity.TokenError{Reason: tokenReasons[f.Code], Text: f.Message}
 	}
 	if err != nil {

@@ -1,0 +1,4 @@
+package oidc
+
+// Wait waits until nothing goes on in the background.
+func (v *Verifier) Wait() { v.reloads.Wait() }
