@@ -199,13 +199,25 @@ func tokenSource(roles map[string]string, files []string, fixed string) (func(ro
 	var all string
 	own := map[string]string{}
 	for _, file := range files {
-		switch name, path, ok := strings.Cut(file, "="); {
-		case ok && roles[name] != "":
-			own[name] = path
-		case all == "":
+		// What begins like a path is one: = may be in it.
+		name, path, named := strings.Cut(file, "=")
+		if roles[name] == "" && (strings.HasPrefix(name, "/") || strings.HasPrefix(name, ".")) {
+			named = false
+		}
+		switch {
+		case !named && file != "":
+			if all != "" {
+				return nil, errors.New("token-file: there are two for all roles: give the others as NAME=FILE")
+			}
 			all = file
+		case name == "" || path == "":
+			return nil, fmt.Errorf("token-file: %q names no file", file)
+		case roles[name] == "":
+			return nil, fmt.Errorf("token-file: there is no role named %s; if %q is a file, give it as ./%s", name, file, file)
+		case own[name] != "":
+			return nil, fmt.Errorf("token-file: there are two for %s", name)
 		default:
-			return nil, errors.New("token-file: there are two for all roles: give the others as NAME=FILE")
+			own[name] = path
 		}
 	}
 	for name := range roles {

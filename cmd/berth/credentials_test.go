@@ -98,7 +98,15 @@ func TestEachRoleHasAToken(t *testing.T) {
 	if got, err := token("web")(); got != "a new one" || err != nil {
 		t.Errorf("the token after its file was replaced = %q, %v", got, err)
 	}
-	for text, files := range map[string][]string{"tasks need a token for batch": {"web=" + web}, "there are two for all roles": {all, web}} {
+	for text, files := range map[string][]string{
+		"tasks need a token for batch": {"web=" + web},
+		"there are two for all roles":  {all, web},
+		`"=file" names no file`:        {"=file"},
+		`"" names no file`:             {""},
+		`"web=" names no file`:         {all, "web="},
+		"there is no role named wbe":   {all, "wbe=" + web},
+		"there are two for web":        {all, "web=" + web, "web=" + all},
+	} {
 		if _, err := tokenSource(roles, files, ""); err == nil || !strings.Contains(err.Error(), text) {
 			t.Errorf("tokenSource(%q) = %v, want %q", files, err, text)
 		}

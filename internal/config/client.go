@@ -163,19 +163,33 @@ func (r *ClientRegistry) validate() error {
 // Match returns what is configured for a host in lower case, with its port if it
 // has one.
 func (c *Client) Match(host string) (ClientRegistry, bool) {
-	labels := strings.NewReplacer(".", "/")
+	name, port := splitPort(host)
 	for _, r := range c.Registries {
-		if r.Host == host {
-			return r, true
-		}
-		if !strings.Contains(r.Host, "*") {
-			continue
-		}
-		if ok, err := path.Match(labels.Replace(r.Host), labels.Replace(host)); ok && err == nil {
+		n, p := splitPort(r.Host)
+		if (p == port || p == "*" && port != "") && matchName(n, name) {
 			return r, true
 		}
 	}
 	return ClientRegistry{}, false
+}
+
+// splitPort splits the port off a host, "" if it has none.
+func splitPort(host string) (name, port string) {
+	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
+		return host[:i], host[i+1:]
+	}
+	return host, ""
+}
+
+// matchName reports whether a pattern is that of a name. An address of IPv6, in
+// brackets, has none but itself.
+func matchName(pattern, name string) bool {
+	if !strings.Contains(pattern, "*") || strings.HasPrefix(name, "[") {
+		return pattern == name
+	}
+	labels := strings.NewReplacer(".", "/")
+	ok, err := path.Match(labels.Replace(pattern), labels.Replace(name))
+	return ok && err == nil
 }
 
 // Hosts returns the hosts that are configured by their full names.

@@ -127,20 +127,21 @@ func TestTheCacheIsWhereItIsSaidToBe(t *testing.T) {
 
 func TestMatchTakesTheFirst(t *testing.T) {
 	t.Parallel()
-	c, err := loadClient(t, "", "BERTH_CREDENTIAL_ENDPOINTS=a.example.com=https://1,*.example.com=https://2,*.dkr.ecr.*.example.com:5000=https://3,*=https://4")
+	c, err := loadClient(t, "", "BERTH_CREDENTIAL_ENDPOINTS=a.example.com=https://1,*.example.com=https://2,*.dkr.ecr.*.example.com:5000=https://3,*=https://4,[::1]:*=https://5,[::2]=https://6,any.example.com:*=https://7")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for host, want := range map[string]string{
 		"a.example.com": "https://1", "b.example.com": "https://2", "c.b.example.com": "", "example.com": "",
 		"123456789012.dkr.ecr.eu-west-1.example.com:5000": "https://3", "123456789012.dkr.ecr.eu-west-1.example.com": "",
-		"short": "https://4", "short:5000": "https://4",
+		"short": "https://4", "short:5000": "", "[::1]:5000": "https://5", "[::1]": "", "[::2]": "https://6", "[::2]:5000": "", "[::3]:5000": "", "1:5000": "",
+		"any.example.com:1": "https://7", "any.example.com": "https://2",
 	} {
 		if r, ok := c.Match(host); r.Endpoint != want || ok != (want != "") {
 			t.Errorf("Match(%s) = %+v, %t, want %q", host, r, ok, want)
 		}
 	}
-	if d := cmp.Diff([]string{"a.example.com"}, c.Hosts()); d != "" {
+	if d := cmp.Diff([]string{"a.example.com", "[::2]"}, c.Hosts()); d != "" {
 		t.Errorf("Hosts, -want +got:\n%s", d)
 	}
 }

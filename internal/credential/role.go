@@ -66,6 +66,7 @@ type Session struct {
 	mu      sync.Mutex
 	held    aws.Credentials // guarded by mu
 	since   time.Time       // when held was issued; guarded by mu
+	failed  time.Time       // when it was last tried in vain; guarded by mu
 	pending *attempt        // guarded by mu; nil if the role is not being assumed now
 }
 
@@ -77,8 +78,10 @@ type attempt struct {
 	err  error
 }
 
-// assumeTimeout bounds one attempt to assume a role.
-const assumeTimeout = 20 * time.Second
+const (
+	assumeTimeout = 20 * time.Second // bounds one attempt to assume a role
+	assumePause   = 10 * time.Second // after one that failed, while what is held works
+)
 
 // NewSession returns a session of a role that a provider assumes. log is told why
 // credentials could not be renewed while those held still work. now is time.Now if
@@ -90,14 +93,15 @@ func NewSession(assume aws.CredentialsProvider, log func(error), now func() time
 	return &Session{assume: assume, now: now, log: log}
 }
 
-// Credentials returns credentials of which half of the life remains; or, if the role
-// cannot be assumed at the moment, the ones before, as long as they work.
+// Credentials returns credentials of the role. Once half of the life of those that are
+// held is over, they are renewed; nobody waits for that as long as they work.
 func (s *Session) Credentials(ctx context.Context) (aws.Credentials, error) {
 	s.mu.Lock()
 	now := s.now()
-	if s.fresh(now) {
-		defer s.mu.Unlock()
-		return s.held, nil
+	held, works := s.held, s.held.AccessKeyID != "" && s.held.Expires.After(now)
+	if works && (s.fresh(now) || now.Sub(s.failed).Abs() < assumePause) {
+		s.mu.Unlock()
+		return held, nil
 	}
 	a := s.pending
 	if a == nil {
@@ -107,6 +111,9 @@ func (s *Session) Credentials(ctx context.Context) (aws.Credentials, error) {
 		go s.run(context.WithoutCancel(ctx), a)
 	}
 	s.mu.Unlock()
+	if works {
+		return held, nil
+	}
 	select {
 	case <-a.done:
 		return a.c, a.err
@@ -130,10 +137,12 @@ func (s *Session) run(ctx context.Context, a *attempt) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pending = nil
-	switch {
-	case a.err == nil:
+	if a.err == nil {
 		s.held, s.since = a.c, began
-	case s.held.AccessKeyID != "" && s.held.Expires.After(s.now()):
+		return
+	}
+	s.failed = s.now()
+	if s.held.Expires.After(s.failed) {
 		s.log(fmt.Errorf("credentials are not renewed: %w", a.err))
 		a.c, a.err = s.held, nil
 	}

@@ -106,14 +106,25 @@ func TestASessionIsRenewedAtHalfOfItsLife(t *testing.T) {
 		time.Sleep(30 * time.Minute)
 		want("ASIAB")
 		time.Sleep(time.Second)
+		want("ASIAB") // while it is renewed
+		synctest.Wait()
 		want("ASIAC")
 
 		// While the role cannot be assumed the old ones serve, as long as they work.
 		p.set(errors.New("away"))
 		time.Sleep(59 * time.Minute)
-		want("ASIAC")
+		for range 5 {
+			want("ASIAC")
+			synctest.Wait()
+		}
 		if len(logged) != 1 {
-			t.Errorf("logged = %v, want one error", logged)
+			t.Errorf("logged = %v, want one error: a pause is made after one", logged)
+		}
+		time.Sleep(10 * time.Second)
+		want("ASIAC")
+		synctest.Wait()
+		if len(logged) != 2 {
+			t.Errorf("logged = %v, want another error", logged)
 		}
 		time.Sleep(time.Minute)
 		if c, err := s.Credentials(t.Context()); err == nil {
@@ -123,6 +134,27 @@ func TestASessionIsRenewedAtHalfOfItsLife(t *testing.T) {
 		if c, err := s.Credentials(t.Context()); err != nil || c.AccessKeyID == "ASIAC" {
 			t.Errorf("Credentials = %+v, %v, want new ones", c, err)
 		}
+	})
+}
+
+func TestNobodyWaitsWhileASessionWorks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &provider{}
+		s := credential.NewSession(p, func(error) {}, nil)
+		if _, err := s.Credentials(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		p.takes = time.Hour
+		time.Sleep(31 * time.Minute)
+		for range 100 {
+			began := time.Now()
+			if c, err := s.Credentials(t.Context()); c.AccessKeyID != "ASIAB" || err != nil || time.Since(began) > 0 {
+				t.Errorf("Credentials while STS hangs = %+v, %v after %v, want the ones before at once", c, err, time.Since(began))
+			}
+			time.Sleep(time.Second)
+		}
+		time.Sleep(time.Minute) // the last attempt ends
 	})
 }
 
