@@ -124,3 +124,14 @@ func TestLoopback(t *testing.T) {
 		}
 	}
 }
+
+func TestLoginWantsTLS(t *testing.T) {
+	t.Parallel()
+	for _, endpoint := range []string{"http://berth.example.com", "http://localhost.example.com:5000", "berth.example.com", "ftp://127.0.0.1", "://", "http://127.0.0.1@example.com"} {
+		err := run(t.Context(), []string{"login", "--issuer", "https://127.0.0.1:1", "--client-id", "c", "--role-arn", "r", "--endpoint", endpoint},
+			[]string{"HOME=" + t.TempDir()}, stdio{new(bytes.Buffer), new(bytes.Buffer)})
+		if err == nil || !strings.Contains(err.Error(), "is not https://HOST") {
+			t.Errorf("login at %s = %v, want a refusal", endpoint, err)
+		}
+	}
+}

@@ -5,15 +5,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
-	"regexp"
 	"runtime"
 	"slices"
 	"strings"
 	"time"
 
+	"berth/internal/config"
+	"berth/internal/credential"
 	"berth/internal/egress"
 	"berth/internal/oidc"
 
@@ -83,11 +86,14 @@ the client, give it in OIDC_CLIENT_SECRET.`,
 const loginTime = 10 * time.Minute
 
 func login(ctx context.Context, o loginOptions, environ []string, io stdio) error {
-	o.secret = lookup(environ, "OIDC_CLIENT_SECRET")
-	o.endpoint = cmp.Or(o.endpoint, lookup(environ, "AWS_ENDPOINT_URL_STS"), lookup(environ, "AWS_ENDPOINT_URL"))
-	o.region = cmp.Or(o.region, lookup(environ, "AWS_REGION"), lookup(environ, "AWS_DEFAULT_REGION"), "us-east-1")
+	o.secret = config.Variable(environ, "OIDC_CLIENT_SECRET")
+	o.endpoint = cmp.Or(o.endpoint, config.Variable(environ, "AWS_ENDPOINT_URL_STS"), config.Variable(environ, "AWS_ENDPOINT_URL"))
+	o.region = cmp.Or(o.region, config.Variable(environ, "AWS_REGION"), config.Variable(environ, "AWS_DEFAULT_REGION"), "us-east-1")
 	if o.endpoint == "" {
 		return errors.New("say with --endpoint or AWS_ENDPOINT_URL where the server is")
+	}
+	if u, err := url.Parse(o.endpoint); err != nil || u.Scheme != "https" && (u.Scheme != "http" || !loopback(net.JoinHostPort(u.Hostname(), "0"))) {
+		return fmt.Errorf("endpoint: %q is not https://HOST: who reads the token on its way can use it", o.endpoint)
 	}
 	file, err := credentialsFile(environ)
 	if err != nil {
@@ -131,7 +137,7 @@ func login(ctx context.Context, o loginOptions, environ []string, io stdio) erro
 	}); err != nil {
 		return err
 	}
-	fmt.Fprintf(io.out, "You are %s until %s, in the profile %s of %s.\n", *out.AssumedRoleUser.Arn, expires, o.profile, file)
+	fmt.Fprintf(io.out, "You are %s until %s, in the profile %s of %s.\n", aws.ToString(out.AssumedRoleUser.Arn), expires, o.profile, file)
 	return nil
 }
 
@@ -182,15 +188,17 @@ func assume(ctx context.Context, o loginOptions, token, session string) (*sts.As
 	if e := smithy.APIError(nil); errors.As(err, &e) {
 		return nil, fmt.Errorf("%s: %s", e.ErrorCode(), e.ErrorMessage())
 	}
+	if err == nil && (out.Credentials == nil || out.Credentials.AccessKeyId == nil || out.Credentials.SecretAccessKey == nil ||
+		out.Credentials.SessionToken == nil || out.Credentials.Expiration == nil || out.AssumedRoleUser == nil) {
+		return nil, fmt.Errorf("%s answers without credentials", o.endpoint)
+	}
 	return out, err
 }
-
-var notInSessionNames = regexp.MustCompile(`[^\w+=,.@-]+`)
 
 // sessionName makes the name of a session from what a token says of a person.
 func sessionName(t *oidc.Token) string {
 	names := append(slices.Concat(t.Claims["email"], t.Claims["preferred_username"]), t.Subject)
-	name := strings.Trim(notInSessionNames.ReplaceAllString(names[0], "-"), "-")
+	name := strings.Trim(credential.SessionName(names[0]), "-")
 	if len(name) < 2 {
 		name = "login-" + name
 	}

@@ -9,31 +9,23 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"berth/internal/config"
 )
 
 // credentialsFile is the file with the credentials of AWS tools.
 func credentialsFile(environ []string) (string, error) {
-	if file := lookup(environ, "AWS_SHARED_CREDENTIALS_FILE"); file != "" {
+	if file := config.Variable(environ, "AWS_SHARED_CREDENTIALS_FILE"); file != "" {
 		return file, nil
 	}
 	home, err := os.UserHomeDir()
-	if h := lookup(environ, "HOME"); h != "" {
+	if h := config.Variable(environ, "HOME"); h != "" {
 		home, err = h, nil
 	}
 	if err != nil {
 		return "", err
 	}
 	return filepath.Join(home, ".aws", "credentials"), nil
-}
-
-// lookup returns a variable of the environment, "" if it is not set.
-func lookup(environ []string, name string) string {
-	for _, kv := range slices.Backward(environ) {
-		if n, v, _ := strings.Cut(kv, "="); n == name {
-			return v
-		}
-	}
-	return ""
 }
 
 // setting is a line of a profile.

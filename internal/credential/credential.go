@@ -93,7 +93,8 @@ func (s *Source) now() time.Time {
 }
 
 // Password returns a password for a registry: one that is kept, if half of its life
-// remains, else a new one. None is kept where the SDK chooses the endpoint.
+// remains, else a new one. None is kept where the SDK chooses the endpoint, nor for
+// temporary credentials, whose key is another one each time.
 // ErrNoCredentials says that there is nobody to ask as.
 func (s *Source) Password(ctx context.Context, t Target) (Password, error) {
 	from := s.Load
@@ -112,7 +113,7 @@ func (s *Source) Password(ctx context.Context, t Target) (Password, error) {
 		return Password{}, fmt.Errorf("%w: %w", ErrNoCredentials, err)
 	}
 	c.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return who, nil })
-	if t.Endpoint == "" { // it is not known here where the password would be from
+	if t.Endpoint == "" || who.CanExpire { // without one it is not known here where the password would be from
 		return s.ask(ctx, c, t)
 	}
 	key := cacheKey{endpoint: t.Endpoint, region: c.Region, accessKeyID: who.AccessKeyID, public: t.Public}

@@ -95,6 +95,23 @@ func TestPasswordsAreKeptUntilHalfOfTheirLifeIsOver(t *testing.T) {
 	}
 }
 
+func TestNoPasswordOfTemporaryCredentialsIsKept(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.Options{})
+	who := s.AWS()
+	key, err := who.Credentials.Retrieve(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	key.CanExpire, key.Expires = true, time.Now().Add(time.Hour)
+	who.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return key, nil })
+	dir := t.TempDir()
+	get(t, helper(s, dir, who), s.Host)
+	if names := files(t, dir); len(names) > 0 {
+		t.Errorf("the cache has %v, want nothing", names)
+	}
+}
+
 func files(t *testing.T, dir string) []string {
 	t.Helper()
 	names, err := filepath.Glob(filepath.Join(dir, "*"))

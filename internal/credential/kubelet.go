@@ -149,7 +149,7 @@ func (k *Kubelet) serviceAccount(req KubeletRequest) (func(context.Context, Targ
 		if err != nil {
 			return c, err
 		}
-		client := sts.NewFromConfig(c, func(o *sts.Options) { o.BaseEndpoint = or(t.Endpoint, o.BaseEndpoint) })
+		client := sts.NewFromConfig(c) // at the target's endpoint: see Load
 		c.Credentials = stscreds.NewWebIdentityRoleProvider(client, role, identityToken(req.ServiceAccountToken), func(o *stscreds.WebIdentityRoleOptions) {
 			o.RoleSessionName, o.Duration = sessionName(req.ServiceAccountToken), k.Duration
 		})

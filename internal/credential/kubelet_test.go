@@ -114,6 +114,21 @@ func TestAServiceAccountsSession(t *testing.T) {
 	}
 }
 
+func TestSTSIsWhereAVariableSays(t *testing.T) {
+	registry, elsewhere := newAPI(t, noon.Add(time.Hour)), newAPI(t, noon.Add(time.Hour))
+	t.Setenv("AWS_ENDPOINT_URL_STS", elsewhere.URL)
+	t.Setenv("HOME", t.TempDir())
+	k := node(registry)
+	k.RoleARN = "arn:aws:iam::123456789012:role/pull"
+	request := string(mustJSON(t, credential.KubeletRequest{
+		APIVersion: "credentialprovider.kubelet.k8s.io/v1", Kind: "CredentialProviderRequest",
+		Image: "123456789012.dkr.ecr.eu-west-1.example.com/app", ServiceAccountToken: jwt(`{"sub":"x"}`),
+	}))
+	if err := k.Run(t.Context(), strings.NewReader(request), new(bytes.Buffer)); err != nil || len(registry.seen) > 0 || len(elsewhere.seen) != 1 {
+		t.Errorf("Run = %v, with %d calls of STS at the registry and %d elsewhere, want one there", err, len(registry.seen), len(elsewhere.seen))
+	}
+}
+
 // Nothing of a request that cannot be read is told: it can hold a token.
 func TestErrorsOfTheKubeletHoldNoTokens(t *testing.T) {
 	t.Parallel()
