@@ -85,7 +85,7 @@ func validationException(found []violation) error {
 }
 
 // checkForm is check for a Query request. The form must have been decoded by
-// decodeQuery.
+// decodeQuery with the shape of the operation's input.
 func (m *Model) checkForm(operation string, form *param) error {
 	if m == nil || m.operations[operation] == nil {
 		return nil

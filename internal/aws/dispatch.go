@@ -85,7 +85,7 @@ func (h *Handler[C]) serveQuery(w http.ResponseWriter, r *http.Request, x *excha
 		return nil, err
 	}
 	out, err := h.perform(r.Context(), x, sig, op, body, func(in any) error {
-		if err := decodeQuery(form, in); err != nil {
+		if err := decodeQuery(form, in, x.service.Model.inputOf(op.Name)); err != nil {
 			return err
 		}
 		return x.service.Model.checkForm(op.Name, form)

@@ -73,7 +73,7 @@ func FuzzDecodeQuery(f *testing.F) {
 	f.Fuzz(func(t *testing.T, form string) {
 		if p, err := parseForm([]byte(form)); err == nil {
 			for _, into := range []any{&queryKinds{}, &sts.AssumeRoleInput{}} {
-				if err := decodeQuery(p, into); err != nil && fault.KindOf(err) != fault.Invalid {
+				if err := decodeQuery(p, into, nil); err != nil && fault.KindOf(err) != fault.Invalid {
 					t.Errorf("decodeQuery(%q) = %v", form, err)
 				}
 			}

@@ -113,6 +113,15 @@ func (m *Model) Operations() []string {
 	return slices.Sorted(maps.Keys(m.operations))
 }
 
+// inputOf returns the shape of an operation's input, nil if the model has no such
+// operation.
+func (m *Model) inputOf(operation string) *shape {
+	if m == nil || m.operations[operation] == nil {
+		return nil
+	}
+	return m.operations[operation].input
+}
+
 // declares reports whether the operation can answer with the exception.
 func (m *Model) declares(operation, exception string) bool {
 	if m == nil || m.operations[operation] == nil {

@@ -105,13 +105,15 @@ func (p *param) elements(name string, at *path) ([]*param, error) {
 	return all, nil
 }
 
-// decodeQuery fills into, a pointer to an input of the SDK, whose fields carry
-// the names of the parameters. Parameters without a field are ignored.
-func decodeQuery(form *param, into any) error {
-	return fillQuery(form, reflect.ValueOf(into).Elem(), nil)
+// decodeQuery fills into, a pointer to an input of the SDK. Members of the shape,
+// which may be nil, are taken by the very names that it gives them: by another one
+// [Model.checkForm] would not see them. Fields that are no members have the
+// names of the parameters. Parameters without a field are ignored.
+func decodeQuery(form *param, into any, s *shape) error {
+	return fillQuery(form, reflect.ValueOf(into).Elem(), s, nil)
 }
 
-func fillQuery(p *param, v reflect.Value, at *path) error {
+func fillQuery(p *param, v reflect.Value, s *shape, at *path) error {
 	if v.Kind() == reflect.Pointer {
 		v.Set(reflect.New(v.Type().Elem()))
 		v = v.Elem()
@@ -120,30 +122,42 @@ func fillQuery(p *param, v reflect.Value, at *path) error {
 	case v.Type() == timeType:
 		return fillQueryScalar(p, v, at)
 	case v.Kind() == reflect.Struct:
-		return fillQueryStruct(p, v, at)
+		return fillQueryStruct(p, v, s, at)
 	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() != reflect.Uint8:
-		return fillQueryList(p, v, at)
+		return fillQueryList(p, v, s, at)
 	case v.Kind() == reflect.Map:
 		return fillQueryMap(p, v, at)
 	}
 	return fillQueryScalar(p, v, at)
 }
 
-func fillQueryStruct(p *param, v reflect.Value, at *path) error {
+func fillQueryStruct(p *param, v reflect.Value, s *shape, at *path) error {
 	for i := range v.NumField() {
 		field := v.Type().Field(i)
-		kid := p.kid(field.Name)
-		if kid == nil { // few members begin with a small letter
-			kid = p.kid(strings.ToLower(field.Name[:1]) + field.Name[1:])
-		}
+		name, of := s.memberOf(field.Name)
+		kid := p.kid(name)
 		if kid == nil || !isMember(field) {
 			continue
 		}
-		if err := fillQuery(kid, v.Field(i), &path{up: at, name: field.Name}); err != nil {
+		if err := fillQuery(kid, v.Field(i), of, &path{up: at, name: field.Name}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// memberOf returns the name and the shape of the member that a field of the SDK
+// stands for: few begin with a small letter, which the field does not.
+func (s *shape) memberOf(field string) (string, *shape) {
+	if s == nil {
+		return field, nil
+	}
+	for i := range s.Members {
+		if name := s.Members[i].Name; strings.ToUpper(name[:1])+name[1:] == field {
+			return name, s.Members[i].shape
+		}
+	}
+	return field, nil
 }
 
 // isMember reports whether a field of an SDK structure is a member of the shape.
@@ -151,14 +165,18 @@ func isMember(f reflect.StructField) bool {
 	return f.IsExported() && !f.Anonymous && f.Name != "ResultMetadata"
 }
 
-func fillQueryList(p *param, v reflect.Value, at *path) error {
+func fillQueryList(p *param, v reflect.Value, s *shape, at *path) error {
 	all, err := p.elements("member", at)
 	if err != nil {
 		return err
 	}
 	v.Set(reflect.MakeSlice(v.Type(), len(all), len(all)))
+	var of *shape
+	if s != nil {
+		of = s.element
+	}
 	for i, element := range all {
-		if err := fillQuery(element, v.Index(i), &path{up: at, index: i + 1}); err != nil {
+		if err := fillQuery(element, v.Index(i), of, &path{up: at, index: i + 1}); err != nil {
 			return err
 		}
 	}
@@ -181,7 +199,7 @@ func fillQueryMap(p *param, v reflect.Value, at *path) error {
 			return malformed("A key is there twice at '%s'", here)
 		}
 		value := reflect.New(v.Type().Elem()).Elem()
-		if err := fillQuery(entry.kid("value"), value, here); err != nil {
+		if err := fillQuery(entry.kid("value"), value, nil, here); err != nil {
 			return err
 		}
 		v.SetMapIndex(key, value)

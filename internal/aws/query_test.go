@@ -22,7 +22,7 @@ func TestDecodeQueryFillsNestedParameters(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got sts.AssumeRoleInput
-	if err := decodeQuery(p, &got); err != nil {
+	if err := decodeQuery(p, &got, nil); err != nil {
 		t.Fatal(err)
 	}
 	want := sts.AssumeRoleInput{
@@ -51,7 +51,7 @@ func TestDecodeQueryReadsEveryKind(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got queryKinds
-	if err := decodeQuery(p, &got); err != nil {
+	if err := decodeQuery(p, &got, nil); err != nil {
 		t.Fatal(err)
 	}
 	want := queryKinds{
@@ -77,7 +77,7 @@ func TestDecodeQueryRefusesBadForms(t *testing.T) {
 	} {
 		p, err := parseForm([]byte(form))
 		if err == nil {
-			err = decodeQuery(p, &queryKinds{})
+			err = decodeQuery(p, &queryKinds{}, nil)
 		}
 		wantFault(t, err, codeSerialization, "")
 	}

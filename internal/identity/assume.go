@@ -15,7 +15,9 @@ import (
 
 const (
 	assumeRole     = "AssumeRole"
-	chainedSession = 3600 // seconds, at most, of a session that another one assumes
+	chainedSession = 3600  // seconds, at most, of a session that another one assumes
+	minSession     = 900   // seconds
+	maxAssumed     = 43200 // of a session of a role
 	maxSessionARNs = 10
 	maxSessionText = 2048 // characters of session policies: the inline one and the ARNs
 	maxPackedTerms = 8192 // bytes of session policies and tags
@@ -250,14 +252,20 @@ func (in *AssumeRoleInput) duration(role *Entity, chained bool) (int64, error) {
 	switch {
 	case in.MFA:
 		return 0, errNoDevice()
+	case in.Seconds != 0 && in.Seconds < minSession:
+		return 0, errSeconds(maxAssumed)
 	case chained && in.Seconds > chainedSession:
 		return 0, errValidation("The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining")
-	case in.Seconds > role.MaxSession:
+	case in.Seconds > min(role.MaxSession, maxAssumed):
 		return 0, errValidation("The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
 	case in.Seconds == 0:
 		return standardSession, nil
 	}
 	return in.Seconds, nil
+}
+
+func errSeconds(most int64) error {
+	return errValidation("The requested DurationSeconds is not between %d and %d.", minSession, most)
 }
 
 // terms checks what a session is to be issued with, and adds what it inherits.

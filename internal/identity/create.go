@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"regexp"
 	"strings"
 
 	"berth/internal/access"
@@ -72,8 +73,21 @@ func (q *request) addBoundary(arn string) {
 	q.params["permissionsBoundary"] = arn
 }
 
+// entityPath is what paths may be: / or /a/b/.
+var entityPath = regexp.MustCompile(`\A/([!-~]{0,510}/)?\z`)
+
+func checkPath(path string) error {
+	if !entityPath.MatchString(path) {
+		return errValidation("The specified value for path is invalid. It must begin and end with / and contain only alphanumeric characters and/or / characters.")
+	}
+	return nil
+}
+
 // checkNew checks what is special about an entity of its kind, and completes it.
 func (d *Directory) checkNew(tx Tx, e *Entity, in NewEntity) error {
+	if err := checkPath(e.Path); err != nil {
+		return err
+	}
 	if err := checkTags(in.Tags); err != nil {
 		return err
 	}

@@ -61,6 +61,39 @@ func TestASessionIsRevokedAtOnceAndElsewhereWithinASecond(t *testing.T) {
 	})
 }
 
+// The model of STS refuses these before; nobody else may let them through.
+func TestSessionsLastNoLongerThanTheyMay(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, open func() replica) {
+		d := open()
+		alice := signed(t, d, user(t, d, "alice").ID)
+		arn := role(t, d, "r")
+		for _, seconds := range []int64{-1, 1, 899, 43201, 129601, 1<<31 - 1} {
+			_, err := d.AssumeRole(t.Context(), alice, identity.AssumeRoleInput{RoleARN: arn, SessionName: "build", Seconds: seconds})
+			if fault.CodeOf(err) != "ValidationException" {
+				t.Errorf("AssumeRole for %d seconds = %v, want ValidationException", seconds, err)
+			}
+			if seconds == 43201 {
+				continue
+			}
+			for _, c := range []access.Call{alice, root(home)} {
+				if _, err := d.GetSessionToken(t.Context(), c, seconds, false); fault.CodeOf(err) != "ValidationException" {
+					t.Errorf("GetSessionToken of %s for %d seconds = %v, want ValidationException", c.ARN, seconds, err)
+				}
+			}
+		}
+		for _, path := range []string{"/ali", "ali/", "//\x00/", "/é/"} {
+			_, err := d.Create(t.Context(), root(home), identity.User, identity.NewEntity{Name: "ce", Path: path})
+			if fault.CodeOf(err) != "ValidationException" {
+				t.Errorf("CreateUser with the path %q = %v, want ValidationException", path, err)
+			}
+			if err := d.Rename(t.Context(), root(home), identity.User, "alice", "", path); fault.CodeOf(err) != "ValidationException" {
+				t.Errorf("UpdateUser with the path %q = %v, want ValidationException", path, err)
+			}
+		}
+	})
+}
+
 func TestExpiredSessionsAreRemovedAfterADay(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, open func() replica) {

@@ -8,8 +8,9 @@ import (
 )
 
 const (
-	usualTemporary = 43200 // seconds that sessions of users last unless they are asked for otherwise
-	rootTemporary  = 3600  // seconds that those of roots last at most
+	usualTemporary = 43200  // seconds that sessions of users last unless they are asked for otherwise
+	maxTemporary   = 129600 // seconds, at most
+	rootTemporary  = 3600   // seconds that those of roots last at most
 )
 
 // GetSessionToken issues a session of the user or the root that asks, which has
@@ -52,6 +53,9 @@ func errNoDevice() error {
 func (d *Directory) ofOwner(tx ReadTx, c access.Call, operation string, t Terms, seconds int64) (Session, error) {
 	if seconds == 0 {
 		seconds = usualTemporary
+	}
+	if seconds < minSession || seconds > maxTemporary {
+		return Session{}, errSeconds(maxTemporary)
 	}
 	if c.Type == access.Root {
 		seconds = min(seconds, rootTemporary)

@@ -106,6 +106,9 @@ func (d *Directory) Rename(ctx context.Context, c access.Call, k Kind, name, new
 		if err := d.decide(ctx, q, c.Account, after.ARN(), e.conditions()); err != nil {
 			return err
 		}
+		if err := checkPath(after.Path); err != nil {
+			return err
+		}
 		if nameKey(after.Name) != nameKey(e.Name) {
 			there, err := tx.Entity(c.Account, k, nameKey(after.Name))
 			if err != nil {
