@@ -195,7 +195,7 @@ func (a *Authorizer) decide(ctx context.Context, r Request) error {
 // limits do not allow.
 func (a *Authorizer) serviceMay(r *Request, ask *policy.Request, all policy.Policies, d policy.Decision) bool {
 	if d.Reason == policy.ExplicitDeny || r.Account != r.Caller.Account || len(r.Trust) == 0 ||
-		d.By.Kind != policy.Identity && d.By.Kind != policy.Trust {
+		d.By.Kind != policy.Identity && d.By.Kind != policy.Trust || !policy.WithinLimits(ask, &all) {
 		return false
 	}
 	all.Identity, all.Boundary, all.Session, all.Endpoint = nil, nil, nil, nil // which have let the caller through

@@ -19,6 +19,7 @@ func TestWhoMayAssume(t *testing.T) {
 	provider := `{"Effect":"Allow","Principal":{"Federated":"arn:aws:iam::123456789012:oidc-provider/p.example.com"},"Action":"sts:AssumeRole"}`
 	web := Caller{ARN: "arn:aws:iam::123456789012:oidc-provider/p.example.com", ID: "p.example.com:aud:sub", Type: WebIdentity}
 	root := Caller{Account: home, ARN: "arn:aws:iam::123456789012:root", ID: home, Type: Root}
+	ecrOnly := `{"Effect":"Allow","Action":"ecr:*","Resource":"*"}`
 	ecs := []string{"lambda.amazonaws.com", "ecs-tasks.amazonaws.com"}
 	for name, tt := range map[string]struct {
 		caller                    Caller
@@ -32,7 +33,8 @@ func TestWhoMayAssume(t *testing.T) {
 		"the identity policy alone":         {agent, assume, "", service, nil, home, false},
 		"no role":                           {agent, assume, "", "", nil, home, false},
 		"a service":                         {agent, "", "", service, ecs, home, true},
-		"a service, beyond a boundary":      {agent, assume, `{"Effect":"Allow","Action":"ecr:*","Resource":"*"}`, account, ecs, home, false},
+		"a service, beyond a boundary":      {agent, assume, ecrOnly, service, ecs, home, false},
+		"a service, within a boundary":      {agent, "", assume, service, ecs, home, true},
 		"another service":                   {agent, "", "", service, ecs[:1], home, false},
 		"a service in another account":      {agent, "", "", service, ecs, "210987654321", false},
 		"a service, but it is denied":       {agent, `{"Effect":"Deny","Action":"sts:*","Resource":"*"}`, "", service, ecs, home, false},
@@ -59,6 +61,30 @@ func TestWhoMayAssume(t *testing.T) {
 		})
 		if (err == nil) != tt.want {
 			t.Errorf("%s: Decide = %v, want allowed: %v", name, err, tt.want)
+		}
+	}
+}
+
+func TestNoServiceMayWhatASessionMayNot(t *testing.T) {
+	t.Parallel()
+	agent := Caller{Account: home, ARN: "arn:aws:sts::123456789012:assumed-role/agent/job", ID: "AROAX:job", Type: AssumedRole, Session: &Session{Owner: "AROAX"}}
+	trust := attach(t, policy.Trust, `{"Effect":"Allow","Principal":{"Service":"ecs-tasks.amazonaws.com"},"Action":"sts:AssumeRole"}`)
+	for statement, want := range map[string]bool{
+		"": true,
+		`{"Effect":"Allow","Action":"sts:AssumeRole","Resource":"*"}`:                          true,
+		`{"Effect":"Allow","Action":"ecr:*","Resource":"*"}`:                                   false,
+		`{"Effect":"Allow","Action":"sts:*","Resource":"arn:aws:iam::123456789012:role/else"}`: false,
+	} {
+		var p Policies
+		if statement != "" {
+			p.Session = attach(t, policy.Session, statement)
+		}
+		a := &Authorizer{Source: source(func(Caller) (Policies, error) { return p, nil })}
+		err := a.Decide(t.Context(), Request{
+			Caller: agent, Action: "sts:AssumeRole", Account: home, Resource: worker, Trust: trust, Services: []string{"ecs-tasks.amazonaws.com"},
+		})
+		if (err == nil) != want {
+			t.Errorf("with the session policy %s: Decide = %v, want allowed: %v", statement, err, want)
 		}
 	}
 }

@@ -100,6 +100,15 @@ func Decide(r *Request, p *Policies) Decision {
 	return r.grant(&f)
 }
 
+// WithinLimits reports whether the boundary and the session policies, where there
+// are any, allow a request to its principal.
+func WithinLimits(r *Request, p *Policies) bool {
+	f := findings{bounded: len(p.Boundary) > 0, inSession: len(p.Session) > 0 || r.Principal.Type == FederatedUser}
+	f.boundary = r.ask(Boundary, 0, p.Boundary, f.bounded)
+	f.session = r.ask(Session, 0, p.Session, f.bounded)
+	return f.withinLimits(Source{}).Allowed
+}
+
 // findings are what all policies say about a request.
 type findings struct {
 	limits                      finding // of the organization and the endpoint: denies alone
