@@ -259,13 +259,15 @@ func (c *Claims) clients() []string {
 }
 
 // addClaims sets the condition keys of what a token says. With an authorized party,
-// that is :aud, and the audience :oaud.
+// that is :aud, and the audience :oaud. No other claim adds to these, however it is
+// spelled: the case of a key does not matter.
 func (p *Provider) addClaims(to map[string][]string, c Claims) {
 	for name, values := range c.Other {
-		to[p.URL+":"+name] = values
-	}
-	for _, name := range []string{"oaud", "azp"} {
-		delete(to, p.URL+":"+name)
+		switch nameKey(name) {
+		case "sub", "aud", "azp", "oaud":
+		default:
+			to[p.URL+":"+name] = values
+		}
 	}
 	to[p.URL+":sub"], to[p.URL+":aud"] = []string{c.Subject}, c.clients()
 	if c.AuthorizedParty != "" {

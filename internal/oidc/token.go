@@ -72,10 +72,20 @@ func parse(token string) (*unverified, error) {
 		return nil, errMalformed()
 	}
 	u := &unverified{text: token}
-	if u.claims, err = parseObject(documents[1]); err != nil {
+	if u.claims, err = parseObject(documents[1]); err != nil || anyTwice(u.claims) {
 		return nil, errMalformed()
 	}
 	return u, u.readHeader(header)
+}
+
+// anyTwice reports whether two claims have the same name but for the case, which
+// condition keys do not tell apart.
+func anyTwice(claims map[string]any) bool {
+	seen := make(map[string]bool, len(claims))
+	for name := range claims {
+		seen[strings.ToLower(name)] = true
+	}
+	return len(seen) < len(claims)
 }
 
 // readHeader takes the algorithm and the name of the key from the header. Keys
