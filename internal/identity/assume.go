@@ -45,6 +45,8 @@ type Assumed struct {
 	Packed         *int32 // how much of what is allowed the policies and tags take, in percent; nil without any
 }
 
+// params are those of the record: no documents, and no more ARNs than may be asked
+// for.
 func (in *AssumeRoleInput) params() params {
 	p := params{"roleArn": in.RoleARN, "roleSessionName": in.SessionName}
 	if in.Seconds != 0 {
@@ -56,11 +58,8 @@ func (in *AssumeRoleInput) params() params {
 	if in.SourceIdentity != "" {
 		p["sourceIdentity"] = in.SourceIdentity
 	}
-	if in.Policy != "" {
-		p["policy"] = in.Policy
-	}
-	if len(in.PolicyARNs) > 0 {
-		p["policyArns"] = in.PolicyARNs
+	if n := len(in.PolicyARNs); n > 0 {
+		p["policyArns"] = in.PolicyARNs[:min(n, maxSessionARNs)]
 	}
 	if len(in.Tags) > 0 {
 		p["tags"], p["transitiveTagKeys"] = in.Tags, in.Transitive
@@ -297,11 +296,11 @@ func (in *AssumeRoleInput) terms(tx ReadTx, account string, inherited Terms) (Te
 	if err := checkSessionTags(out.Tags); err != nil {
 		return out, nil, err
 	}
-	if err := checkSessionPolicies(tx, account, out); err != nil {
+	packed, err := out.packed() // before long documents are parsed
+	if err != nil {
 		return out, nil, err
 	}
-	packed, err := out.packed()
-	return out, packed, err
+	return out, packed, checkSessionPolicies(tx, account, out)
 }
 
 func checkSessionTags(tags []Tag) error {

@@ -1,6 +1,9 @@
 package identity_test
 
 import (
+	"encoding/json"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -145,6 +148,28 @@ func TestARefusalToAssumeARoleLeavesARecord(t *testing.T) {
 		last := d.recorder.records[len(d.recorder.records)-1]
 		if last.Event != "AssumeRole" || last.Service != "sts" || last.Error != "AccessDeniedException" || last.Resource != arn+"x" {
 			t.Errorf("the record = %+v, want the refusal", last)
+		}
+	})
+}
+
+func TestRecordsHaveNoSessionPolicies(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, open func() replica) {
+		d := open()
+		alice := signed(t, d, user(t, d, "alice").ID)
+		arn := role(t, d, "r")
+		large := `{"Version":"2012-10-17","Statement":[]}` + strings.Repeat(" ", 1<<20)
+		for _, asked := range []string{arn, arn + "x"} {
+			_, err := d.AssumeRole(t.Context(), alice, identity.AssumeRoleInput{
+				RoleARN: asked, SessionName: "build", Policy: large, PolicyARNs: slices.Repeat([]string{arn}, 1000),
+			})
+			if want := map[string]string{arn: "PackedPolicyTooLarge", arn + "x": "AccessDeniedException"}[asked]; fault.CodeOf(err) != want {
+				t.Errorf("AssumeRole of %s with a large policy = %v, want %s", asked, err, want)
+			}
+			last := d.recorder.records[len(d.recorder.records)-1]
+			if text, err := json.Marshal(last.Parameters); err != nil || len(text) > 4096 || strings.Contains(string(text), "2012-10-17") {
+				t.Errorf("the record has %d bytes, %v: %.500s", len(text), err, text)
+			}
 		}
 	})
 }
