@@ -104,7 +104,7 @@ func (d *Directory) AssumeRole(ctx context.Context, c access.Call, in AssumeRole
 		return Assumed{}, err
 	}
 	var out Assumed
-	out.Credentials, err = d.issue(ctx, q, a.Account, func(tx Tx) (Session, error) {
+	out.Credentials, err = d.issue(ctx, q, a.Account, func(tx ReadTx) (Session, error) {
 		inherited, err := inherit(tx, c)
 		if err != nil {
 			return Session{}, err
@@ -159,7 +159,7 @@ func readRole(tx ReadTx, arn policy.ARN, name string) (*Entity, error) {
 }
 
 // inherit returns the terms of the calling session, which must still be there, as
-// far as they hold for further ones: the transitive tags and the source identity.
+// must its principal, as far as they hold for further ones: the transitive tags and the source identity.
 func inherit(tx ReadTx, c access.Call) (Terms, error) {
 	if c.Session == nil {
 		return Terms{}, nil
@@ -169,6 +169,13 @@ func inherit(tx ReadTx, c access.Call) (Terms, error) {
 		return Terms{}, err
 	}
 	if s == nil {
+		return Terms{}, errUnknownKey()
+	}
+	owner, err := ownerOf(tx, s.Account, s.Owner)
+	if err != nil {
+		return Terms{}, err
+	}
+	if owner == nil {
 		return Terms{}, errUnknownKey()
 	}
 	out := Terms{SourceIdentity: s.Terms.SourceIdentity, Transitive: s.Terms.Transitive}

@@ -38,10 +38,18 @@ type replica struct {
 	store    *flaky
 }
 
-// flaky is a store that can fail to be read.
+// flaky is a store that can fail to be read, and counts the transactions that
+// change something.
 type flaky struct {
 	identity.Store
-	down error
+	down    error
+	updates int
+}
+
+// Update implements [identity.Store].
+func (f *flaky) Update(ctx context.Context, fn func(identity.Tx) error) error {
+	f.updates++
+	return f.Store.Update(ctx, fn)
 }
 
 // View implements [identity.Store].

@@ -77,13 +77,38 @@ type Credentials struct {
 
 // issue runs fn, which must decide the call and say what session to issue, in a
 // transaction with that and the call's record. Calls that change the account take
-// turns. It invalidates nothing that is known: the session is new.
-func (d *Directory) issue(ctx context.Context, q *request, account string, fn func(Tx) (Session, error)) (out Credentials, err error) {
+// turns; one from elsewhere is decided before it waits for its turn, and then again.
+// It invalidates nothing that is known: the session is new.
+func (d *Directory) issue(ctx context.Context, q *request, account string, fn func(ReadTx) (Session, error)) (Credentials, error) {
+	out, err := d.tryIssue(ctx, q, account, fn)
+	if err != nil {
+		d.auditor.Record(q.record(d.now(), err))
+		return Credentials{}, err
+	}
+	return out, nil
+}
+
+func (d *Directory) tryIssue(ctx context.Context, q *request, account string, fn func(ReadTx) (Session, error)) (out Credentials, err error) {
+	ask := func(tx ReadTx) (Session, error) {
+		if err := d.stillActive(tx, q.call); err != nil {
+			return Session{}, err
+		}
+		return fn(tx)
+	}
+	if account != q.call.Account { // who is refused must not make others wait
+		err = d.store.View(ctx, func(tx ReadTx) error {
+			_, err := ask(tx)
+			return err
+		})
+		if err != nil {
+			return Credentials{}, err
+		}
+	}
 	err = d.store.Update(ctx, func(tx Tx) error {
 		if err := tx.LockAccount(account); err != nil {
 			return err
 		}
-		s, err := fn(tx)
+		s, err := ask(tx)
 		if err != nil {
 			return err
 		}
@@ -103,11 +128,21 @@ func (d *Directory) issue(ctx context.Context, q *request, account string, fn fu
 		}
 		return tx.Record(q.record(d.now(), nil))
 	})
-	if err != nil {
-		d.auditor.Record(q.record(d.now(), err))
-		return Credentials{}, err
+	return out, err
+}
+
+// stillActive refuses a call that was signed with an access key that has been
+// deleted, or made inactive, since. Sessions, and who signs nothing, are for others
+// to check.
+func (d *Directory) stillActive(tx ReadTx, c access.Call) error {
+	if c.Session != nil || c.Type == access.WebIdentity || d.isRootKey(c.AccessKeyID) {
+		return nil
 	}
-	return out, nil
+	k, err := tx.AccessKey(c.AccessKeyID)
+	if err == nil && (k == nil || !k.Active) {
+		err = errUnknownKey()
+	}
+	return err
 }
 
 // lasting gives a session the times of its life.

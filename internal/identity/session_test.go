@@ -70,7 +70,7 @@ func TestSessionsLastNoLongerThanTheyMay(t *testing.T) {
 	each(t, func(t *testing.T, open func() replica) {
 		d := open()
 		alice := signed(t, d, user(t, d, "alice").ID)
-		arn := role(t, d, "r")
+		arn, admin := role(t, d, "r"), signed(t, d, "AKIAROOT")
 		for _, seconds := range []int64{-1, 1, 899, 43201, 129601, 1<<31 - 1} {
 			_, err := d.AssumeRole(t.Context(), alice, identity.AssumeRoleInput{RoleARN: arn, SessionName: "build", Seconds: seconds})
 			if fault.CodeOf(err) != "ValidationException" {
@@ -79,7 +79,7 @@ func TestSessionsLastNoLongerThanTheyMay(t *testing.T) {
 			if seconds == 43201 {
 				continue
 			}
-			for _, c := range []access.Call{alice, root(home)} {
+			for _, c := range []access.Call{alice, admin} {
 				if _, err := d.GetSessionToken(t.Context(), c, seconds, false); fault.CodeOf(err) != "ValidationException" {
 					t.Errorf("GetSessionToken of %s for %d seconds = %v, want ValidationException", c.ARN, seconds, err)
 				}
@@ -150,6 +150,62 @@ func TestARefusalToAssumeARoleLeavesARecord(t *testing.T) {
 			t.Errorf("the record = %+v, want the refusal", last)
 		}
 	})
+}
+
+// issuing are the calls that issue sessions to who has signed them.
+func issuing(t *testing.T, d replica, c access.Call, role string) map[string]error {
+	t.Helper()
+	_, assume := d.AssumeRole(t.Context(), c, identity.AssumeRoleInput{RoleARN: role, SessionName: "build"})
+	_, token := d.GetSessionToken(t.Context(), c, 0, false)
+	_, federation := d.GetFederationToken(t.Context(), c, identity.FederationInput{Name: "guest"})
+	return map[string]error{"AssumeRole": assume, "GetSessionToken": token, "GetFederationToken": federation}
+}
+
+// A request may be under way while what it was signed with ends.
+func TestNoSessionIsIssuedForWhatHasEnded(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, open func() replica) {
+		d := open()
+		arn := role(t, d, "r")
+		inactive, deleted := signed(t, d, user(t, d, "alice").ID), signed(t, d, user(t, d, "bob").ID)
+		if err := d.UpdateAccessKey(t.Context(), root(home), "alice", inactive.AccessKeyID, false); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.DeleteAccessKey(t.Context(), root(home), "bob", deleted.AccessKeyID); err != nil {
+			t.Fatal(err)
+		}
+		for what, c := range map[string]access.Call{"inactive": inactive, "deleted": deleted} {
+			for operation, err := range issuing(t, d, c, arn) {
+				if fault.CodeOf(err) != "UnrecognizedClientException" {
+					t.Errorf("%s with a key that is %s = %v, want UnrecognizedClientException", operation, what, err)
+				}
+			}
+		}
+		carol := signed(t, d, user(t, d, "carol").ID)
+		gone := role(t, d, "gone")
+		made, err := d.AssumeRole(t.Context(), carol, identity.AssumeRoleInput{RoleARN: gone, SessionName: "build"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		session := signed(t, d, made.AccessKey.ID)
+		if err := d.Delete(t.Context(), root(home), identity.Role, "gone"); err != nil {
+			t.Fatal(err)
+		}
+		if err := issuing(t, d, session, arn)["AssumeRole"]; fault.CodeOf(err) != "UnrecognizedClientException" {
+			t.Errorf("AssumeRole by a session of a role that is deleted = %v, want UnrecognizedClientException", err)
+		}
+	})
+}
+
+func TestARefusalTakesNoTurnOfAnotherAccount(t *testing.T) {
+	t.Parallel()
+	d := replicas(t, false)()
+	alice := signed(t, d, user(t, d, "alice").ID)
+	before := d.store.updates
+	_, err := d.AssumeRole(t.Context(), alice, identity.AssumeRoleInput{RoleARN: "arn:aws:iam::210987654321:role/r", SessionName: "build"})
+	if fault.CodeOf(err) != "AccessDeniedException" || d.store.updates != before {
+		t.Errorf("AssumeRole in another account = %v, in %d transactions, want AccessDeniedException and none", err, d.store.updates-before)
+	}
 }
 
 func TestRecordsHaveNoSessionPolicies(t *testing.T) {

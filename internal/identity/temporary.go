@@ -30,7 +30,7 @@ func (d *Directory) GetSessionToken(ctx context.Context, c access.Call, seconds 
 		d.auditor.Record(q.record(d.now(), err))
 		return Credentials{}, err
 	}
-	return d.issue(ctx, q, c.Account, func(tx Tx) (Session, error) {
+	return d.issue(ctx, q, c.Account, func(tx ReadTx) (Session, error) {
 		return d.ofOwner(tx, c, getSessionToken, Terms{By: c.ARN}, seconds)
 	})
 }
@@ -104,7 +104,7 @@ func (d *Directory) GetFederationToken(ctx context.Context, c access.Call, in Fe
 		d.auditor.Record(q.record(d.now(), err))
 		return Federated{}, err
 	}
-	out.Credentials, err = d.issue(ctx, q, c.Account, func(tx Tx) (Session, error) {
+	out.Credentials, err = d.issue(ctx, q, c.Account, func(tx ReadTx) (Session, error) {
 		if err := d.decide(ctx, q, c.Account, out.ARN, nil); err != nil {
 			return Session{}, err
 		}

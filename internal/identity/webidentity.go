@@ -136,19 +136,23 @@ func (d *Directory) redeem(ctx context.Context, q *request, in WebIdentityInput,
 	if err != nil {
 		return out, err
 	}
+	q.call.ARN, q.call.ID = provider.ARN(), provider.URL+":"+claims.Audience[0]+":"+claims.Subject
 	audience, err := provider.audience(claims)
 	if err != nil {
 		return out, err
 	}
+	q.call.ID = provider.URL + ":" + audience + ":" + claims.Subject
 	out.Subject, out.Provider, out.Audience = claims.Subject, provider.URL, audience
 	asked.Tags, asked.Transitive = claims.Tags, claims.Transitive
 	if said := claims.Other[sourceIdentityClaim]; len(said) == 1 {
 		asked.SourceIdentity = said[0]
 	}
-	q.call.ARN, q.call.ID = provider.ARN(), provider.URL+":"+audience+":"+claims.Subject
-	q.context = asked.conditions()
+	q.context, q.params = asked.conditions(), asked.params()
 	provider.addClaims(q.context, claims)
-	out.Credentials, err = d.issue(ctx, q, a.Account, func(tx Tx) (Session, error) {
+	out.Credentials, err = d.issue(ctx, q, a.Account, func(tx ReadTx) (Session, error) {
+		if err := provider.stillTakes(tx, audience); err != nil {
+			return Session{}, err
+		}
 		role, err := readRole(tx, a, name)
 		if err != nil {
 			return Session{}, err
@@ -197,7 +201,7 @@ func (d *Directory) verify(ctx context.Context, account, token string) (*Provide
 		return nil, Claims{}, err
 	}
 	if p == nil || !strings.HasPrefix(issuer, "https://") {
-		return nil, Claims{}, errToken("No OpenIDConnect provider found in your account for %.256s", issuer)
+		return nil, Claims{}, errNoIssuer(issuer)
 	}
 	if d.tokens == nil {
 		return nil, Claims{}, errToken("This server verifies no identity tokens.")
@@ -206,8 +210,8 @@ func (d *Directory) verify(ctx context.Context, account, token string) (*Provide
 	if err != nil {
 		return nil, Claims{}, tokenFault(err)
 	}
-	if claims.Issuer != issuer || claims.Subject == "" {
-		return nil, Claims{}, errToken("The token does not name its issuer and its subject.")
+	if claims.Issuer != issuer || claims.Subject == "" || len(claims.Audience) == 0 {
+		return nil, Claims{}, errToken("The token does not name its issuer, its subject and its audience.")
 	}
 	return p, claims, nil
 }
@@ -249,6 +253,24 @@ func (p *Provider) audience(c Claims) (string, error) {
 		}
 	}
 	return "", errToken("Incorrect token audience")
+}
+
+// stillTakes refuses an audience that the provider has no more: it may have been
+// changed or deleted while the token was verified.
+func (p *Provider) stillTakes(tx ReadTx, audience string) error {
+	now, err := tx.Provider(p.Account, p.URL)
+	if err != nil {
+		return err
+	}
+	if now == nil {
+		return errNoIssuer("https://" + p.URL)
+	}
+	_, err = now.audience(Claims{Audience: []string{audience}})
+	return err
+}
+
+func errNoIssuer(issuer string) error {
+	return errToken("No OpenIDConnect provider found in your account for %.256s", issuer)
 }
 
 func (c *Claims) clients() []string {

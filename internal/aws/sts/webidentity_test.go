@@ -52,6 +52,55 @@ func (verifier) Verify(_ context.Context, _ identity.Provider, token string) (id
 	return c, nil
 }
 
+// slow is a verifier while which something else is done.
+type slow struct {
+	verifier
+	meanwhile func()
+}
+
+// Verify implements [identity.TokenVerifier].
+func (v *slow) Verify(ctx context.Context, p identity.Provider, token string) (identity.Claims, error) {
+	v.meanwhile()
+	return v.verifier.Verify(ctx, p, token)
+}
+
+func TestAProviderIsChangedWhileATokenIsVerified(t *testing.T) {
+	t.Parallel()
+	v := &slow{}
+	s := servertest.Start(t, servertest.Options{Tokens: v})
+	role := webIdentity(t, s, "ci", `"StringLike":{"ci.example.com/job:sub":"*"}`)
+	arn := "arn:aws:iam::" + home + ":oidc-provider/ci.example.com/job"
+	for _, tt := range []struct {
+		audience      string
+		meanwhile     func() error
+		code, message string
+	}{
+		{"b", func() error { return nil }, "", ""},
+		{"b", func() error {
+			_, err := s.IAM().RemoveClientIDFromOpenIDConnectProvider(t.Context(), &iam.RemoveClientIDFromOpenIDConnectProviderInput{
+				OpenIDConnectProviderArn: &arn, ClientID: new("b"),
+			})
+			return err
+		}, "InvalidIdentityToken", "Incorrect token audience"},
+		{"sts.amazonaws.com", func() error {
+			_, err := s.IAM().DeleteOpenIDConnectProvider(t.Context(), &iam.DeleteOpenIDConnectProviderInput{OpenIDConnectProviderArn: &arn})
+			return err
+		}, "InvalidIdentityToken", "No OpenIDConnect provider found"},
+	} {
+		v.meanwhile = func() {
+			if err := tt.meanwhile(); err != nil {
+				t.Error(err)
+			}
+		}
+		_, err := sts.NewFromConfig(stranger(s)).AssumeRoleWithWebIdentity(t.Context(), &sts.AssumeRoleWithWebIdentityInput{
+			RoleArn: &role, RoleSessionName: new("job-1"), WebIdentityToken: new(token(`"Subject":"s","Audience":["`+tt.audience+`"]`, "good")),
+		})
+		if tt.code == "" && err != nil || tt.code != "" && servertest.ErrorCode(err) != tt.code || !strings.Contains(servertest.ErrorMessage(err), tt.message) {
+			t.Errorf("AssumeRoleWithWebIdentity = %v, want %s: %s", err, tt.code, tt.message)
+		}
+	}
+}
+
 const issuer = "https://ci.example.com/job"
 
 // token returns one with claims, in the verifier's form.
@@ -95,7 +144,7 @@ func TestATokenOfAProviderAssumesARole(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d := s.Decisions(); len(d) != 1 || d[0].Action != "sts:AssumeRoleWithWebIdentity" || d[0].Resource != role {
+		if d := s.Decisions(); len(d) != 2 || d[1].Action != d[0].Action || d[1].Resource != d[0].Resource || d[0].Action != "sts:AssumeRoleWithWebIdentity" || d[0].Resource != role {
 			t.Errorf("it asked about %v", d)
 		}
 		if *out.Audience != "sts.amazonaws.com" || *out.Provider != "ci.example.com/job" || *out.SubjectFromWebIdentityToken != "repo:acme/app:ref:refs/heads/main" ||
