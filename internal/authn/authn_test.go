@@ -217,6 +217,15 @@ func TestAPasswordEndsWithItsSessionAndIsRevoked(t *testing.T) {
 			t.Errorf("with %s revoked: %v and, of an older form, %v, want %v and %v", what, err, errOld, tt.new, tt.before)
 		}
 	}
+	session.Revoked = &access.Revoked{Before: start.Add(time.Minute)}
+	known["ASIAALICE"] = session
+	if _, _, err := a.Registry(login("AWS", password)); err == nil {
+		t.Error("a password from before a revocation works")
+	}
+	password, _ = a.Mint(session, now)
+	if _, _, err := a.Registry(login("AWS", password)); err != nil {
+		t.Errorf("a password from after a revocation that looks ahead: %v", err)
+	}
 	for _, text := range []string{"", "a\nb", "a\nb\nx", "a\nb\n1\n2", "a\nb\n1\nx\nid", "a\nb\n1\n2\nid\n", "a\nb\n1\n2\nid\nmore"} {
 		if _, ok := parsePassword([]byte(text)); ok {
 			t.Errorf("parsePassword(%q) = ok", text)

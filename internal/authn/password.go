@@ -82,7 +82,11 @@ func (a *Authenticator) mint(c access.Caller, now time.Time, life time.Duration,
 	if c.Session != nil && c.Session.Expires.Before(expires) {
 		expires = c.Session.Expires
 	}
-	p := password{c.AccessKeyID, c.ID, expires.Truncate(time.Second), now, c.Principal() + "-" + rand.Text()}
+	made := now
+	if c.Revoked.Has(now, "") { // those made before were revoked, by a clock that is ahead or for such a one
+		made = c.Revoked.Before.Add(time.Microsecond)
+	}
+	p := password{c.AccessKeyID, c.ID, expires.Truncate(time.Second), made, c.Principal() + "-" + rand.Text()}
 	return seal.EncodeText(a.o.Passwords.Seal(p.text(), context)), p
 }
 

@@ -132,7 +132,7 @@ func (d *Directory) read(tx ReadTx, id string) (access.Caller, string, error) {
 	if d.isRootKey(id) {
 		root := rootOf(d.account, id)
 		var err error
-		root.Revoked, err = revoked(tx, d.account)
+		root.Revoked, err = d.revoked(tx, d.account)
 		return root, d.root.Secret, err
 	}
 	if strings.HasPrefix(id, sessionPrefix) {
@@ -151,7 +151,7 @@ func (d *Directory) read(tx ReadTx, id string) (access.Caller, string, error) {
 	}
 	if k.Owner == "" {
 		root := rootOf(k.Account, id)
-		root.Revoked, err = revoked(tx, k.Account)
+		root.Revoked, err = d.revoked(tx, k.Account)
 		return root, string(secret), err
 	}
 	user, err := tx.EntityByID(k.Owner)
@@ -165,7 +165,7 @@ func (d *Directory) read(tx ReadTx, id string) (access.Caller, string, error) {
 	if err != nil {
 		return access.Caller{}, "", err
 	}
-	passwords, err := revoked(tx, user.ID)
+	passwords, err := d.revoked(tx, user.ID)
 	return access.Caller{
 		Account: user.Account, ARN: user.ARN(), ID: user.ID, AccessKeyID: id, Type: access.User, Policies: &policies, Revoked: passwords,
 	}, string(secret), err

@@ -3,6 +3,7 @@ package identity
 import (
 	"context"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,8 @@ const (
 	maxRevoked = 1000
 	// passwordLife is how long a registry password can work at most.
 	passwordLife = 12 * time.Hour
+	// clockSkew is how far the clocks of servers may be apart.
+	clockSkew = time.Minute
 )
 
 // Revoke says what is to work no longer: one of the three.
@@ -53,7 +56,7 @@ func (d *Directory) RevokeSessions(ctx context.Context, c access.Call, in Revoke
 			if err != nil {
 				return err
 			}
-			return tx.Revoke(e.Account, e.ID, d.time())
+			return tx.Revoke(e.Account, e.ID, d.time().Add(clockSkew))
 		}
 	default:
 		revoke = func(Tx) error {
@@ -103,14 +106,14 @@ func (d *Directory) revokePassword(ctx context.Context, tx Tx, q *request, id st
 	if owner == nil {
 		return errNoSuch("The token with the id %.128s cannot be found.", id)
 	}
-	_, revoked, err := tx.Revocation(owner.ID)
-	if err != nil {
+	_, revoked, err := tx.Revocation(owner.ID, d.time())
+	if err != nil || slices.Contains(revoked, id) {
 		return err
 	}
 	if len(revoked) >= maxRevoked {
 		return errLimit("More than %d tokens of a principal cannot be revoked one by one: revoke all of them.", maxRevoked)
 	}
-	return tx.RevokePassword(owner.ID, id, d.time().Add(passwordLife))
+	return tx.RevokePassword(owner.ID, id, d.time().Add(passwordLife+clockSkew))
 }
 
 // decideOwner decides a call about something of a principal's, which is nil if

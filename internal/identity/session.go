@@ -51,16 +51,17 @@ type SessionReader interface {
 	// Sessions lists those of a principal that expire later than a time, by id.
 	Sessions(account, owner string, alive time.Time, after string, limit int) ([]Session, error)
 	// Revocation returns which passwords of a principal no longer work: those made
-	// by then, and those with the ids.
-	Revocation(owner string) (before time.Time, passwords []string, err error)
+	// by then, and those with the ids, but for the ones that have expired by now.
+	Revocation(owner string, now time.Time) (before time.Time, passwords []string, err error)
 }
 
 // SessionWriter changes sessions and what is revoked.
 type SessionWriter interface {
 	InsertSession(Session) error
 	DeleteSession(id string) error
-	// Revoke deletes the sessions of a principal that were issued by then, and makes
-	// passwords made by then no longer work.
+	// Revoke deletes the sessions of a principal, and makes passwords made by then no
+	// longer work; those made until a microsecond later than the last time, if that
+	// was not earlier.
 	Revoke(account, owner string, before time.Time) error
 	RevokePassword(owner, id string, until time.Time) error
 	// DeleteExpired deletes sessions and revoked passwords that have expired by
@@ -202,11 +203,8 @@ func (d *Directory) callerOf(tx ReadTx, s *Session) (access.Caller, error) {
 	copy(about.Token[:], s.Token)
 	c.Session = about
 	var err error
-	if c.Revoked, err = revoked(tx, s.Owner); err != nil {
+	if c.Revoked, err = d.revoked(tx, s.Owner); err != nil {
 		return access.Caller{}, err
-	}
-	if c.Revoked.Has(s.IssuedAt, "") {
-		return access.Caller{}, errUnknownKey()
 	}
 	var policies access.Policies
 	if s.Owner != s.Account {
@@ -286,8 +284,8 @@ func appendBuiltIn(to []policy.Attached) ([]policy.Attached, error) {
 }
 
 // revoked returns which passwords of a principal no longer work, nil if all do.
-func revoked(tx ReadTx, owner string) (*access.Revoked, error) {
-	before, ids, err := tx.Revocation(owner)
+func (d *Directory) revoked(tx ReadTx, owner string) (*access.Revoked, error) {
+	before, ids, err := tx.Revocation(owner, d.time())
 	if err != nil || before.IsZero() && len(ids) == 0 {
 		return nil, err
 	}

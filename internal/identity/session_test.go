@@ -64,6 +64,38 @@ func TestASessionIsRevokedAtOnceAndElsewhereWithinASecond(t *testing.T) {
 	})
 }
 
+func TestARevocationGoesByNoClock(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, open func() replica) {
+		here, ahead := open(), open()
+		*ahead.now = ahead.now.Add(30 * time.Second)
+		k := user(t, here, "alice")
+		in := identity.AssumeRoleInput{RoleARN: role(t, here, "r"), SessionName: "build"}
+		before, err := ahead.AssumeRole(t.Context(), signed(t, ahead, k.ID), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		old := signed(t, ahead, k.ID)
+		for _, arn := range []string{in.RoleARN, old.ARN} {
+			if err := here.RevokeSessions(t.Context(), root(home), identity.Revoke{Principal: arn}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		wantNobody(t, here, before.AccessKey.ID, "after a revocation by a clock that is behind")
+		if c := signed(t, here, k.ID); !c.Revoked.Has(*ahead.now, "") {
+			t.Errorf("%+v leaves passwords that a clock ahead has made", c.Revoked)
+		}
+		if err := ahead.RevokeSessions(t.Context(), root(home), identity.Revoke{Principal: in.RoleARN}); err != nil {
+			t.Fatal(err)
+		}
+		after, err := here.AssumeRole(t.Context(), signed(t, here, k.ID), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		signed(t, here, after.AccessKey.ID)
+	})
+}
+
 // The model of STS refuses these before; nobody else may let them through.
 func TestSessionsLastNoLongerThanTheyMay(t *testing.T) {
 	t.Parallel()

@@ -37,11 +37,11 @@ func (tx *Tx) Sessions(account, owner string, alive time.Time, after string, lim
 }
 
 // Revocation implements [identity.SessionReader].
-func (tx *Tx) Revocation(owner string) (before time.Time, passwords []string, err error) {
+func (tx *Tx) Revocation(owner string, now time.Time) (before time.Time, passwords []string, err error) {
 	if _, err = tx.row(`SELECT before FROM revocations WHERE owner = $1`, []any{owner}, (*instant)(&before)); err != nil {
 		return before, nil, err
 	}
-	passwords, err = tx.strings(`SELECT id FROM revoked_passwords WHERE owner = $1 ORDER BY id`, owner)
+	passwords, err = tx.strings(`SELECT id FROM revoked_passwords WHERE owner = $1 AND expires_at > $2 ORDER BY id`, owner, micros(now))
 	return before, passwords, err
 }
 
@@ -62,11 +62,11 @@ func (tx *Tx) DeleteSession(id string) error {
 
 // Revoke implements [identity.SessionWriter].
 func (tx *Tx) Revoke(account, owner string, before time.Time) error {
-	if err := tx.change(`DELETE FROM sessions WHERE account = $1 AND owner = $2 AND issued_at <= $3`, account, owner, micros(before)); err != nil {
+	if err := tx.change(`DELETE FROM sessions WHERE account = $1 AND owner = $2`, account, owner); err != nil {
 		return err
 	}
-	return tx.change(`INSERT INTO revocations (owner, before) VALUES ($1, $2) ON CONFLICT (owner) DO UPDATE SET before = excluded.before
-		WHERE revocations.before < excluded.before`, owner, micros(before))
+	return tx.change(`INSERT INTO revocations (owner, before) VALUES ($1, $2) ON CONFLICT (owner) DO UPDATE SET before =
+		CASE WHEN revocations.before < excluded.before THEN excluded.before ELSE revocations.before + 1 END`, owner, micros(before))
 }
 
 // RevokePassword implements [identity.SessionWriter].
