@@ -258,6 +258,7 @@ type Record struct {
 	Resource   string // the resource's ARN, "" if none
 	ReadOnly   bool
 	Parameters any    // the request's parameters without secrets and payloads; encoded as JSON
+	Response   any    // what the answer says that the caller cannot know before, without secrets; encoded as JSON
 	Error      string // the exception's name, "" if the call succeeded
 	Message    string // the exception's message
 	// Refusal is why access was refused, if it was.

@@ -28,6 +28,7 @@ type event struct {
 	ErrorCode          string       `json:"errorCode,omitempty"`
 	ErrorMessage       string       `json:"errorMessage,omitempty"`
 	RequestParameters  any          `json:"requestParameters"`
+	ResponseElements   any          `json:"responseElements,omitempty"`
 	RequestID          string       `json:"requestID"`
 	EventID            string       `json:"eventID"`
 	ReadOnly           bool         `json:"readOnly"`
@@ -64,7 +65,7 @@ type sessionIssuer struct {
 	PrincipalID string `json:"principalId"`
 	ARN         string `json:"arn"`
 	AccountID   string `json:"accountId"`
-	UserName    string `json:"userName"`
+	UserName    string `json:"userName,omitempty"`
 }
 
 type sessionAttributes struct {
@@ -80,11 +81,13 @@ func session(c access.Caller) *sessionContext {
 	}
 	out := &sessionContext{Attributes: sessionAttributes{s.IssuedAt, "false"}, SourceIdentity: s.SourceIdentity}
 	if s.Parent != "" {
-		kind := "Role"
-		if c.Type == access.FederatedUser {
-			kind = "IAMUser"
+		out.SessionIssuer = &sessionIssuer{"Role", s.Owner, s.Parent, c.Account, s.Parent[strings.LastIndexByte(s.Parent, '/')+1:]}
+		switch {
+		case s.Owner == c.Account:
+			out.SessionIssuer.Type, out.SessionIssuer.UserName = "Root", ""
+		case c.Type == access.FederatedUser:
+			out.SessionIssuer.Type = "IAMUser"
 		}
-		out.SessionIssuer = &sessionIssuer{kind, s.Owner, s.Parent, c.Account, s.Parent[strings.LastIndexByte(s.Parent, '/')+1:]}
 	}
 	return out
 }
@@ -110,7 +113,7 @@ func newEvent(id string, r access.Record) event {
 		UserIdentity: userIdentity{who, r.Caller.ID, r.Caller.ARN, r.Caller.Account, r.Caller.AccessKeyID, userName(r.Caller), "", "", session(r.Caller)},
 		EventTime:    r.Time, EventSource: r.Service + ".amazonaws.com", EventName: r.Event, AWSRegion: r.Region,
 		SourceIPAddress: r.Caller.SourceIP.String(), UserAgent: r.Caller.UserAgent,
-		ErrorCode: r.Error, ErrorMessage: r.Message, RequestParameters: r.Parameters,
+		ErrorCode: r.Error, ErrorMessage: r.Message, RequestParameters: r.Parameters, ResponseElements: r.Response,
 		RequestID: r.Caller.RequestID, EventID: id, ReadOnly: r.ReadOnly,
 		EventType: "AwsApiCall", RecipientAccountID: r.Account,
 	}

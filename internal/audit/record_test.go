@@ -25,11 +25,12 @@ func TestARecordHasTheShapeOfCloudTrail(t *testing.T) {
 			access.Record{
 				Time: time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC), Caller: root, Event: "PutImage", Service: "ecr", Account: "123456789012", Region: "us-east-1",
 				Resource: "arn:aws:ecr:us-east-1:123456789012:repository/app", Parameters: map[string]string{"repositoryName": "app"},
+				Response: map[string][]string{"tokenIds": {"id"}},
 			},
 			map[string]any{
 				"eventVersion": "1.08", "eventTime": "2026-05-04T03:02:01Z", "eventSource": "ecr.amazonaws.com", "eventName": "PutImage",
 				"awsRegion": "us-east-1", "sourceIPAddress": "192.0.2.1", "userAgent": "docker/28 \x00\ufffd<&>", "readOnly": false,
-				"requestParameters": map[string]any{"repositoryName": "app"}, "requestID": "request", "eventID": "id", "eventType": "AwsApiCall",
+				"requestParameters": map[string]any{"repositoryName": "app"}, "responseElements": map[string]any{"tokenIds": []any{"id"}}, "requestID": "request", "eventID": "id", "eventType": "AwsApiCall",
 				"recipientAccountId": "123456789012", "resources": []any{map[string]any{
 					"accountId": "123456789012", "ARN": "arn:aws:ecr:us-east-1:123456789012:repository/app",
 				}},
@@ -113,6 +114,20 @@ func TestTheIdentityOfTemporaryCredentials(t *testing.T) {
 				"accessKeyId": "ASIAX", "sessionContext": map[string]any{
 					"attributes": attributes, "sourceIdentity": "alice", "sessionIssuer": map[string]any{
 						"type": "Role", "principalId": "AROAX", "arn": "arn:aws:iam::123456789012:role/x/ci", "accountId": "123456789012", "userName": "ci",
+					},
+				},
+			},
+		},
+		"a federated user of a root": {
+			access.Caller{
+				Account: "123456789012", ARN: "arn:aws:sts::123456789012:federated-user/guest", ID: "123456789012:guest", AccessKeyID: "ASIAX", Type: access.FederatedUser,
+				Session: &access.Session{Parent: "arn:aws:iam::123456789012:root", Owner: "123456789012", IssuedAt: issued},
+			},
+			map[string]any{
+				"type": "FederatedUser", "principalId": "123456789012:guest", "arn": "arn:aws:sts::123456789012:federated-user/guest", "accountId": "123456789012",
+				"accessKeyId": "ASIAX", "sessionContext": map[string]any{
+					"attributes": attributes, "sessionIssuer": map[string]any{
+						"type": "Root", "principalId": "123456789012", "arn": "arn:aws:iam::123456789012:root", "accountId": "123456789012",
 					},
 				},
 			},

@@ -65,7 +65,7 @@ func TestAnAccessKeyLogsInWhereThatIsAllowed(t *testing.T) {
 	if c != want || left < warnBeforeAtLeast || err != nil {
 		t.Errorf("Registry = %+v, %v, %v, want alice", c, left, err)
 	}
-	password, _ := a.Mint(alice, now)
+	password, _, _ := a.Mint(alice, now)
 	if _, _, err := a.Registry(login("AWS", password)); err != nil {
 		t.Errorf("Registry with a password = %v, want it to work beside", err)
 	}

@@ -53,7 +53,7 @@ func TestAPasswordStandsForTheCaller(t *testing.T) {
 	t.Parallel()
 	now := start
 	a, _ := authenticator(&now)
-	password, expires := a.Mint(alice, now.Add(300*time.Millisecond))
+	password, expires, _ := a.Mint(alice, now.Add(300*time.Millisecond))
 	if want := start.Add(12 * time.Hour); !expires.Equal(want) {
 		t.Errorf("expires = %v, want %v", expires, want)
 	}
@@ -81,7 +81,7 @@ func TestAPasswordFallsWithItsAccessKey(t *testing.T) {
 	t.Parallel()
 	now := start
 	a, known := authenticator(&now)
-	password, _ := a.Mint(alice, now)
+	password, _, _ := a.Mint(alice, now)
 	bob := alice
 	bob.ID = "AIDABOB"
 	known["AKIAALICE"] = bob
@@ -99,8 +99,8 @@ func TestWhatIsNoPasswordOfOursIsRefused(t *testing.T) {
 	now := start
 	a, _ := authenticator(&now)
 	other, _ := authenticator(&now)
-	password, _ := a.Mint(alice, now)
-	foreign, _ := other.Mint(alice, now)
+	password, _, _ := a.Mint(alice, now)
+	foreign, _, _ := other.Mint(alice, now)
 	twice := login("AWS", password)
 	twice.Header.Add("Authorization", twice.Header.Get("Authorization"))
 	bearer := httptest.NewRequest("GET", "/v2/", nil)
@@ -134,8 +134,8 @@ func TestPasswordsAreDifferentEachTime(t *testing.T) {
 	t.Parallel()
 	now := start
 	a, _ := authenticator(&now)
-	one, _ := a.Mint(alice, now)
-	two, _ := a.Mint(alice, now)
+	one, _, _ := a.Mint(alice, now)
+	two, _, _ := a.Mint(alice, now)
 	if one == two || strings.Contains(one, "AKIAALICE") {
 		t.Errorf("Mint = %s and %s, want two different passwords that say nothing", one, two)
 	}
@@ -222,7 +222,7 @@ func TestAPasswordEndsWithItsSessionAndIsRevoked(t *testing.T) {
 	if _, _, err := a.Registry(login("AWS", password)); err == nil {
 		t.Error("a password from before a revocation works")
 	}
-	password, _ = a.Mint(session, now)
+	password, _, _ = a.Mint(session, now)
 	if _, _, err := a.Registry(login("AWS", password)); err != nil {
 		t.Errorf("a password from after a revocation that looks ahead: %v", err)
 	}

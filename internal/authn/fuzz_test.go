@@ -34,10 +34,10 @@ func FuzzPassword(f *testing.F) {
 		RequestID: func(*http.Request) string { return "" },
 	})
 	caller, _, _ := principals{}.Principal(context.Background(), "KEY")
-	good, _ := a.Mint(caller, now)
-	stranger, _ := a.Mint(access.Caller{ID: "principal", AccessKeyID: "OTHER"}, now)
-	old, _ := a.Mint(caller, now.Add(-12*time.Hour))
-	other, _ := a.Mint(access.Caller{ID: "another", AccessKeyID: "KEY"}, now)
+	good, _, _ := a.Mint(caller, now)
+	stranger, _, _ := a.Mint(access.Caller{ID: "principal", AccessKeyID: "OTHER"}, now)
+	old, _, _ := a.Mint(caller, now.Add(-12*time.Hour))
+	other, _, _ := a.Mint(access.Caller{ID: "another", AccessKeyID: "KEY"}, now)
 	for _, seed := range []string{"", "password", stranger, old, other, good + "\n", good + "=", good + "A", "\x00"} {
 		f.Add("AWS", seed, 0, 0, []byte(nil))
 	}

@@ -62,15 +62,14 @@ func parsePassword(text []byte) (password, bool) {
 // Mint implements the registry's Tokens: it returns a password that stands for
 // the caller. It works until it expires, which it does with the caller's session at
 // the latest, until it is revoked, or until the access key that it was made with is
-// no longer the caller's.
-func (a *Authenticator) Mint(c access.Caller, now time.Time) (string, time.Time) {
-	text, p := a.mint(c, now, passwordLife, user)
-	return text, p.expires
+// no longer the caller's. It returns also the id by which it can be revoked, which
+// begins with that of the principal.
+func (a *Authenticator) Mint(c access.Caller, now time.Time) (string, time.Time, string) {
+	return a.MintFor(c, now, passwordLife)
 }
 
 // MintFor is Mint for a password that works for a time that is not longer than
-// usual. It returns also the id by which it can be revoked, which begins with that
-// of the principal.
+// usual.
 func (a *Authenticator) MintFor(c access.Caller, now time.Time, life time.Duration) (string, time.Time, string) {
 	text, p := a.mint(c, now, min(life, passwordLife), user)
 	return text, p.expires, p.id

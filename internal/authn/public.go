@@ -24,9 +24,9 @@ const anonymousPurpose = "anonymous"
 const anonymousLife = time.Hour
 
 // MintPublic is Mint for the public registries.
-func (a *Authenticator) MintPublic(c access.Caller, now time.Time) (string, time.Time) {
+func (a *Authenticator) MintPublic(c access.Caller, now time.Time) (string, time.Time, string) {
 	text, p := a.mint(c, now, passwordLife, publicContext)
-	return text, p.expires
+	return text, p.expires, p.id
 }
 
 // Public returns who is asking a request to the public registries, which carries

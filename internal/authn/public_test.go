@@ -49,7 +49,7 @@ func TestAPublicPasswordIsExchangedForAToken(t *testing.T) {
 	t.Parallel()
 	now := start
 	a, known := authenticator(&now)
-	password, expires := a.MintPublic(alice, now)
+	password, expires, _ := a.MintPublic(alice, now)
 	now = now.Add(time.Hour)
 	token, life, err := a.PublicToken(login("AWS", password))
 	if err != nil || life != 11*time.Hour || token != base64.StdEncoding.EncodeToString([]byte("AWS:"+password)) {
@@ -58,7 +58,7 @@ func TestAPublicPasswordIsExchangedForAToken(t *testing.T) {
 	if c, left, err := a.Public(withToken(token)); err != nil || c.ARN != alice.ARN || left != 11*time.Hour {
 		t.Errorf("Public = %+v, %v, %v, want alice for 11 hours", c, left, err)
 	}
-	private, _ := a.Mint(alice, now)
+	private, _, _ := a.Mint(alice, now)
 	for what, r := range map[string]*http.Request{
 		"a private password": login("AWS", private), "another user": login("alice", password), "no password": login("AWS", ""),
 		"a token": withToken(token),

@@ -125,6 +125,7 @@ func (d *Directory) AssumeRole(ctx context.Context, c access.Call, in AssumeRole
 			return Session{}, err
 		}
 		terms.By = c.ARN
+		q.issued = issuedTo(e, in.SessionName)
 		out.ARN, out.ID, out.SourceIdentity, out.Packed = assumedARN(e, in.SessionName), e.ID+":"+in.SessionName, terms.SourceIdentity, packed
 		return d.lasting(Session{Account: a.Account, Owner: e.ID, Operation: assumeRole, Terms: terms}, seconds), nil
 	})
@@ -132,6 +133,11 @@ func (d *Directory) AssumeRole(ctx context.Context, c access.Call, in AssumeRole
 		return Assumed{}, err
 	}
 	return out, nil
+}
+
+// issuedTo is whose credentials a record says that a session of a role has.
+func issuedTo(role *Entity, session string) params {
+	return params{"assumedRoleUser": params{"arn": assumedARN(role, session), "assumedRoleId": role.ID + ":" + session}}
 }
 
 // errSessionCall refuses what temporary credentials must not call.
@@ -283,6 +289,9 @@ func (in *AssumeRoleInput) terms(tx ReadTx, account string, inherited Terms) (Te
 	if !sessionName.MatchString(in.SessionName) {
 		return out, nil, errValidation("The role session name is not valid.")
 	}
+	if in.SourceIdentity != "" && !sessionName.MatchString(in.SourceIdentity) {
+		return out, nil, errValidation("The source identity is not valid.")
+	}
 	if inherited.SourceIdentity != "" {
 		if in.SourceIdentity != "" && in.SourceIdentity != inherited.SourceIdentity {
 			return out, nil, errValidation("The source identity of the calling session cannot be changed.")
@@ -314,6 +323,9 @@ func checkSessionTags(tags []Tag) error {
 	seen := map[string]bool{}
 	for _, t := range tags {
 		key := nameKey(t.Key)
+		if !tagKey.MatchString(t.Key) || !tagValue.MatchString(t.Value) {
+			return errValidation("A session tag is not valid.")
+		}
 		if seen[key] {
 			return fault.New(fault.Invalid, "InvalidParameterValue", "Duplicate tag keys found. Please note that Tag keys are case insensitive.")
 		}
@@ -328,6 +340,12 @@ func checkSessionTags(tags []Tag) error {
 	return nil
 }
 
+var (
+	tagKey   = regexp.MustCompile(`\A[\p{L}\p{Z}\p{N}_.:/=+\-@]{1,128}\z`)
+	tagValue = regexp.MustCompile(`\A[\p{L}\p{Z}\p{N}_.:/=+\-@]{0,256}\z`)
+)
+
+// sessionName is what names of sessions, and source identities, may be.
 var sessionName = regexp.MustCompile(`\A[A-Za-z0-9_+=,.@-]{2,64}\z`)
 
 // sessionText is what session policies may be written with.

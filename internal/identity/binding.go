@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"berth/internal/access"
+	"berth/internal/policy"
 )
 
 // maxServices bounds the services that one principal acts for.
@@ -73,7 +74,13 @@ func (d *Directory) bind(ctx context.Context, c access.Call, event, principal, s
 	q := &request{
 		call: c, service: own, event: event, params: params{"principalArn": principal, "service": service}, above: c.Account == d.account,
 	}
+	a, _ := policy.ParseARN(principal)
 	return d.update(ctx, q, func(tx Tx) error {
+		if q.above && a.Account != c.Account {
+			if err := tx.LockAccount(a.Account); err != nil {
+				return err
+			}
+		}
 		e, err := d.openPrincipal(ctx, tx, q, principal)
 		if err != nil {
 			return err
@@ -81,8 +88,12 @@ func (d *Directory) bind(ctx context.Context, c access.Call, event, principal, s
 		if e.Kind != User && e.Kind != Role || e.Service != "" {
 			return errInput("A service name is bound to a user or to a role.")
 		}
-		q.account = e.Account
-		return change(tx, e)
+		if err := change(tx, e); err != nil || e.Account == c.Account {
+			return err
+		}
+		theirs := q.record(d.now(), nil) // both accounts have the record
+		theirs.Account = e.Account
+		return tx.Record(theirs)
 	})
 }
 
@@ -95,7 +106,11 @@ func (d *Directory) ServiceBindings(ctx context.Context, c access.Call, account 
 	}
 	q := &request{call: c, service: own, event: "ListServiceBindings", params: params{"accountId": account}, above: c.Account == d.account}
 	err = d.view(ctx, q, func(tx ReadTx) error {
-		if err := d.decide(ctx, q, q.accountOf(account), "*", nil); err != nil {
+		of := q.accountOf(account)
+		if !accountID.MatchString(account) {
+			of = c.Account
+		}
+		if err := d.decide(ctx, q, of, "*", nil); err != nil {
 			return err
 		}
 		if !accountID.MatchString(account) {

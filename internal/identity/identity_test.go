@@ -317,7 +317,7 @@ func TestAPasswordOfAUserDiesWithItsKey(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			password, _ := auth.Mint(who, *d.now)
+			password, _, _ := auth.Mint(who, *d.now)
 			login := httptest.NewRequest("GET", "/v2/", nil)
 			login.SetBasicAuth("AWS", password)
 			if c, _, err := auth.Registry(login); err != nil || c.ARN != "arn:aws:iam::123456789012:user/team/alice" {

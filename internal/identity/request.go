@@ -20,6 +20,8 @@ type request struct {
 	service  string // that owns the operation; "iam" if ""
 	event    string // the API operation, and the action asked for
 	params   params
+	response params              // of a call that succeeds
+	issued   params              // whose the credentials are that it issues
 	context  map[string][]string // condition keys that the request sets
 	resource string              // the ARN that was asked about last
 	label    string              // what a refusal calls the resource; its ARN if ""
@@ -44,6 +46,9 @@ func (q *request) record(at time.Time, err error) access.Record {
 	rec := access.Record{
 		Time: at, Caller: q.call.Caller, Service: q.prefix(), Event: q.event, Account: q.call.Account, Region: globalRegion,
 		ReadOnly: q.readOnly, Parameters: q.params, Error: fault.CodeOf(err), Refusal: access.RefusalOf(err),
+	}
+	if err == nil && q.response != nil {
+		rec.Response = q.response
 	}
 	if q.account != "" {
 		rec.Account = q.account

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"maps"
 	"time"
 
 	"berth/internal/access"
@@ -117,6 +118,8 @@ func (d *Directory) tryIssue(ctx context.Context, q *request, account string, fn
 			return errUndecided
 		}
 		out = d.seal(&s)
+		q.response = params{"credentials": params{"accessKeyId": s.ID, "expiration": s.Expires}}
+		maps.Copy(q.response, q.issued)
 		if err := tx.InsertSession(s); err != nil {
 			return err
 		}

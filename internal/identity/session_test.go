@@ -229,6 +229,30 @@ func TestNoSessionIsIssuedForWhatHasEnded(t *testing.T) {
 	})
 }
 
+func TestWhatASessionMayNotBeCalled(t *testing.T) {
+	t.Parallel()
+	d := replicas(t, false)()
+	in := identity.AssumeRoleInput{RoleARN: role(t, d, "r"), SessionName: "build"}
+	alice := signed(t, d, user(t, d, "alice").ID)
+	for _, bad := range []func(*identity.AssumeRoleInput){
+		func(in *identity.AssumeRoleInput) { in.SessionName = "a/b" },
+		func(in *identity.AssumeRoleInput) { in.SourceIdentity = "a" },
+		func(in *identity.AssumeRoleInput) { in.SourceIdentity = "a\x00b" },
+	} {
+		in := in
+		bad(&in)
+		if _, err := d.AssumeRole(t.Context(), alice, in); fault.KindOf(err) != fault.Invalid && fault.KindOf(err) != fault.Denied {
+			t.Errorf("AssumeRole of %+v = %v", in, err)
+		}
+	}
+	for _, tag := range []identity.Tag{{Key: "", Value: "v"}, {Key: "a\x00"}, {Key: "k", Value: "*"}} {
+		_, err := d.GetFederationToken(t.Context(), signed(t, d, "AKIAROOT"), identity.FederationInput{Name: "guest", Tags: []identity.Tag{tag}})
+		if fault.CodeOf(err) != "ValidationException" {
+			t.Errorf("GetFederationToken with the tag %+v = %v, want ValidationException", tag, err)
+		}
+	}
+}
+
 func TestARefusalTakesNoTurnOfAnotherAccount(t *testing.T) {
 	t.Parallel()
 	d := replicas(t, false)()

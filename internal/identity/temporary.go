@@ -119,6 +119,7 @@ func (d *Directory) GetFederationToken(ctx context.Context, c access.Call, in Fe
 			return Session{}, err
 		}
 		out.Packed, t.By = packed, c.ARN
+		q.issued = params{"federatedUser": params{"arn": out.ARN, "federatedUserId": out.ID}}
 		return d.ofOwner(tx, c, getFederationToken, t, in.Seconds)
 	})
 	if err != nil {

@@ -168,6 +168,7 @@ func (d *Directory) redeem(ctx context.Context, q *request, in WebIdentityInput,
 		if err != nil {
 			return Session{}, err
 		}
+		q.issued = issuedTo(role, in.SessionName)
 		terms.Provider, terms.Subject, terms.Audience, terms.By = provider.ARN(), claims.Subject, audience, q.call.ID
 		out.ARN, out.ID, out.SourceIdentity, out.Packed = assumedARN(role, in.SessionName), role.ID+":"+in.SessionName, terms.SourceIdentity, packed
 		return d.lasting(Session{Account: a.Account, Owner: role.ID, Operation: assumeRoleWithWebIdentity, Terms: terms}, seconds), nil

@@ -122,6 +122,7 @@ type request struct {
 	resource string              // the ARN asked for; the repository's, or else "*", if ""
 	context  map[string][]string // condition keys that the request sets
 	params   any                 // for the audit record
+	response any                 // for the audit record of a call that succeeds
 	readOnly bool
 	lock     Lock   // what an update means to do to the repository
 	create   bool   // a template may create the repository
@@ -145,6 +146,9 @@ func (q *request) record(at time.Time, err error) access.Record {
 	rec := access.Record{
 		Time: at, Caller: q.caller, Service: q.prefix(), Event: q.event, Account: q.ref.Account, Region: q.ref.apiRegion(),
 		Resource: q.resource, ReadOnly: q.readOnly, Parameters: q.params, Error: fault.CodeOf(err), Refusal: access.RefusalOf(err),
+	}
+	if err == nil {
+		rec.Response = q.response
 	}
 	if rec.Resource == "" && q.ref.Name != "" {
 		rec.Resource = q.ref.ARN()

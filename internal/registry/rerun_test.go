@@ -73,7 +73,9 @@ var everything = func() []policy.Attached {
 func (world) Record(access.Record) {}
 
 // MintPublic implements [registry.Tokens].
-func (w world) MintPublic(c access.Caller, now time.Time) (string, time.Time) { return w.Mint(c, now) }
+func (w world) MintPublic(c access.Caller, now time.Time) (string, time.Time, string) {
+	return w.Mint(c, now)
+}
 
 // MintFor implements [registry.Tokens].
 func (world) MintFor(_ access.Caller, now time.Time, life time.Duration) (string, time.Time, string) {
@@ -81,8 +83,8 @@ func (world) MintFor(_ access.Caller, now time.Time, life time.Duration) (string
 }
 
 // Mint implements [registry.Tokens].
-func (world) Mint(_ access.Caller, now time.Time) (string, time.Time) {
-	return "password", now.Add(time.Hour)
+func (world) Mint(_ access.Caller, now time.Time) (string, time.Time, string) {
+	return "password", now.Add(time.Hour), "id"
 }
 
 var (

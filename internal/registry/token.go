@@ -11,12 +11,12 @@ import (
 // Tokens makes registry passwords. It is implemented by package authn.
 type Tokens interface {
 	// Mint returns a password that stands for the caller until the time given.
-	Mint(c access.Caller, now time.Time) (password string, expires time.Time)
+	// It also returns the id by which the password can be revoked.
+	Mint(c access.Caller, now time.Time) (password string, expires time.Time, id string)
 	// MintPublic is Mint for the public registries. A password of one kind is
 	// worth nothing where one of the other is asked for.
-	MintPublic(c access.Caller, now time.Time) (password string, expires time.Time)
-	// MintFor is Mint for a time that is given. It also returns the id by which the
-	// password can be revoked.
+	MintPublic(c access.Caller, now time.Time) (password string, expires time.Time, id string)
+	// MintFor is Mint for a time that is given.
 	MintFor(c access.Caller, now time.Time, life time.Duration) (password string, expires time.Time, id string)
 }
 
@@ -48,10 +48,13 @@ func (r *Registry) GetAuthorizationToken(ctx context.Context, c access.Caller, r
 		err = r.decide(ctx, nil, q, nil)
 	}
 	if err == nil {
+		var made tokenResponse
 		for _, a := range accounts {
-			password, expires := mint(c, r.now())
+			password, expires, id := mint(c, r.now())
 			out = append(out, Authorization{ID{a, region}, password, expires})
+			made.TokenIDs = append(made.TokenIDs, id)
 		}
+		q.response = made
 	}
 	r.auditor.Record(q.record(r.now(), err))
 	return out, err
@@ -85,6 +88,7 @@ func (r *Registry) CreateToken(ctx context.Context, c access.Caller, region stri
 	if err == nil {
 		password, expires, token := r.tokens.MintFor(c, r.now(), life)
 		out = Token{Authorization{id, password, expires}, token}
+		q.response = tokenResponse{[]string{token}}
 	}
 	r.auditor.Record(q.record(r.now(), err))
 	return out, err
@@ -93,6 +97,11 @@ func (r *Registry) CreateToken(ctx context.Context, c access.Caller, region stri
 // lifeParams are the audited parameters of CreateToken.
 type lifeParams struct {
 	LifetimeSeconds int64 `json:"lifetimeSeconds"`
+}
+
+// tokenResponse says in an audit record which passwords a call has made.
+type tokenResponse struct {
+	TokenIDs []string `json:"tokenIds"`
 }
 
 // MayLogIn returns nil if the caller may log in to the private registries without a

@@ -352,7 +352,7 @@ func TestAPrincipalActsForAService(t *testing.T) {
 		if len(list.Bindings) != 2 {
 			t.Errorf("the bindings of the other account = %+v, want two", list)
 		}
-		for body, want := range map[string]string{`{"accountId":"123456789012"}`: "AccessDeniedException", `{"accountId":"\u0000"}`: "AccessDeniedException"} {
+		for body, want := range map[string]string{`{"accountId":"123456789012"}`: "AccessDeniedException", `{"accountId":"\u0000"}`: "InvalidInput"} {
 			if status, text := postAs(t, s, foreign, server.BindingsPath, body); status != 400 || !strings.Contains(text, want) {
 				t.Errorf("the bindings %s = %d %s, want %s", body, status, text, want)
 			}
