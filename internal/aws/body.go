@@ -41,7 +41,7 @@ func (b *bodies) read(w http.ResponseWriter, r *http.Request, limit int64) (body
 		return nil, nil, err
 	}
 	var buf bytes.Buffer
-	if r.ContentLength > 0 {
+	if r.ContentLength > 0 && limit != maxUnsigned { // strangers get no room before they send something
 		buf.Grow(int(r.ContentLength) + bytes.MinRead)
 	}
 	if _, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, limit)); err != nil {
