@@ -51,6 +51,8 @@ type SessionReader interface {
 	Session(id string) (*Session, error)
 	// Sessions lists those of a principal that expire later than a time, by id.
 	Sessions(account, owner string, alive time.Time, after string, limit int) ([]Session, error)
+	// CountSessions counts them, up to a number.
+	CountSessions(account, owner string, alive time.Time, most int) (int, error)
 	// Revocation returns which passwords of a principal no longer work: those made
 	// by then, and those with the ids, but for the ones that have expired by now.
 	Revocation(owner string, now time.Time) (before time.Time, passwords []string, err error)

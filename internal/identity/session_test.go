@@ -323,3 +323,26 @@ func TestSessionsAreListedInPages(t *testing.T) {
 		}
 	})
 }
+
+func TestAPrincipalHasSoManySessionsOfItsOwn(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, open func() replica) {
+		d := open()
+		c := signed(t, d, user(t, d, "alice").ID)
+		for n := range 1000 {
+			if _, err := d.GetSessionToken(t.Context(), c, 3600, false); err != nil {
+				t.Fatalf("session %d: %v", n+1, err)
+			}
+		}
+		if _, err := d.GetSessionToken(t.Context(), c, 3600, false); fault.CodeOf(err) != "LimitExceeded" {
+			t.Errorf("one more = %v, want LimitExceeded", err)
+		}
+		if _, err := d.GetSessionToken(t.Context(), signed(t, d, user(t, d, "bob").ID), 3600, false); err != nil {
+			t.Errorf("one of another user = %v", err)
+		}
+		*d.now = d.now.Add(time.Hour)
+		if _, err := d.GetSessionToken(t.Context(), c, 3600, false); err != nil {
+			t.Errorf("one when the others have ended = %v", err)
+		}
+	})
+}

@@ -11,12 +11,17 @@ const (
 	usualTemporary = 43200  // seconds that sessions of users last unless they are asked for otherwise
 	maxTemporary   = 129600 // seconds, at most
 	rootTemporary  = 3600   // seconds that those of roots last at most
+
+	// maxOwnSessions is how many sessions of its own a user or a root has at once, and
+	// of those that it vouches for. Whoever has a key may ask for them, and each is kept.
+	maxOwnSessions = 1000
 )
 
 // GetSessionToken issues a session of the user or the root that asks, which has
 // the same rights, save that it cannot call IAM, nor more of STS than AssumeRole
 // and GetCallerIdentity. Who has long-lived credentials may ask that. Errors:
-// AccessDenied for sessions, and for codes of devices, which nobody has.
+// AccessDenied for sessions, and for codes of devices, which nobody has;
+// LimitExceeded.
 func (d *Directory) GetSessionToken(ctx context.Context, c access.Call, seconds int64, mfa bool) (Credentials, error) {
 	q := &request{call: c, service: "sts", event: getSessionToken, params: params{}, decided: true}
 	if seconds != 0 {
@@ -68,6 +73,13 @@ func (d *Directory) ofOwner(tx ReadTx, c access.Call, operation string, t Terms,
 			return Session{}, errUnknownKey()
 		}
 	}
+	n, err := tx.CountSessions(c.Account, c.ID, d.time(), maxOwnSessions)
+	if err != nil {
+		return Session{}, err
+	}
+	if n == maxOwnSessions {
+		return Session{}, errQuota("SessionsPerPrincipal", maxOwnSessions)
+	}
 	return d.lasting(Session{Account: c.Account, Owner: c.ID, Operation: operation, Terms: t}, seconds), nil
 }
 
@@ -90,7 +102,8 @@ type Federated struct {
 // GetFederationToken issues a session of somebody whom a user or a root vouches
 // for: it may do what its session policies and the policies of the user allow, and
 // cannot call IAM and STS. Errors: AccessDenied, ValidationException,
-// MalformedPolicyDocument, PackedPolicyTooLarge, InvalidParameterValue.
+// MalformedPolicyDocument, PackedPolicyTooLarge, InvalidParameterValue,
+// LimitExceeded.
 func (d *Directory) GetFederationToken(ctx context.Context, c access.Call, in FederationInput) (Federated, error) {
 	asked := AssumeRoleInput{SessionName: in.Name, Policy: in.Policy, PolicyARNs: in.PolicyARNs, Tags: in.Tags, Seconds: in.Seconds}
 	q := &request{call: c, service: "sts", event: getFederationToken, params: asked.params(), context: asked.conditions()}

@@ -36,6 +36,13 @@ func (tx *Tx) Sessions(account, owner string, alive time.Time, after string, lim
 		account, owner, micros(alive), after, limit)
 }
 
+// CountSessions implements [identity.SessionReader].
+func (tx *Tx) CountSessions(account, owner string, alive time.Time, most int) (n int, err error) {
+	_, err = tx.row(`SELECT COUNT(*) FROM (SELECT 1 FROM sessions WHERE account = $1 AND owner = $2 AND expires_at > $3 LIMIT $4) s`,
+		[]any{account, owner, micros(alive), most}, &n)
+	return n, err
+}
+
 // Revocation implements [identity.SessionReader].
 func (tx *Tx) Revocation(owner string, now time.Time) (before time.Time, passwords []string, err error) {
 	if _, err = tx.row(`SELECT before FROM revocations WHERE owner = $1`, []any{owner}, (*instant)(&before)); err != nil {
