@@ -16,6 +16,7 @@ import (
 	"berth/internal/registry"
 	"berth/internal/servertest"
 
+	awssts "github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -104,9 +105,17 @@ var operations = map[string]asks{
 	"StartLifecyclePolicyPreview":             {body: `{"registryId":"ACCOUNT","repositoryName":"NAME",` + lifecyclePolicy + `}`},
 }
 
-// stsAsks are the operations of STS that ask the authorizer: see the tests of
-// package sts.
-var stsAsks = map[string]bool{"AssumeRole": true, "AssumeRoleWithWebIdentity": true, "AssumeRoleWithSAML": true, "GetAccessKeyInfo": true, "GetFederationToken": true}
+// stsAsks are the operations of STS that ask the authorizer, and what about: a
+// valid request of a user, who may nothing, and the resource.
+var stsAsks = map[string]struct{ input, resource string }{
+	"AssumeRole":         {`{"RoleArn":"ARNrole/r","RoleSessionName":"build"}`, "ARNrole/r"},
+	"GetAccessKeyInfo":   {`{"AccessKeyId":"AKIAAAAAAAAAAAAAAAAA"}`, "*"},
+	"GetFederationToken": {`{"Name":"build"}`, "arn:aws:sts::" + servertest.Account + ":federated-user/build"},
+}
+
+// byToken are operations that ask about whom a token stands for: see the tests of
+// package sts. SAML is refused whatever the token says.
+var byToken = []string{"AssumeRoleWithSAML", "AssumeRoleWithWebIdentity"}
 
 // anybody may ask, if the request is signed.
 var anybody = []string{"GetCallerIdentity", "GetSessionToken"}
@@ -223,15 +232,30 @@ func TestOperationsOnTheOwnRegistryRefuseStrangers(t *testing.T) {
 }
 
 func TestEveryOperationOfSTSAsksOrIsForAnybody(t *testing.T) {
+	t.Parallel()
 	service, err := sts.New(nil).Service()
 	if err != nil {
 		t.Fatal(err)
 	}
+	s := servertest.Start(t, servertest.Options{})
+	const arn = "arn:aws:iam::" + servertest.Account + ":"
+	if _, err := invoke(t.Context(), s.IAM(), "CreateRole", filler(arn).Replace(`{"RoleName":"r","AssumeRolePolicyDocument":"TRUST"}`)); err != nil {
+		t.Fatal(err)
+	}
+	user := awssts.NewFromConfig(s.CreateUser(t, "stranger"))
 	for _, op := range service.Operations {
-		if op.Refused != "" || stsAsks[op.Name] {
-			continue
-		}
-		if !slices.Contains(anybody, op.Name) {
+		want, asks := stsAsks[op.Name]
+		switch {
+		case asks:
+			s.Decisions()
+			_, err := invoke(t.Context(), user, op.Name, filler(arn).Replace(want.input))
+			if servertest.ErrorCode(err) != "AccessDenied" {
+				t.Errorf("%s by a user = %v, want AccessDenied", op.Name, err)
+			}
+			if d := s.Decisions(); len(d) != 1 || d[0].Action != "sts:"+op.Name || d[0].Resource != filler(arn).Replace(want.resource) {
+				t.Errorf("%s asked about %v, want %s", op.Name, d, want.resource)
+			}
+		case op.Refused == "" && !slices.Contains(anybody, op.Name) && !slices.Contains(byToken, op.Name):
 			t.Errorf("%s is in no table of this test", op.Name)
 		}
 	}
