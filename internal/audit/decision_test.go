@@ -99,6 +99,22 @@ func TestADecisionIsFoundByThoseItIsAbout(t *testing.T) {
 	}
 }
 
+// Who looks for a decision and goes away takes no records along.
+func TestNoRecordIsLostToACallerWhoIsGone(t *testing.T) {
+	t.Parallel()
+	k := &keeper{}
+	l := NewLog(k, slog.New(slog.DiscardHandler))
+	a := &access.Authorizer{Source: policiesOf(`{"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`)}
+	d := NewDecisions(l, a, time.Now)
+	l.Record(access.Record{Time: at(0), Caller: known, Service: "ecr", Event: "ListImages"})
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := d.GetDecision(gone, rootOf(homeAccount), strings.Repeat("a", 20))
+	if fault.CodeOf(err) != "DecisionNotFoundException" || len(k.batches) != 1 {
+		t.Errorf("GetDecision = %v, and %d batches are stored, want one", err, len(k.batches))
+	}
+}
+
 // Strangers leave the id in a record at most, and no explanation is long.
 func TestWhatIsKeptOfARefusalIsBounded(t *testing.T) {
 	t.Parallel()

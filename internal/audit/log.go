@@ -5,8 +5,8 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/json"
-	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -53,6 +53,9 @@ type Batch struct {
 const (
 	batchSize = 4096          // records that are stored at once
 	maxHeld   = 4 * batchSize // records that are held in memory; more are dropped and counted
+
+	// maxFlush is how long it may take to store what is held.
+	maxFlush = 30 * time.Second
 
 	// maxAnonymous are the records of callers without a login that are kept in a
 	// minute. There is no end to such calls, and they must not crowd out others.
@@ -129,17 +132,19 @@ func (l *Log) Run(ctx context.Context) {
 	}
 }
 
-// flush stores all that is held, also if ctx has ended or ends meanwhile: nobody
-// would try again.
+// flush stores all that is held, or leaves it for the next time.
 func (l *Log) flush(ctx context.Context) {
-	if err := l.Flush(context.WithoutCancel(ctx)); err != nil {
-		l.log.Error("audit records lost", "error", err)
+	if err := l.Flush(ctx); err != nil {
+		l.log.Error("audit records not stored", "error", err)
 	}
 }
 
-// Flush stores all that is held. When it returns, all that was recorded before it
-// began is stored.
+// Flush stores all that is held, also if ctx has ended or ends meanwhile: the
+// records are not the caller's alone. When it returns, all that was recorded before
+// it began is stored, or there is an error; what is not stored then is held again.
 func (l *Log) Flush(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxFlush)
+	defer cancel()
 	l.flushing.Lock()
 	defer l.flushing.Unlock()
 	l.mu.Lock()
@@ -148,23 +153,35 @@ func (l *Log) Flush(ctx context.Context) error {
 		l.held, l.dropped = nil, 0
 	}
 	l.mu.Unlock()
-	if len(records) == 0 {
-		return nil
-	}
-	if dropped > 0 {
+	if dropped > 0 && len(records) > 0 {
 		l.log.Warn("audit records dropped", "dropped", dropped)
 	}
-	var errs []error
 	for len(records) > 0 {
 		n := min(len(records), batchSize)
 		b, err := newBatch(records[:n], dropped)
-		if err == nil {
-			err = l.store.Relaxed(ctx, func(tx Tx) error { return tx.AddBatch(b) })
+		if err != nil { // nor would there be one the next time
+			l.log.Error("audit records lost", "records", n, "error", err)
+			records, dropped = records[n:], dropped+int64(n)
+			continue
 		}
-		errs = append(errs, err)
+		if err := l.store.Relaxed(ctx, func(tx Tx) error { return tx.AddBatch(b) }); err != nil {
+			l.putBack(records, dropped)
+			return err
+		}
 		records, dropped = records[n:], 0
 	}
-	return errors.Join(errs...)
+	l.putBack(nil, dropped)
+	return nil
+}
+
+// putBack holds again what could not be stored. The newest records are dropped if
+// there is no room.
+func (l *Log) putBack(records []access.Record, dropped int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := slices.Concat(records, l.held)
+	l.held = all[:min(len(all), maxHeld)]
+	l.dropped += dropped + int64(len(all)-len(l.held))
 }
 
 func newBatch(records []access.Record, dropped int64) (Batch, error) {

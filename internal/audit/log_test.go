@@ -293,3 +293,31 @@ func TestRecordsOfTheAnonymousAreFew(t *testing.T) {
 		t.Errorf("%d records stored and %d dropped, want %d stored", records, dropped, want)
 	}
 }
+
+// What the store does not take is kept for the next time, as far as there is room.
+func TestRecordsOutliveAStoreThatIsAway(t *testing.T) {
+	t.Parallel()
+	k := &keeper{err: errors.New("the store is away")}
+	l := NewLog(k, slog.New(slog.DiscardHandler))
+	k.begin = func() { // a record that comes meanwhile finds no room any more
+		k.begin = nil
+		l.Record(access.Record{Time: at(2), Caller: known, Service: "ecr", Event: "Late"})
+	}
+	for range maxHeld + 1 {
+		l.Record(access.Record{Time: at(1), Caller: known, Service: "ecr", Event: "ListImages"})
+	}
+	if err := l.Flush(t.Context()); !errors.Is(err, k.err) {
+		t.Errorf("Flush = %v, want the store's error", err)
+	}
+	k.err = nil
+	if err := l.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	n, dropped := 0, int64(0)
+	for _, b := range k.batches {
+		n, dropped = n+b.Records, dropped+b.Dropped
+	}
+	if n != maxHeld || dropped != 2 {
+		t.Errorf("%d records are stored and %d dropped, want %d and 2", n, dropped, maxHeld)
+	}
+}

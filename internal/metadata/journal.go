@@ -2,6 +2,9 @@ package metadata
 
 import (
 	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
 
 	"berth/internal/access"
 	"berth/internal/audit"
@@ -43,14 +46,28 @@ func (tx *Tx) Record(r access.Record) error {
 func (tx *Tx) AddBatch(b audit.Batch) error {
 	err := tx.change(`INSERT INTO audit_batches (id, first_at, last_at, records, dropped, content) VALUES ($1, $2, $3, $4, $5, $6)`,
 		b.ID, micros(b.First), micros(b.Last), b.Records, b.Dropped, b.Content)
-	for _, d := range b.Decisions {
-		if err != nil {
+	if err != nil {
+		return err
+	}
+	for some := range slices.Chunk(b.Decisions, decisionsAtOnce) {
+		args := []any{b.ID}
+		rows := make([]string, len(some))
+		for i, d := range some {
+			n := len(args)
+			rows[i] = fmt.Sprintf("($%d, $1, $%d, $%d)", n+1, n+2, n+3)
+			args = append(args, d.ID, d.Owner, d.Caller)
+		}
+		// A batch that seemed not to be stored, and was, is added again.
+		if err := tx.change(`INSERT INTO decisions (id, batch, owner, caller) VALUES `+strings.Join(rows, ", ")+`
+			ON CONFLICT (id) DO NOTHING`, args...); err != nil {
 			return err
 		}
-		err = tx.change(`INSERT INTO decisions (id, batch, owner, caller) VALUES ($1, $2, $3, $4)`, d.ID, b.ID, d.Owner, d.Caller)
 	}
-	return err
+	return nil
 }
+
+// decisionsAtOnce is how many decisions a statement adds.
+const decisionsAtOnce = 500
 
 // DecisionBatch implements [audit.ReadTx].
 func (tx *Tx) DecisionBatch(id, account string) (content []byte, d audit.Decided, found bool, err error) {
