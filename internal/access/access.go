@@ -185,6 +185,9 @@ func (a *Authorizer) decide(ctx context.Context, r Request) error {
 	ask, having := a.question(r, p, mine, owner)
 	d, err := decideImages(&ask, &having, r)
 	if err == nil && !d.Allowed && !a.serviceMay(&r, &ask, having, d) {
+		if r.Account != r.Caller.Account {
+			d = having.Tellable(&ask, d)
+		}
 		err = deniedBy(r, d, ask, having)
 	}
 	return err

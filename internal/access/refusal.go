@@ -27,6 +27,8 @@ func (r *Refusal) Explain() (owner, caller *policy.Explanation) {
 	e := policy.Explanation{Decision: r.decision, Policies: []policy.Testimony{}}
 	if r.ask.Action != "" { // else it took no policy to decide
 		e = policy.Explain(&r.ask, &r.policies)
+		e.Decision = r.decision
+		e = e.ForMember()
 	}
 	if r.Request.Caller.Type == Anonymous {
 		return new(e.ForOwner()), nil
@@ -97,6 +99,7 @@ func (a *Authorizer) Explain(ctx context.Context, r Request, given map[string][]
 		ask.Context.Set(key, values...)
 	}
 	if p, ok := policy.PrincipalOf(r.Caller.ARN); ok && r.Caller.Type != Anonymous {
+		p.ServiceLinked = ask.Principal.ServiceLinked
 		ask.Principal = p
 	}
 	return policy.Explain(&ask, &having), nil

@@ -30,7 +30,7 @@ func (d *Directory) Subject(ctx context.Context, c access.Call, in Hypothetical)
 			if err := d.decide(ctx, q, p.Account, in.Principal, nil); err != nil {
 				return err
 			}
-			return in.check()
+			return in.check(c.Account)
 		}
 		e, err := d.openSource(ctx, tx, q, in.Principal)
 		if err != nil {
@@ -39,7 +39,7 @@ func (d *Directory) Subject(ctx context.Context, c access.Call, in Hypothetical)
 		if e.Kind == Group {
 			return errInput("%s is a group: it makes no requests.", in.Principal)
 		}
-		if err := in.check(); err != nil {
+		if err := in.check(c.Account); err != nil {
 			return err
 		}
 		out, err = subject(tx, e)
@@ -48,21 +48,40 @@ func (d *Directory) Subject(ctx context.Context, c access.Call, in Hypothetical)
 	return out, err
 }
 
-func (in Hypothetical) check() error {
+// check checks what is asked on behalf of an account.
+func (in Hypothetical) check(account string) error {
 	if !simulatedAction.MatchString(in.Action) {
 		return errInput("Invalid action: %.128q is not the name of an action, as in ecr:PutImage.", in.Action)
 	}
-	if _, ok := policy.ParseARN(in.Resource); !ok && in.Resource != "*" {
+	a, ok := policy.ParseARN(in.Resource)
+	if !ok && in.Resource != "*" {
 		return errInput("Invalid resource: %.128q is neither an ARN nor *.", in.Resource)
+	}
+	if a.Account != "" && a.Account != account && a.Account != builtInAccount {
+		return errInput("Invalid resource: %.128q is not of the account that asks: policies of others are not for it to see.", in.Resource)
 	}
 	if strings.HasPrefix(in.Action, "sts:") {
 		return errInput("%s is not explained: trust policies decide it.", in.Action)
 	}
+	seen := map[string]bool{}
 	for key := range in.Context {
-		if prefix, name, ok := strings.Cut(key, ":"); !ok || prefix == "" || name == "" {
-			return errInput("Invalid context key: %.128q is not a condition key, as in aws:SourceIp.", key)
+		if err := checkContextKey(key, seen); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+// checkContextKey checks a condition key beside those that were seen.
+func checkContextKey(key string, seen map[string]bool) error {
+	if prefix, name, ok := strings.Cut(key, ":"); !ok || prefix == "" || name == "" {
+		return errInput("Invalid context key: %.128q is not a condition key, as in aws:SourceIp.", key)
+	}
+	key = strings.ToLower(key)
+	if seen[key] {
+		return errInput("The context key %.128s is given more than once.", key)
+	}
+	seen[key] = true
 	return nil
 }
 
@@ -73,11 +92,8 @@ var taggedARN = regexp.MustCompile(`\Aarn:aws:iam::[0-9]{12}:(user|group|role|po
 // Whoever calls this has the subject of [Directory.Subject].
 func (d *Directory) Explain(ctx context.Context, subject access.Caller, in Hypothetical) (out policy.Explanation, err error) {
 	r := access.Request{Caller: subject, Action: in.Action, Resource: in.Resource, Account: subject.Account}
-	if a, ok := policy.ParseARN(in.Resource); ok && a.Account != "" {
-		r.Account = a.Account
-	}
 	err = d.store.View(ctx, func(tx ReadTx) error {
-		if taggedARN.MatchString(in.Resource) && r.Account == subject.Account {
+		if taggedARN.MatchString(in.Resource) {
 			a, _ := policy.ParseARN(in.Resource)
 			kind, _, _ := strings.Cut(a.Resource, "/")
 			e, err := tx.Entity(r.Account, Kind(kind), nameKey(in.Resource[strings.LastIndexByte(in.Resource, '/')+1:]))
@@ -91,5 +107,5 @@ func (d *Directory) Explain(ctx context.Context, subject access.Caller, in Hypot
 		out, err = d.auth.Explain(ctx, r, in.Context)
 		return err
 	})
-	return out, err
+	return out.ForMember(), err
 }

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"berth/internal/access"
-	"berth/internal/fault"
 	"berth/internal/policy"
 )
 
@@ -53,6 +52,9 @@ type Outcome struct {
 	Matched  []MatchedStatement
 	Missing  []string // condition keys that the policies read and the request has not
 	Boundary *bool    // whether the boundary allows it; nil if there is none
+	// Organization is whether the service control policies allow it; nil if the
+	// account is in no organization.
+	Organization *bool
 }
 
 // Verdict says whether a simulated request is allowed; the greater is the more
@@ -83,6 +85,8 @@ const (
 	maxSimulatedPairs = 1000
 	// Of statements that are asked, on a page.
 	maxSimulatedStatements = 200_000
+	// Of bytes of policies, times the bytes that they are held against, on a page.
+	maxSimulatedWork = 1 << 30
 )
 
 // SimulatePrincipalPolicy decides requests by the policies of a user, a group or a
@@ -90,17 +94,31 @@ const (
 // Evaluation for an action. Errors: NoSuchEntity, InvalidInput.
 func (d *Directory) SimulatePrincipalPolicy(ctx context.Context, c access.Call, in Simulation) (out []Evaluation, next string, err error) {
 	q := &request{call: c, event: "SimulatePrincipalPolicy", params: in.params()}
-	err = d.view(ctx, q, func(tx ReadTx) error {
+	return d.simulated(ctx, q, in, func(tx ReadTx) (access.Caller, error) {
 		e, err := d.openSource(ctx, tx, q, in.Source)
 		if err != nil {
-			return err
+			return access.Caller{}, err
 		}
-		caller, err := subject(tx, e)
-		if err == nil {
-			out, next, err = d.simulate(ctx, q, in, caller)
-		}
+		return subject(tx, e)
+	})
+}
+
+// simulated simulates, and leaves the record. open decides the call and returns the
+// caller of the simulated requests. No transaction is open while they are decided.
+func (d *Directory) simulated(ctx context.Context, q *request, in Simulation, open func(ReadTx) (access.Caller, error)) (out []Evaluation, next string, err error) {
+	q.readOnly = true
+	var caller access.Caller
+	err = d.store.View(ctx, func(tx ReadTx) (err error) {
+		caller, err = open(tx)
 		return err
 	})
+	if err == nil && !q.decided {
+		err = errUndecided
+	}
+	if err == nil {
+		out, next, err = d.simulate(ctx, q, in, caller)
+	}
+	d.auditor.Record(q.record(d.now(), err))
 	return out, next, err
 }
 
@@ -108,18 +126,16 @@ func (d *Directory) SimulatePrincipalPolicy(ctx context.Context, c access.Call, 
 // InvalidInput.
 func (d *Directory) SimulateCustomPolicy(ctx context.Context, c access.Call, in Simulation) (out []Evaluation, next string, err error) {
 	q := &request{call: c, event: "SimulateCustomPolicy", params: in.params()}
-	err = d.view(ctx, q, func(ReadTx) error {
+	return d.simulated(ctx, q, in, func(ReadTx) (access.Caller, error) {
+		caller := access.Caller{Account: c.Account, Type: access.User, Policies: &access.Policies{}}
 		if err := d.decide(ctx, q, c.Account, "*", nil); err != nil {
-			return err
+			return caller, err
 		}
 		if in.Resource != "" && in.Caller == "" {
-			return errInput("CallerArn must be given with a resource policy.")
+			return caller, errInput("CallerArn must be given with a resource policy.")
 		}
-		caller := access.Caller{Account: c.Account, Type: access.User, Policies: &access.Policies{}}
-		out, next, err = d.simulate(ctx, q, in, caller)
-		return err
+		return caller, nil
 	})
-	return out, next, err
 }
 
 // params are what the audit record says of a simulation.
@@ -176,6 +192,9 @@ func subject(tx ReadTx, e *Entity) (access.Caller, error) {
 		c.ARN, c.ID = "", ""
 	case Role:
 		c.Type = access.AssumedRole
+		if e.Service != "" {
+			c.Session = &access.Session{Owner: e.ID, Parent: c.ARN, ServiceLinked: true}
+		}
 	}
 	return c, err
 }
@@ -183,15 +202,38 @@ func subject(tx ReadTx, e *Entity) (access.Caller, error) {
 // simulator decides the requests of a simulation.
 type simulator struct {
 	auth     *access.Authorizer
+	own      oneAccount // that of who asks
 	caller   access.Caller
 	policies access.Policies
 	resource []policy.Attached
 	owner    string
-	context  map[string][]string
+	context  map[string][]string // by key in lower case
+}
+
+// oneAccount knows the place of one account.
+type oneAccount struct {
+	account string
+	place   *access.Membership
+}
+
+// Membership implements [access.Organizations].
+func (o oneAccount) Membership(account string, _ bool) (*access.Membership, error) {
+	if account != o.account {
+		return nil, nil
+	}
+	return o.place, nil
 }
 
 func (d *Directory) simulate(ctx context.Context, q *request, in Simulation, c access.Caller) ([]Evaluation, string, error) {
-	s := &simulator{auth: d.auth, caller: c, policies: *c.Policies, context: map[string][]string{}}
+	s := &simulator{caller: c, policies: *c.Policies, context: map[string][]string{}}
+	s.own.account = q.call.Account
+	if d.auth.Organizations != nil && in.Source != "" {
+		var err error
+		if s.own.place, err = d.auth.Organizations.Membership(q.call.Account, true); err != nil {
+			return nil, "", err
+		}
+	}
+	s.auth = &access.Authorizer{Source: d.auth.Source, Now: d.auth.Now, Organizations: s.own}
 	if err := s.prepare(in); err != nil {
 		return nil, "", err
 	}
@@ -208,7 +250,8 @@ func (d *Directory) simulate(ctx context.Context, q *request, in Simulation, c a
 	}
 	page, next := pick(l, all, func(n numbered) string { return n.place })
 	pairs := len(page) * max(len(in.Resources), 1)
-	if pairs > maxSimulatedPairs || pairs*s.size() > maxSimulatedStatements {
+	statements, bytes := s.size()
+	if pairs > maxSimulatedPairs || pairs*statements > maxSimulatedStatements || pairs*bytes > maxSimulatedWork/s.length(in) {
 		return nil, "", errInput("The simulation is too large: give fewer actions, resources or policies, or a smaller MaxItems.")
 	}
 	out := []Evaluation{}
@@ -222,138 +265,33 @@ func (d *Directory) simulate(ctx context.Context, q *request, in Simulation, c a
 	return out, next, nil
 }
 
-// size is how many statements are asked about a request.
-func (s *simulator) size() int {
-	n := 0
-	for _, list := range [][]policy.Attached{s.policies.Identity, s.policies.Boundary, s.resource} {
+// size is how many statements are asked about a request, and the length of their
+// policies.
+func (s *simulator) size() (statements, bytes int) {
+	lists := [][]policy.Attached{s.policies.Identity, s.policies.Boundary, s.resource}
+	if m := s.own.place; m != nil {
+		lists = slices.Concat(lists, m.ServiceControl, m.ResourceControl)
+	}
+	for _, list := range lists {
 		for _, a := range list {
-			n += 1 + a.Size()
+			statements, bytes = statements+1+a.Size(), bytes+a.Length()
+		}
+	}
+	return statements, bytes
+}
+
+// length is how many bytes policies are held against.
+func (s *simulator) length(in Simulation) int {
+	n := 1
+	for _, r := range in.Resources {
+		n = max(n, len(r))
+	}
+	for _, values := range s.context {
+		for _, v := range values {
+			n += len(v)
 		}
 	}
 	return n
-}
-
-var simulatedAction = regexp.MustCompile(`\A[A-Za-z0-9-]+:[A-Za-z0-9]+\z`)
-
-// prepare checks the input of a simulation and takes it over.
-func (s *simulator) prepare(in Simulation) error {
-	for _, check := range []func(Simulation) error{s.takeOptions, s.takePolicies, s.takeCaller, s.takeContext} {
-		if err := check(in); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *simulator) takeOptions(in Simulation) error {
-	if in.Exclusions > 0 {
-		return errInput("PolicyExclusionList is not supported.")
-	}
-	if in.Handling != "" {
-		return errInput("ResourceHandlingOption %.64q is not supported: it is for Amazon EC2.", in.Handling)
-	}
-	for _, a := range in.Actions {
-		if !simulatedAction.MatchString(a) {
-			return errInput("Invalid action: %.128q is not the name of an action, as in ecr:PutImage.", a)
-		}
-	}
-	for _, r := range in.Resources {
-		if _, ok := policy.ParseARN(r); !ok && r != "*" {
-			return errInput("Invalid resource: %.128q is neither an ARN nor *.", r)
-		}
-	}
-	return nil
-}
-
-func (s *simulator) takePolicies(in Simulation) error {
-	if len(in.Boundary) > 1 {
-		return errInput("Only one permissions boundary policy can be given.")
-	}
-	s.policies.Identity = slices.Clone(s.policies.Identity)
-	for i, text := range in.Policies {
-		a, err := inputPolicy(policy.Identity, fmt.Sprintf("PolicyInputList.%d", i+1), text)
-		if err != nil {
-			return err
-		}
-		s.policies.Identity = append(s.policies.Identity, a)
-	}
-	for _, text := range in.Boundary {
-		a, err := inputPolicy(policy.Boundary, "PermissionsBoundaryPolicyInputList.1", text)
-		if err != nil {
-			return err
-		}
-		s.policies.Boundary = []policy.Attached{a}
-	}
-	if in.Resource == "" {
-		return nil
-	}
-	a, err := inputPolicy(policy.Repository, "ResourcePolicy", in.Resource)
-	s.resource = []policy.Attached{a}
-	return err
-}
-
-// inputPolicy parses a document that a simulation gives.
-func inputPolicy(k policy.Kind, name, text string) (policy.Attached, error) {
-	p, err := policy.Parse(text, policy.Options{Kind: k})
-	if f, ok := fault.As(err); ok {
-		reason := f.Message
-		if f.Err != nil {
-			reason = f.Err.Error()
-		}
-		return policy.Attached{}, errInput("Invalid policy %s: %.512s", name, reason)
-	}
-	return policy.Attached{Name: name, Policy: p}, err
-}
-
-func (s *simulator) takeCaller(in Simulation) error {
-	if in.Caller != "" {
-		p, ok := policy.PrincipalOf(in.Caller)
-		if !ok || p.Type != policy.User && (p.Type != policy.AssumedRole || !sourceARN.MatchString(in.Caller)) {
-			return errInput("Invalid CallerArn: %.128q is not the ARN of a user or a role.", in.Caller)
-		}
-		if in.Caller != s.caller.ARN {
-			s.caller = access.Caller{Account: p.Account, ARN: in.Caller, Type: access.User}
-			if p.Type == policy.AssumedRole {
-				s.caller.Type = access.AssumedRole
-			}
-			s.policies.Tags = nil
-		}
-	}
-	if in.Resource != "" && s.caller.ARN == "" {
-		return errInput("CallerArn must be given with a resource policy for a group.")
-	}
-	if s.owner = s.caller.Account; in.Owner == "" {
-		return nil
-	}
-	p, _ := policy.PrincipalOf(in.Owner)
-	s.owner = in.Owner
-	if p.Type == policy.Root {
-		s.owner = p.Account
-	}
-	if !accountID.MatchString(s.owner) {
-		return errInput("Invalid ResourceOwner: %.128q is neither an account's id nor the ARN of its root.", in.Owner)
-	}
-	return nil
-}
-
-func (s *simulator) takeContext(in Simulation) error {
-	for _, e := range in.Entries {
-		prefix, name, ok := strings.Cut(e.Key, ":")
-		if !ok || prefix == "" || name == "" {
-			return errInput("Invalid context key: %.128q is not a condition key, as in aws:SourceIp.", e.Key)
-		}
-		kind, list := strings.CutSuffix(e.Type, "List")
-		if !list && len(e.Values) > 1 {
-			return errInput("The context key %.128s is of the type %.64s and has more than one value.", e.Key, e.Type)
-		}
-		for _, v := range e.Values {
-			if !policy.ValidValue(kind, v) {
-				return errInput("The value %.128q of the context key %.128s is not of the type %.64s.", v, e.Key, e.Type)
-			}
-		}
-		s.context[e.Key] = e.Values
-	}
-	return nil
 }
 
 // evaluate simulates an action on some resources, or on * if there are none.
@@ -364,6 +302,9 @@ func (s *simulator) evaluate(ctx context.Context, action string, resources []str
 	}
 	var outcomes []Outcome
 	for _, r := range resources {
+		if err := context.Cause(ctx); err != nil {
+			return e, err
+		}
 		o, err := s.ask(ctx, action, r)
 		if err != nil {
 			return e, err
@@ -390,6 +331,9 @@ func together(all []Outcome) Outcome {
 		out.Missing = union(out.Missing, o.Missing)
 		if o.Boundary != nil && (out.Boundary == nil || *out.Boundary) {
 			out.Boundary = o.Boundary
+		}
+		if o.Organization != nil && (out.Organization == nil || *out.Organization) {
+			out.Organization = o.Organization
 		}
 	}
 	return out
@@ -441,6 +385,10 @@ func (s *simulator) ask(ctx context.Context, action, resource string) (Outcome, 
 	if len(s.policies.Boundary) > 0 {
 		allows := e.Says("Allow", policy.Boundary) && !e.Says("Deny", policy.Boundary)
 		o.Boundary = &allows
+	}
+	if s.own.place != nil && c.Account == s.own.account {
+		linked := c.Session != nil && c.Session.ServiceLinked // no organization limits these
+		o.Organization = new(linked || e.Allows(policy.ServiceControl))
 	}
 	return o, nil
 }

@@ -177,7 +177,7 @@ func TestTagsOfTheIndexesThatListAnImage(t *testing.T) {
 			return nil
 		})
 		err := s.View(t.Context(), func(tx registry.ReadTx) error {
-			got, err := tx.LeadingTags(child)
+			got, _, err := tx.LeadingTags(child, 4)
 			if want := []string{"v0", "v1", "v2", "w"}; !slices.Equal(got, want) {
 				t.Errorf("LeadingTags = %v, want %v", got, want)
 			}
@@ -185,10 +185,55 @@ func TestTagsOfTheIndexesThatListAnImage(t *testing.T) {
 			if err = errors.Join(err, err2); err != nil {
 				return err
 			}
-			if got, err = tx.LeadingTags(one); !slices.Equal(got, []string{"v1", "v2"}) {
+			if got, _, err = tx.LeadingTags(one, 100); !slices.Equal(got, []string{"v1", "v2"}) {
 				t.Errorf("LeadingTags of an index = %v, want v1 and v2", got)
 			}
 			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// Tags lead to an image by all ways that there are, round about too, and a bound is
+// not passed silently.
+func TestTagsThatLeadToAnImageFromFar(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, s store) {
+		aa := repository("aa")
+		const far = 9
+		var images []*registry.Image
+		update(t, s, func(tx registry.Tx) error {
+			if err := insert(tx, aa); err != nil {
+				return err
+			}
+			images = nil
+			for i := range far + 1 {
+				img, o := image(aa, string(rune('a'+i)))
+				next, _ := image(aa, string(rune('a'+i+1)))
+				refs := registry.References{}
+				if i%2 == 0 {
+					img.Subject = next.Digest
+				}
+				if i > 0 && i%2 == 0 {
+					refs.Children = []digest.Digest{images[0].Digest, images[i-1].Digest, img.Digest}
+				}
+				images = append(images, img)
+				if err := errors.Join(tx.InsertImage(aa, img, refs, o), tx.PutTag(aa.UID, string(rune('a'+i)), img, registry.Stamp{Time: now})); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		err := s.View(t.Context(), func(tx registry.ReadTx) error {
+			for most, whole := range map[int]bool{far: false, far + 1: true, 1: false} {
+				got, all, err := tx.LeadingTags(images[0], most)
+				if err != nil || all != whole || whole && len(got) != far+1 {
+					t.Errorf("LeadingTags, at most %d = %v, %t, %v, want all %d: %t", most, got, all, err, far+1, whole)
+				}
+			}
+			return nil
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -3,6 +3,7 @@ package metadata
 import (
 	"database/sql"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -101,11 +102,29 @@ func (tx *Tx) Parents(repository string, child digest.Digest, limit int) ([]dige
 }
 
 // LeadingTags implements [registry.ImageReader].
-func (tx *Tx) LeadingTags(i *registry.Image) ([]string, error) {
-	return tx.joined(memoKey{"leading tags", i.UID, "", ""}, `SELECT COALESCE(string_agg(name, ','), '') FROM (
-		SELECT name FROM tags WHERE image = $1
-		UNION SELECT t.name FROM image_children c JOIN tags t ON t.image = c.image WHERE c.repository = $2 AND c.digest = $3
-		ORDER BY name) AS leading_tags`, i.UID, i.Repository, string(i.Digest))
+//
+// A step goes up to the indexes that list an image (way 0) or over to its subject
+// (way 1); a recursive query may name what it has found only once.
+func (tx *Tx) LeadingTags(i *registry.Image, most int) ([]string, bool, error) {
+	k := memoKey{"leading tags " + strconv.Itoa(most), i.UID, "", ""}
+	tags, err := tx.joined(k, `WITH RECURSIVE
+		ways (way) AS (SELECT 0 UNION ALL SELECT 1),
+		above (uid, digest, subject) AS (
+			SELECT uid, digest, subject FROM images WHERE uid = $1
+			UNION
+			SELECT i.uid, i.digest, i.subject FROM above l CROSS JOIN ways w
+			LEFT JOIN image_children c ON w.way = 0 AND c.repository = $2 AND c.digest = l.digest
+			JOIN images i ON i.uid = CASE w.way WHEN 0 THEN c.image ELSE
+				(SELECT s.uid FROM images s WHERE s.repository = $2 AND s.digest = l.subject AND s.deleted_at = 0) END
+			WHERE i.deleted_at = 0),
+		reached (uid) AS (SELECT uid FROM above LIMIT $3),
+		named (name) AS (SELECT DISTINCT t.name FROM reached r JOIN tags t ON t.image = r.uid ORDER BY t.name LIMIT $3)
+		SELECT CASE WHEN (SELECT COUNT(*) FROM reached) = $3 THEN ',' ELSE (SELECT COALESCE(string_agg(name, ','), '') FROM named) END`,
+		i.UID, i.Repository, most+1)
+	if len(tags) > most || slices.Equal(tags, []string{"", ""}) { // too many images
+		return nil, false, err
+	}
+	return tags, err == nil, err
 }
 
 // Children implements [registry.ImageReader].

@@ -178,6 +178,14 @@ func (p *pattern) keys(to []string) []string {
 	return to
 }
 
+// Length returns how long the policy's text is, in bytes.
+func (p *Policy) Length() int {
+	if p == nil {
+		return 0
+	}
+	return len(p.text)
+}
+
 // Size returns the number of statements of a policy, none of nil.
 func (p *Policy) Size() int {
 	if p == nil {
@@ -213,74 +221,6 @@ func (e Explanation) Says(effect string, k Kind) bool {
 		}
 	}
 	return false
-}
-
-// ofOwner are the kinds of policies that belong to whoever owns the resource. The
-// others belong to the principal's account.
-var ofOwner = []Kind{Repository, Registry, Trust, ResourceControl}
-
-// Of the account of the one side, what the other may not know: the resource's
-// tags, and the principal's.
-var (
-	tagsOfResource  = []string{"aws:resourcetag/", "ecr:resourcetag/", "ecr-public:resourcetag/", "iam:resourcetag/"}
-	tagsOfPrincipal = []string{"aws:principaltag/"}
-)
-
-// ForOwner returns the explanation that the account may see that owns the
-// resource, if the principal is of another one: with the policies of the resource
-// and without what they read of the principal's tags. Of the other policies it
-// says no more than a refusal does.
-func (e Explanation) ForOwner() Explanation {
-	return e.side(func(k Kind) bool { return slices.Contains(ofOwner, k) }, tagsOfPrincipal)
-}
-
-// ForPrincipal is ForOwner for the principal's account.
-func (e Explanation) ForPrincipal() Explanation {
-	return e.side(func(k Kind) bool { return !slices.Contains(ofOwner, k) }, tagsOfResource)
-}
-
-func (e Explanation) side(own func(Kind) bool, secret []string) Explanation {
-	out := Explanation{Decision: e.Decision, Policies: []Testimony{}, Cut: e.Cut}
-	hidden := map[Source]bool{}
-	for _, t := range e.Policies {
-		if !own(t.Kind) {
-			continue
-		}
-		all := t.Statements
-		t.Statements = []StatementTestimony{}
-		for _, s := range all {
-			hide := reads(secret, s.reads)
-			if hide || reads(secret, s.finds) {
-				hidden[Source{t.Kind, t.Level, t.Index, t.Policy, s.Statement, s.Sid}] = true
-			}
-			if hide {
-				s = StatementTestimony{Statement: s.Statement, Sid: s.Sid, Effect: s.Effect, Principal: s.Principal, Hidden: true, finds: s.finds, reads: s.reads}
-			}
-			if !reads(secret, s.finds) { // else it would tell that it is there
-				t.Statements = append(t.Statements, s)
-			}
-		}
-		t.Missing = slices.DeleteFunc(slices.Clone(t.Missing), func(key string) bool {
-			key = strings.ToLower(key)
-			return reads(secret, []string{key}) || !slices.ContainsFunc(t.Statements, func(s StatementTestimony) bool {
-				return slices.Contains(s.reads, key) || slices.Contains(s.finds, key)
-			})
-		})
-		out.Policies = append(out.Policies, t)
-	}
-	for _, s := range []*Source{&out.By, &out.With} {
-		if !own(s.Kind) || hidden[*s] {
-			*s = Source{Kind: s.Kind}
-		}
-	}
-	return out
-}
-
-// reads reports whether one of some keys begins with one of some prefixes.
-func reads(prefixes, keys []string) bool {
-	return slices.ContainsFunc(keys, func(key string) bool {
-		return slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(key, prefix) })
-	})
 }
 
 // What is left of long explanations.

@@ -27,6 +27,11 @@ func errRepositoryNotEmpty(r Ref) error {
 		"The repository with name '%s' in registry with id '%s' cannot be deleted because it still contains images", r.Name, r.Account)
 }
 
+// errTooManyLead refuses what policies cannot decide.
+func errTooManyLead() error {
+	return fault.New(fault.Denied, "AccessDeniedException", "More than %d tags lead to the image: it cannot be decided by its tags", maxLeading)
+}
+
 func errTooManyTags() error {
 	return fault.New(fault.Exhausted, "TooManyTagsException", "A resource can have at most %d tags.", maxResourceTags)
 }

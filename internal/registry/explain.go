@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"berth/internal/access"
+	"berth/internal/fault"
 	"berth/internal/policy"
 )
 
@@ -20,10 +21,28 @@ type ExplainInput struct {
 // repairing are the actions of calls that replace or delete a policy.
 var repairing = []string{"SetRepositoryPolicy", "DeleteRepositoryPolicy", "PutRegistryPolicy", "DeleteRegistryPolicy"}
 
+// maySeeAll decides whether a caller may know the policies and tags of what a
+// hypothetical call is about.
+func (r *Registry) maySeeAll(ctx context.Context, tx ReadTx, q request, c access.Caller, repo *Repository) error {
+	q.caller, q.service, q.repairs = c, "", false
+	if q.resource != "*" {
+		for _, q.event = range []string{"GetRepositoryPolicy", "ListTagsForResource"} {
+			if err := r.decide(ctx, tx, q, repo); err != nil {
+				return err
+			}
+		}
+	}
+	if q.prefix() != "ecr" {
+		return nil
+	}
+	return r.decide(ctx, tx, request{caller: c, event: "GetRegistryPolicy", ref: Ref{ID: q.ref.ID}}, nil)
+}
+
 // Explain says whether a call would be allowed and what each policy says of it, as
 // it would be decided now: by the policies and tags of the resource, too. It must
 // be the account's own. Whoever calls this has made sure that c may know the
-// policies of the caller in question. Errors: InvalidParameterException.
+// policies of the caller in question; what c may not read of the resource's is left
+// out. Errors: InvalidParameterException.
 func (r *Registry) Explain(ctx context.Context, c access.Call, in ExplainInput) (out policy.Explanation, err error) {
 	q, err := in.request(c)
 	if err != nil {
@@ -42,12 +61,18 @@ func (r *Registry) Explain(ctx context.Context, c access.Call, in ExplainInput) 
 			return err
 		}
 		ask, err := r.question(tx, q, repo, own)
-		if err == nil {
-			out, err = r.auth.Explain(ctx, ask, in.Context)
+		if err != nil {
+			return err
 		}
-		return err
+		if out, err = r.auth.Explain(ctx, ask, in.Context); err != nil {
+			return err
+		}
+		return r.maySeeAll(ctx, tx, q, c.Caller, repo)
 	})
-	return out, err
+	if kindOf(err) == fault.Denied {
+		return out.ForPrincipal().ForMember(), nil
+	}
+	return out.ForMember(), err
 }
 
 // request returns the call in question.

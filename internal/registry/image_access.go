@@ -1,8 +1,6 @@
 package registry
 
 import (
-	"slices"
-
 	"berth/internal/access"
 	"berth/internal/fault"
 
@@ -56,7 +54,11 @@ func pulled(ids ...ImageID) images {
 				out = append(out, id.asked())
 				continue
 			}
-			tags, err := leading(tx, repo, img)
+			// They are what clients come by when they pull it by its digest.
+			tags, all, err := tx.LeadingTags(img, maxLeading)
+			if err == nil && !all {
+				err = errTooManyLead()
+			}
 			if err != nil {
 				return nil, err
 			}
@@ -66,34 +68,8 @@ func pulled(ids ...ImageID) images {
 	}
 }
 
-// leading returns the tags that lead to an image: its own, those of the indexes that
-// list it, and those that lead to its subject. They are what clients come by when
-// they pull it by its digest.
-func leading(tx ReadTx, repo *Repository, img *Image) ([]string, error) {
-	var out []string
-	for range maxSubjects {
-		tags, err := tx.LeadingTags(img)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, tags...)
-		if img.Subject == "" {
-			break
-		}
-		if img, err = tx.Image(repo.UID, img.Subject); err != nil {
-			return nil, err
-		}
-		if img == nil {
-			break
-		}
-	}
-	slices.Sort(out)
-	return slices.Compact(out), nil
-}
-
-// maxSubjects bounds how many images are looked at, each the subject of the one
-// before.
-const maxSubjects = 5
+// maxLeading bounds the tags that lead to an image, and the images that they are on.
+const maxLeading = 10_000
 
 // gone says what a deletion by ids takes away: the tags that are named, and all tags
 // of images that are named by their digests.

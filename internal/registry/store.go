@@ -108,9 +108,10 @@ type ImageReader interface {
 	Images(repository string, f Filter, after digest.Digest, limit int) ([]Image, error)
 	// Parents returns at most limit indexes that list the image as a child.
 	Parents(repository string, child digest.Digest, limit int) ([]digest.Digest, error)
-	// LeadingTags returns the tags of the image and of the indexes that list it as a
-	// child, in byte order.
-	LeadingTags(*Image) ([]string, error)
+	// LeadingTags returns the tags that lead to the image, in byte order: its own, and
+	// those that lead to an index that lists it, or to its subject. all is false if
+	// there are more of them, or of the images that they are on, than most.
+	LeadingTags(i *Image, most int) (tags []string, all bool, err error)
 	// Children returns the images that an index lists.
 	Children(index *Image) ([]digest.Digest, error)
 	// Referrers returns at most limit images whose subject is the given one

@@ -350,7 +350,8 @@ func TestExplain(t *testing.T) {
 			"no ARN":                     {s.AWS(), "alice", "ecr:PutImage", app, "InvalidInput"},
 			"a NUL":                      {s.AWS(), who + `\u0000`, "ecr:PutImage", app, "InvalidInput"},
 			"a resource with NUL":        {s.AWS(), who, "ecr:PutImage", `arn:aws:ecr:us\u0000:123456789012:repository/app`, "InvalidParameterException"},
-			"a bucket":                   {s.AWS(), who, "ecr:PutImage", "arn:aws:ecr:us-east-1:x:repository/app", "InvalidParameterException"},
+			"a bucket":                   {s.AWS(), who, "ecr:PutImage", "arn:aws:ecr:us-east-1:x:repository/app", "InvalidInput"},
+			"another account's user":     {s.AWS(), who, "iam:GetUser", "arn:aws:iam::210987654321:user/bob", "policies of others are not for it to see"},
 			"no action":                  {s.AWS(), who, "PutImage", app, "InvalidInput"},
 			"no resource":                {s.AWS(), who, "ecr:PutImage", "app", "InvalidInput"},
 			"a trust policy":             {s.AWS(), who, "sts:AssumeRole", "*", "InvalidInput"},
@@ -358,6 +359,15 @@ func TestExplain(t *testing.T) {
 			if _, text := explain(try.as, try.principal, try.action, try.resource, ""); !strings.Contains(text, try.want) {
 				t.Errorf("%s = %s, want %s", what, text, try.want)
 			}
+		}
+		if _, text := explain(s.AWS(), who, "ecr:PutImage", app, `"aws:SourceIp":["192.0.2.7"],"aws:sourceip":["10.0.0.1"]`); !strings.Contains(text, "more than once") {
+			t.Errorf("a key that is given twice = %s", text)
+		}
+		// Who may simulate, and not read the resource's policies, does not see them.
+		auditor := s.CreateUserOf(t, s.AWS(), "auditor", `{"Statement":{"Effect":"Allow","Action":"iam:SimulatePrincipalPolicy","Resource":"*"}}`)
+		if out, text := explain(auditor, who, "ecr:PutImage", app, office); out.Allowed || out.By != (policy.Source{Kind: policy.Repository}) || len(out.Policies) != 1 ||
+			!out.Policies[0].Statements[0].Hidden {
+			t.Errorf("to somebody who may not read the repository's policy: %s", text)
 		}
 		if _, text := explain(s.AWS(), who, "ecr:PutImage", app, `"address":["x"]`); !strings.Contains(text, "InvalidInput") {
 			t.Errorf("a key that is none = %s", text)

@@ -48,7 +48,8 @@ func evaluation(e identity.Evaluation) types.EvaluationResult {
 	return types.EvaluationResult{
 		EvalActionName: &e.Action, EvalResourceName: new(template(e)), EvalDecision: decision(e.Decision),
 		MatchedStatements: render(e.Matched, statement), MissingContextValues: e.Missing,
-		PermissionsBoundaryDecisionDetail: byBoundary(e.Boundary), ResourceSpecificResults: render(e.Each, specific),
+		PermissionsBoundaryDecisionDetail: byBoundary(e.Boundary), OrganizationsDecisionDetail: byOrganization(e.Organization),
+		ResourceSpecificResults: render(e.Each, specific),
 	}
 }
 
@@ -79,6 +80,13 @@ func byBoundary(allowed *bool) *types.PermissionsBoundaryDecisionDetail {
 		return nil
 	}
 	return &types.PermissionsBoundaryDecisionDetail{AllowedByPermissionsBoundary: *allowed}
+}
+
+func byOrganization(allowed *bool) *types.OrganizationsDecisionDetail {
+	if allowed == nil {
+		return nil
+	}
+	return &types.OrganizationsDecisionDetail{AllowedByOrganizations: *allowed}
 }
 
 // template is what results call all resources: the form of a repository's ARN if
