@@ -214,7 +214,7 @@ type QuotaIncreaseInput struct {
 // Errors: NoSuchResourceException, IllegalArgumentException,
 // InvalidResourceStateException if the quota cannot be adjusted,
 // QuotaExceededException if it cannot be so great,
-// ResourceAlreadyExistsException if a request of the caller for it is waiting.
+// ResourceAlreadyExistsException if a request for it is waiting.
 func (r *Registry) RequestServiceQuotaIncrease(ctx context.Context, c access.Caller, in QuotaIncreaseInput) (QuotaRequest, error) {
 	var out QuotaRequest
 	var quota Quota
@@ -295,7 +295,7 @@ func (r *Registry) grant(tx Tx, q *QuotaRequest) error {
 
 // ask leaves the request for an administrator.
 func (r *Registry) ask(tx Tx, q *QuotaRequest) error {
-	waiting, err := tx.QuotaRequests(q.ID, QuotaRequestFilter{Code: q.Code, Status: QuotaPending, Requester: q.Requester}, "", 1)
+	waiting, err := tx.QuotaRequests(q.ID, QuotaRequestFilter{Code: q.Code, Status: QuotaPending}, "", 1)
 	if err != nil {
 		return err
 	}

@@ -60,10 +60,12 @@ func TestRequestsOfOthersWaitForAnAdministrator(t *testing.T) {
 	if got := value(); got != 200_000 {
 		t.Errorf("the quota is %d, want 200000", got)
 	}
-	// Another's request is not in the way.
+	// One waits for each quota of a registry, whoever asks.
 	other := user
 	other.ARN = "arn:aws:iam::123456789012:user/other"
-	ask(other, 250_000, registry.QuotaPending)
+	if _, err := r.RequestServiceQuotaIncrease(ctx, other, increaseTo(imagesCode, 250_000)); fault.CodeOf(err) != "ResourceAlreadyExistsException" {
+		t.Errorf("a request of another's = %v, want ResourceAlreadyExistsException", err)
+	}
 }
 
 // What waits for no more than a quota has become by configuration is approved with

@@ -191,7 +191,12 @@ func TestSimulateCustomPolicy(t *testing.T) {
 		"bytes":             {iam.SimulateCustomPolicyInput{ContextEntries: entry("aws:Bytes", "binary", "!")}, `The value "!" of the context key aws:Bytes is not of the type binary.`},
 		"two values of one": {iam.SimulateCustomPolicyInput{ContextEntries: entry("aws:TagKeys", "string", "a", "b")}, "The context key aws:TagKeys is of the type string and has more than one value."},
 		"no key":            {iam.SimulateCustomPolicyInput{ContextEntries: entry("TagKeys", "string", "a")}, `Invalid context key: "TagKeys" is not a condition key, as in aws:SourceIp.`},
-		"too much":          {iam.SimulateCustomPolicyInput{ActionNames: append(slices.Clone(actions), "a:b"), ResourceArns: long}, "The simulation is too large: give fewer actions, resources or policies, or a smaller MaxItems."},
+		"a key twice": {iam.SimulateCustomPolicyInput{ContextEntries: append(entry("aws:SourceIp", "ip", "10.0.0.1"), entry("aws:sourceip", "ip", "10.0.0.2")...)},
+			"The context key aws:sourceip is given more than once."},
+		"too long": {iam.SimulateCustomPolicyInput{ActionNames: actions, ResourceArns: []string{appARN + strings.Repeat("a", 1900)},
+			PolicyInputList: statement(`{"Effect":"Allow","Action":"ecr:*","Resource":"arn:aws:ecr:*:*:` + strings.Repeat("a*", 15_000) + `b"}`)},
+			"The simulation is too large: give fewer actions, resources or policies, or a smaller MaxItems."},
+		"too much": {iam.SimulateCustomPolicyInput{ActionNames: append(slices.Clone(actions), "a:b"), ResourceArns: long}, "The simulation is too large: give fewer actions, resources or policies, or a smaller MaxItems."},
 	} {
 		if tt.in.PolicyInputList == nil {
 			tt.in.PolicyInputList = []string{all}

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/organizations"
 	"github.com/aws/aws-sdk-go-v2/service/organizations/types"
 )
@@ -86,6 +87,28 @@ func TestServiceControlPoliciesLimitMembers(t *testing.T) {
 		wantRefused(t, "a root deletes", remove(t, root, "app"), lacks)
 		wantRefused(t, "a user deletes", remove(t, user, "app"), lacks)
 		wantRefused(t, "a user lists", describe(t, user), "")
+		simulated := func(as aws.Config, source string) *iamtypes.OrganizationsDecisionDetail {
+			out := must(iam.NewFromConfig(as).SimulatePrincipalPolicy(t.Context(), &iam.SimulatePrincipalPolicyInput{
+				PolicySourceArn: &source, ActionNames: []string{"ecr:DeleteRepository", "ecr:DescribeRepositories"},
+			}))(t)
+			if reads := out.EvaluationResults[1].OrganizationsDecisionDetail; !reads.AllowedByOrganizations {
+				t.Errorf("%s: the organization does not allow what it does: %v", source, reads)
+			}
+			return out.EvaluationResults[0].OrganizationsDecisionDetail
+		}
+		if d := simulated(root, "arn:aws:iam::"+member+":user/alice"); d.AllowedByOrganizations {
+			t.Error("a simulation is allowed by the organization, and is not")
+		}
+		s.CreateUserOf(t, s.AWS(), "manager", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"ecr:*","Resource":"*"}]}`)
+		if d := simulated(s.AWS(), "arn:aws:iam::123456789012:user/manager"); !d.AllowedByOrganizations {
+			t.Error("a simulation in the management account is not allowed by the organization")
+		}
+		custom := must(iam.NewFromConfig(root).SimulateCustomPolicy(t.Context(), &iam.SimulateCustomPolicyInput{
+			PolicyInputList: []string{strings.Replace(deny, "Deny", "Allow", 1)}, ActionNames: []string{"ecr:DeleteRepository"},
+		}))(t).EvaluationResults[0]
+		if custom.OrganizationsDecisionDetail != nil || custom.EvalDecision != iamtypes.PolicyEvaluationDecisionTypeAllowed {
+			t.Errorf("a custom policy is %s, %v", custom.EvalDecision, custom.OrganizationsDecisionDetail)
+		}
 		must(c.UpdatePolicy(t.Context(), &organizations.UpdatePolicyInput{PolicyId: &only, Content: new(strings.Replace(deny, "Deny", "Allow", 1))}))(t)
 		wantRefused(t, "a user lists", describe(t, user), " because no service control policy allows the ecr:DescribeRepositories action")
 		_, err := iam.NewFromConfig(root).ListUsers(t.Context(), &iam.ListUsersInput{})
