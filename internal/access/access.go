@@ -117,7 +117,16 @@ type PolicySource interface {
 type PrincipalSource interface {
 	// MissingPrincipals returns those of the principals' ARNs that name a user, a
 	// role or a session of one that there is not, in an account that there is.
-	MissingPrincipals(ctx context.Context, arns []string) ([]string, error)
+	MissingPrincipals(tx PrincipalReader, arns []string) ([]string, error)
+}
+
+// PrincipalReader is a transaction that reads principals.
+type PrincipalReader interface {
+	// HasAccount reports whether there is an account.
+	HasAccount(id string) (bool, error)
+	// PrincipalARN returns the ARN of an account's user or role, "" for none. The key
+	// is its name as names are compared.
+	PrincipalARN(account, kind, key string) (string, error)
 }
 
 // Policies are the policies that a principal carries.

@@ -58,6 +58,21 @@ func (tx *Tx) Account(id string) (*identity.Account, error) {
 	return tx.account(`SELECT id, alias, created_at FROM accounts WHERE id = $1`, id)
 }
 
+// HasAccount implements [access.PrincipalReader].
+func (tx *Tx) HasAccount(id string) (bool, error) {
+	a, err := tx.Account(id)
+	return a != nil, err
+}
+
+// PrincipalARN implements [access.PrincipalReader].
+func (tx *Tx) PrincipalARN(account, kind, key string) (string, error) {
+	e, err := tx.Entity(account, identity.Kind(kind), key)
+	if e == nil || err != nil {
+		return "", err
+	}
+	return e.ARN(), nil
+}
+
 // AccountOfAlias implements [identity.AccountReader].
 func (tx *Tx) AccountOfAlias(alias string) (*identity.Account, error) {
 	return tx.account(`SELECT id, alias, created_at FROM accounts WHERE alias = $1 AND alias <> ''`, alias)

@@ -21,10 +21,10 @@ type SetRepositoryPolicyInput struct {
 // RepositoryNotFoundException, InvalidParameterException.
 func (r *Registry) SetRepositoryPolicy(ctx context.Context, c access.Caller, in SetRepositoryPolicyInput) error {
 	q := request{caller: c, event: "SetRepositoryPolicy", ref: in.Ref, params: in, lock: LockChange, repairs: true}
-	p, bad := r.readPolicy(ctx, policy.Repository, in.service(), in.Text)
 	return r.update(ctx, q, func(tx Tx, repo *Repository) error {
-		if bad != nil {
-			return bad
+		p, err := r.readPolicy(tx, policy.Repository, in.service(), in.Text)
+		if err != nil {
+			return err
 		}
 		repo.Policy = in.Text
 		if !in.Force {
@@ -93,10 +93,9 @@ type PutRegistryPolicyInput struct {
 // is, and decides from the next call on. Errors: InvalidParameterException.
 func (r *Registry) PutRegistryPolicy(ctx context.Context, c access.Caller, in PutRegistryPolicyInput) error {
 	q := request{caller: c, event: "PutRegistryPolicy", ref: Ref{ID: in.ID}, params: in, repairs: true}
-	_, bad := r.readPolicy(ctx, policy.Registry, "ecr", in.Text)
 	return r.configure(ctx, q, "registry policy", func(tx Tx) error {
-		if bad != nil {
-			return bad
+		if _, err := r.readPolicy(tx, policy.Registry, "ecr", in.Text); err != nil {
+			return err
 		}
 		return tx.PutRegistryPolicy(in.ID, in.Text)
 	})
@@ -133,12 +132,12 @@ func (r *Registry) DeleteRegistryPolicy(ctx context.Context, c access.Caller, id
 
 // readPolicy is parsePolicy, and refuses policies that name somebody who is not
 // there.
-func (r *Registry) readPolicy(ctx context.Context, k policy.Kind, service, text string) (*policy.Policy, error) {
+func (r *Registry) readPolicy(tx ReadTx, k policy.Kind, service, text string) (*policy.Policy, error) {
 	p, err := parsePolicy(k, service, text)
 	if err != nil || r.principals == nil {
 		return p, err
 	}
-	missing, err := r.principals.MissingPrincipals(ctx, p.Principals())
+	missing, err := r.principals.MissingPrincipals(tx, p.Principals())
 	if err == nil && len(missing) > 0 {
 		err = policy.UnknownPrincipal(k, missing[0])
 	}

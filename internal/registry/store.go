@@ -43,6 +43,7 @@ const (
 // nil if it is not there. Deleted things are not there. Lists that are returned
 // must not be changed: others may hold them.
 type ReadTx interface {
+	access.PrincipalReader
 	RepositoryReader
 	ImageReader
 	TagReader

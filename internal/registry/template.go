@@ -84,15 +84,22 @@ func (t *Template) complete(tx ReadTx, id ID) error {
 	if err := checkRole(id, t.RoleARN); err != nil {
 		return err
 	}
-	if t.RepositoryPolicy != "" {
-		if _, err := parsePolicy(policy.Repository, "ecr", t.RepositoryPolicy); err != nil {
-			return invalidParameter("repositoryPolicy", "Invalid repository policy provided")
-		}
-	}
 	if t.LifecyclePolicy == "" {
 		return nil
 	}
 	_, err := parseLifecycle(t.LifecyclePolicy).in(tx, id)
+	return err
+}
+
+// checkTemplatePolicy checks the repository policy that a template is given.
+func (r *Registry) checkTemplatePolicy(tx ReadTx, text string) error {
+	if text == "" {
+		return nil
+	}
+	_, err := r.readPolicy(tx, policy.Repository, "ecr", text)
+	if kindOf(err) == fault.Invalid {
+		return invalidParameter("repositoryPolicy", "Invalid repository policy provided")
+	}
 	return err
 }
 
@@ -133,6 +140,9 @@ func (r *Registry) CreateRepositoryCreationTemplate(ctx context.Context, c acces
 		made.CreatedAt = r.now()
 		made.UpdatedAt = made.CreatedAt
 		if err := made.complete(tx, id); err != nil {
+			return err
+		}
+		if err := r.checkTemplatePolicy(tx, made.RepositoryPolicy); err != nil {
 			return err
 		}
 		inserted, err := tx.InsertTemplate(id, made)
@@ -215,6 +225,11 @@ func (r *Registry) UpdateRepositoryCreationTemplate(ctx context.Context, c acces
 		out.UpdatedAt = r.now()
 		if err := out.complete(tx, id); err != nil {
 			return err
+		}
+		if in.RepositoryPolicy != nil { // who is named in the one that stays may be gone
+			if err := r.checkTemplatePolicy(tx, *in.RepositoryPolicy); err != nil {
+				return err
+			}
 		}
 		return tx.UpdateTemplate(id, out)
 	})

@@ -280,6 +280,11 @@ func TestTemplatesThatAreRefused(t *testing.T) {
 			ecr.CreateRepositoryCreationTemplateInput{RepositoryPolicy: new("{}")}, "InvalidParameterException",
 			fmt.Sprintf(at, "repositoryPolicy", "Invalid repository policy provided"),
 		},
+		"a repository policy for nobody": {
+			ecr.CreateRepositoryCreationTemplateInput{RepositoryPolicy: new(`{"Version":"2012-10-17","Statement":{"Effect":"Allow",
+				"Principal":{"AWS":"arn:aws:iam::123456789012:user/nobody"},"Action":"ecr:BatchGetImage"}}`)}, "InvalidParameterException",
+			fmt.Sprintf(at, "repositoryPolicy", "Invalid repository policy provided"),
+		},
 		"a prefix that is taken": {
 			ecr.CreateRepositoryCreationTemplateInput{Prefix: new("taken/")}, "TemplateAlreadyExistsException",
 			"The repository creation template with prefix 'taken/' already exists in the registry with id '123456789012'",
