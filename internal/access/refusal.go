@@ -18,6 +18,15 @@ type Refusal struct {
 	decision policy.Decision
 	ask      policy.Request
 	policies policy.Policies
+	brief    bool
+}
+
+// Brief returns the refusal with an explanation that takes no work: the decision
+// alone, without the statement that led to it.
+func (r *Refusal) Brief() *Refusal {
+	out := *r
+	out.brief = true
+	return &out
 }
 
 // Explain returns what the account may see that owns the resource, and what the
@@ -25,7 +34,9 @@ type Refusal struct {
 // it sees all.
 func (r *Refusal) Explain() (owner, caller *policy.Explanation) {
 	e := policy.Explanation{Decision: r.decision, Policies: []policy.Testimony{}}
-	if r.ask.Action != "" { // else it took no policy to decide
+	if r.brief {
+		e.Cut, e.By, e.With = true, policy.Source{Kind: r.decision.By.Kind, Level: r.decision.By.Level}, policy.Source{}
+	} else if r.ask.Action != "" { // else it took no policy to decide
 		e = policy.Explain(&r.ask, &r.policies)
 		e.Decision = r.decision
 		e = e.ForMember()

@@ -115,6 +115,46 @@ func TestNoRecordIsLostToACallerWhoIsGone(t *testing.T) {
 	}
 }
 
+// Explanations cost what policies make them cost: of one principal few are kept.
+func TestFewRefusalsOfAPrincipalAreExplained(t *testing.T) {
+	t.Parallel()
+	k := &keeper{}
+	l := NewLog(k, slog.New(slog.DiscardHandler))
+	a := &access.Authorizer{Source: policiesOf(`{"Statement":{"Effect":"Allow","Action":"ecr:*","Resource":"*","Condition":{"Bool":{"a:b":true}}}}`)}
+	const more = 5
+	for i := range maxExplainedPrincipal + more {
+		refused(t, l, a, access.Caller{
+			Account: homeAccount, ARN: fmt.Sprintf("arn:aws:sts::%s:assumed-role/r/%d", homeAccount, i), ID: fmt.Sprintf("AROA:%d", i), Type: access.AssumedRole,
+			Session: &access.Session{Owner: "AROA"},
+		})
+	}
+	other := refused(t, l, a, access.Caller{Account: homeAccount, ARN: "arn:aws:iam::" + homeAccount + ":user/u", ID: "AIDA", Type: access.User})
+	d := NewDecisions(l, a, time.Now)
+	if err := l.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	brief := 0
+	for _, id := range k.batches[0].Decisions {
+		found, err := d.GetDecision(t.Context(), rootOf(homeAccount), id.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var e policy.Explanation
+		if err := json.Unmarshal(found.Explanation, &e); err != nil || e.Allowed || e.By.Kind != policy.Identity {
+			t.Errorf("the explanation is %s, %v", found.Explanation, err)
+		}
+		if e.Cut && len(e.Policies) == 0 {
+			brief++
+			if id.ID == other {
+				t.Error("another principal's refusal is told in brief")
+			}
+		}
+	}
+	if brief != more || len(k.batches[0].Decisions) != maxExplainedPrincipal+more+1 {
+		t.Errorf("%d decisions of %d are told in brief, want %d", brief, len(k.batches[0].Decisions), more)
+	}
+}
+
 // Strangers leave the id in a record at most, and no explanation is long.
 func TestWhatIsKeptOfARefusalIsBounded(t *testing.T) {
 	t.Parallel()

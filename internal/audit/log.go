@@ -57,6 +57,11 @@ const (
 	// maxFlush is how long it may take to store what is held.
 	maxFlush = 30 * time.Second
 
+	// Of the refusals in a batch, how many are explained of one principal and of all:
+	// an explanation costs what the policies make it cost.
+	maxExplained          = 1000
+	maxExplainedPrincipal = 100
+
 	// maxAnonymous are the records of callers without a login that are kept in a
 	// minute. There is no end to such calls, and they must not crowd out others.
 	maxAnonymous = 100
@@ -192,9 +197,17 @@ func newBatch(records []access.Record, dropped int64) (Batch, error) {
 	}
 	lines := json.NewEncoder(w)
 	var decisions []Decided
+	explained := map[string]int{} // by principal
+	all := 0
 	for _, r := range records {
 		if r.Refusal != nil && r.Caller.Type != access.Anonymous {
 			decisions = append(decisions, Decided{r.Refusal.ID, accountID(r.Refusal.Request.Account), r.Caller.Account})
+			who := principal(r.Caller)
+			if explained[who]++; all == maxExplained || explained[who] > maxExplainedPrincipal {
+				r.Refusal = r.Refusal.Brief()
+			} else {
+				all++
+			}
 		}
 		if err := lines.Encode(newEvent(NewID(), r)); err != nil {
 			return Batch{}, err
@@ -207,6 +220,14 @@ func newBatch(records []access.Record, dropped int64) (Batch, error) {
 		ID: NewID(), First: records[0].Time, Last: records[len(records)-1].Time,
 		Records: len(records), Dropped: dropped, Content: buf.Bytes(), Decisions: decisions,
 	}, nil
+}
+
+// principal returns who is behind a caller, whatever the sessions are called.
+func principal(c access.Caller) string {
+	if c.Type == access.WebIdentity {
+		return c.ARN
+	}
+	return c.Principal()
 }
 
 // accountID returns the id of an account that a caller has named, "" for what is
