@@ -149,7 +149,7 @@ type Authorizer struct {
 	Source PolicySource
 	// Organizations knows the organization that accounts are in; nil for none.
 	Organizations Organizations
-	// Observe, if set, is told of every decision. It must be quick and safe for
+	// Observe, if set, is told of every decision that stands. It must be quick and safe for
 	// concurrent use.
 	Observe func(Request, error)
 	// Now is the time that conditions are held against; time.Now if nil.
@@ -161,7 +161,7 @@ type Authorizer struct {
 // treated as a refusal.
 func (a *Authorizer) Decide(ctx context.Context, r Request) error {
 	err := a.decide(ctx, r)
-	if a.Observe != nil {
+	if a.Observe != nil && (err != nil || !r.Early) { // what is allowed early is decided again
 		a.Observe(r, err)
 	}
 	return err

@@ -35,7 +35,7 @@ var extensions = map[string]asks{
 	server.BindingPath:   {body: `{"principalArn":"none","service":"x"}`, action: "berth:PutServiceBinding", resource: "*", own: true, fails: "InvalidInput"},
 	server.UnbindingPath: {body: `{"principalArn":"none","service":"x"}`, action: "berth:DeleteServiceBinding", resource: "*", own: true, fails: "InvalidInput"},
 	server.BindingsPath:  {body: `{}`, action: "berth:ListServiceBindings", resource: "*", own: true},
-	server.ExplainPath: {body: `{"principal":"arn:aws:iam::123456789012:root","action":"ecr:PutImage","resource":"*"}`,
+	server.ExplainPath: {body: `{"principal":"arn:aws:iam::123456789012:root","action":"iam:GetUser","resource":"*"}`, // of repositories it asks more
 		action: "iam:SimulatePrincipalPolicy", resource: "arn:aws:iam::123456789012:root", own: true},
 	server.DecisionPath: {body: `{"decisionId":"aaaaaaaaaaaaaaaaaaaa"}`, action: "berth:GetDecision", resource: "*", own: true, fails: "DecisionNotFoundException"},
 }
