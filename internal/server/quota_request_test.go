@@ -46,7 +46,8 @@ func TestTheFirstAccountDecidesAboutTheQuotasOfOthers(t *testing.T) {
 			t.Fatalf("request of another root = %v, the quota %v, want it to wait", first.Status, imagesValue(t, root))
 		}
 		user := s.CreateUserOf(t, root, "alice", servertest.Allow("*"))
-		second := requestImages(t, user, 300_000)
+		other := s.CreateAccount(t, "444455556666")
+		second := requestImages(t, other, 300_000)
 		list := mustAsk[server.QuotaListResponse](t, s, server.QuotaListPath, `{"status":"PENDING"}`).Requests
 		if len(list) != 2 {
 			t.Fatalf("requests = %+v, want two", list)
@@ -72,7 +73,7 @@ func TestTheFirstAccountDecidesAboutTheQuotasOfOthers(t *testing.T) {
 			refused(t, s, path, `{"requestId":"`+id+`"}`, "InvalidResourceStateException", "is "+status+" already")
 		}
 		decide(server.QuotaDenyPath, *second.Id, "DENIED")
-		if got := imagesValue(t, root); got != 100_000 {
+		if got := imagesValue(t, other); got != 100_000 {
 			t.Errorf("the quota after a denial = %v, want 100000", got)
 		}
 		decide(server.QuotaApprovePath, *first.Id, "APPROVED")
@@ -85,7 +86,7 @@ func TestTheFirstAccountDecidesAboutTheQuotasOfOthers(t *testing.T) {
 		if got := imagesValue(t, s.AWS()); got != 100_000 {
 			t.Errorf("the first account's quota = %v, want 100000", got)
 		}
-		requestImages(t, user, 300_000) // what was denied can be asked for again
+		requestImages(t, other, 300_000) // what was denied can be asked for again
 	})
 }
 
