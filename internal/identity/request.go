@@ -143,6 +143,13 @@ func (d *Directory) update(ctx context.Context, q *request, fn func(Tx) error) e
 	return err
 }
 
+// aboutBoundary are the calls that have the boundary of the user or role they
+// change as a condition key; those that ask for one have that.
+var aboutBoundary = map[string]bool{
+	"AttachUserPolicy": true, "DetachUserPolicy": true, "PutUserPolicy": true, "DeleteUserPolicy": true, "DeleteUserPermissionsBoundary": true,
+	"AttachRolePolicy": true, "DetachRolePolicy": true, "PutRolePolicy": true, "DeleteRolePolicy": true, "DeleteRolePermissionsBoundary": true,
+}
+
 // open reads the entity that a call is about and decides the call. A refusal
 // comes before the news that there is no such entity.
 func (d *Directory) open(ctx context.Context, tx ReadTx, q *request, k Kind, name string) (*Entity, error) {
@@ -155,7 +162,11 @@ func (d *Directory) open(ctx context.Context, tx ReadTx, q *request, k Kind, nam
 		about = &Entity{Account: q.call.Account, Kind: k, Name: name, Path: "/"}
 	}
 	q.label = string(k) + " " + name
-	if err := d.decide(ctx, q, q.call.Account, about.ARN(), about.conditions()); err != nil {
+	conditions := about.conditions()
+	if about.Boundary != "" && aboutBoundary[q.event] {
+		conditions["iam:PermissionsBoundary"] = []string{about.Boundary}
+	}
+	if err := d.decide(ctx, q, q.call.Account, about.ARN(), conditions); err != nil {
 		return nil, err
 	}
 	if e == nil {
