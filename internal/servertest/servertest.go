@@ -40,6 +40,8 @@ type Options struct {
 	Tokens identity.TokenVerifier
 	// Errors allows the server to log errors.
 	Errors bool
+	// Log takes what the server logs; errors are allowed then.
+	Log slog.Handler
 }
 
 // Server is a running server.
@@ -79,6 +81,9 @@ func Start(t testing.TB, o Options) *Server {
 	}
 	s := &Server{Config: c, Clock: newClock(), options: o, log: slog.New(&failing{t: t, allowed: o.Errors}),
 		transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 100}}
+	if o.Log != nil {
+		s.log = slog.New(o.Log)
+	}
 	s.start(t, listen(t, c))
 	t.Cleanup(func() { s.Stop(t) })
 	return s
