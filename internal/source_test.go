@@ -278,3 +278,29 @@ func TestCertificatesAreVerified(t *testing.T) {
 		return ""
 	}, ".", "../cmd")
 }
+
+// builtIn is what gives access by itself: keys in AWS's form, and private keys.
+var builtIn = regexp.MustCompile(`\b(AKIA|ASIA)[A-Z0-9]{16}\b|-----BEGIN [A-Z ]*PRIVATE KEY|(?i)\b(changeme|letmein|hunter2|admin123|password123)\b`)
+
+// example is the key of AWS's documentation, which nobody has.
+const example = "AKIAIOSFODNN7EXAMPLE"
+
+// No secret comes with the program: what there is was made by its server or given to
+// it.
+func TestNoSecretIsBuiltIn(t *testing.T) {
+	inSource(t, func(_ string, n ast.Node) string {
+		l, ok := n.(*ast.BasicLit)
+		if !ok || l.Kind != token.STRING {
+			return ""
+		}
+		if found := builtIn.FindString(strings.ReplaceAll(l.Value, example, "")); found != "" {
+			return found + " is built in"
+		}
+		return ""
+	}, ".", "../cmd")
+	for text, want := range map[string]bool{"AKIA0123456789ABCDEF": true, "-----BEGIN EC PRIVATE KEY-----": true, "AKIA": false, "-----BEGIN CERTIFICATE-----": false} {
+		if builtIn.MatchString(text) != want {
+			t.Errorf("%s: want it found: %v", text, want)
+		}
+	}
+}
