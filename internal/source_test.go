@@ -160,15 +160,16 @@ var statement = regexp.MustCompile(`\b(SELECT [\w*]|INSERT INTO|UPDATE \w+ SET|D
 // parts are what SQL is put together with that is not declared as a constant but
 // never holds anything else, by file.
 var parts = map[string]string{
-	"image.go types":        "placeholders",
-	"image.go tagCondition": "one of three texts",
-	"tag.go tagCondition":   "one of three texts",
-	"sqlite.go level":       "FULL or NORMAL",
-	"deleted.go locks":      "of a map of texts",
-	"layer.go locks":        "of a map of texts",
-	"template.go t":         "the name of a table",
-	"template.go condition": "a parameter, see takes",
-	"history.go condition":  "a parameter, see takes",
+	"image.go types":          "placeholders",
+	"journal.go placeholders": "placeholders",
+	"image.go tagCondition":   "one of three texts",
+	"tag.go tagCondition":     "one of three texts",
+	"sqlite.go level":         "FULL or NORMAL",
+	"deleted.go locks":        "of a map of texts",
+	"layer.go locks":          "of a map of texts",
+	"template.go t":           "the name of a table",
+	"template.go condition":   "a parameter, see takes",
+	"history.go condition":    "a parameter, see takes",
 }
 
 // takes are functions with a parameter that becomes a part of SQL, and its place.

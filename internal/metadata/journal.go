@@ -57,8 +57,9 @@ func (tx *Tx) AddBatch(b audit.Batch) error {
 			rows[i] = fmt.Sprintf("($%d, $1, $%d, $%d)", n+1, n+2, n+3)
 			args = append(args, d.ID, d.Owner, d.Caller)
 		}
+		placeholders := strings.Join(rows, ", ")
 		// A batch that seemed not to be stored, and was, is added again.
-		if err := tx.change(`INSERT INTO decisions (id, batch, owner, caller) VALUES `+strings.Join(rows, ", ")+`
+		if err := tx.change(`INSERT INTO decisions (id, batch, owner, caller) VALUES `+placeholders+`
 			ON CONFLICT (id) DO NOTHING`, args...); err != nil {
 			return err
 		}
