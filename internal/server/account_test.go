@@ -1,19 +1,14 @@
 package server_test
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
-	"net/http"
+	"errors"
 	"testing"
-	"time"
 
 	"berth/internal/server"
 	"berth/internal/servertest"
 
 	awssdk "github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 )
@@ -21,27 +16,14 @@ import (
 // createAccount asks for an account and returns the answer and the exception.
 func createAccount(t *testing.T, s *servertest.Server, as awssdk.Config, body string) (out server.AccountResponse, exception string) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), "POST", s.URL+server.AccountPath, bytes.NewReader([]byte(body)))
-	if err != nil {
+	_, text := s.PostAs(t, as, server.AccountPath, body)
+	var refused struct {
+		Type string `json:"__type"`
+	}
+	if err := errors.Join(json.Unmarshal([]byte(text), &out), json.Unmarshal([]byte(text), &refused)); err != nil {
 		t.Fatal(err)
 	}
-	key, err := as.Credentials.Retrieve(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	sum := sha256.Sum256([]byte(body))
-	if err := v4.NewSigner().SignHTTP(t.Context(), key, r, hex.EncodeToString(sum[:]), "ecr", servertest.Region, time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	res, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	if err := json.NewDecoder(res.Body).Decode(&out); err != nil {
-		t.Fatal(err)
-	}
-	return out, res.Header.Get("X-Amzn-Errortype")
+	return out, refused.Type
 }
 
 func TestAnAccountHasItsOwnRegistriesAndUsers(t *testing.T) {

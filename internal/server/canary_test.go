@@ -138,7 +138,7 @@ func useSecrets(t *testing.T, s *servertest.Server, secrets map[string]string) {
 	if _, err := s.ECR().DescribeRepositories(t.Context(), &ecr.DescribeRepositoriesInput{NextToken: page.NextToken}); err != nil {
 		t.Fatal(err)
 	}
-	if status, text := postAs(t, s, as, server.TokenPath, `{"expiresIn":900}`); status >= 500 {
+	if status, text := s.PostAs(t, as, server.TokenPath, `{"expiresIn":900}`); status >= 500 {
 		t.Errorf("a token = %d %s", status, text)
 	}
 }

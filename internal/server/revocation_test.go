@@ -132,7 +132,7 @@ func TestNobodyGivesItselfMoreThanItAsksFor(t *testing.T) {
 			if strings.TrimSpace(body) != "{" {
 				body += ","
 			}
-			if status, text := postAs(t, s, s.AWS(), path, body+`"isAdmin":true}`); status != 400 || !strings.Contains(text, "SerializationException") {
+			if status, text := s.PostAs(t, s.AWS(), path, body+`"isAdmin":true}`); status != 400 || !strings.Contains(text, "SerializationException") {
 				t.Errorf("%s with a member that it has not = %d %s, want it refused", path, status, text)
 			}
 		}

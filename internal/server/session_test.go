@@ -1,12 +1,8 @@
 package server_test
 
 import (
-	"bytes"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -16,44 +12,15 @@ import (
 	"berth/internal/servertest"
 
 	awssdk "github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 )
 
-// postAs asks for an operation of ours as somebody, and returns status and body of
-// the answer.
-func postAs(t *testing.T, s *servertest.Server, as awssdk.Config, path, body string) (int, string) {
-	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), "POST", s.URL+path, bytes.NewReader([]byte(body)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := as.Credentials.Retrieve(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	sum := sha256.Sum256([]byte(body))
-	if err := v4.NewSigner().SignHTTP(t.Context(), key, r, hex.EncodeToString(sum[:]), "ecr", servertest.Region, time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	res, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	b, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return res.StatusCode, string(b)
-}
-
-// mustPost is postAs for what must succeed.
+// mustPost is PostAs for what must succeed.
 func mustPost(t *testing.T, s *servertest.Server, as awssdk.Config, path, body string, out any) {
 	t.Helper()
-	status, text := postAs(t, s, as, path, body)
+	status, text := s.PostAs(t, as, path, body)
 	if status != 200 {
 		t.Fatalf("%s %s = %d %s", path, body, status, text)
 	}
@@ -213,7 +180,7 @@ func TestWhoMayRevoke(t *testing.T) {
 			{"the root of nothing", s.AWS(), `{}`, "InvalidInput"},
 			{"the root of two", s.AWS(), `{"accessKeyId":"` + id + `","principalArn":"` + role + `"}`, "InvalidInput"},
 		} {
-			if status, text := postAs(t, s, tt.as, server.RevokePath, tt.body); status != 400 || !strings.Contains(text, `"__type":"`+tt.want) {
+			if status, text := s.PostAs(t, tt.as, server.RevokePath, tt.body); status != 400 || !strings.Contains(text, `"__type":"`+tt.want) {
 				t.Errorf("%s: %s = %d %s, want %s", tt.who, tt.body, status, text, tt.want)
 			}
 		}
@@ -222,7 +189,7 @@ func TestWhoMayRevoke(t *testing.T) {
 		if len(sessions.Sessions) != 1 || sessions.Sessions[0].AccessKeyID != id || sessions.Sessions[0].IssuedTo != "arn:aws:iam::123456789012:user/alice" {
 			t.Errorf("the sessions = %+v, want the one", sessions)
 		}
-		if status, text := postAs(t, s, carol, server.SessionsPath, `{"principalArn":"`+other+`"}`); status != 400 || !strings.Contains(text, denied) {
+		if status, text := s.PostAs(t, carol, server.SessionsPath, `{"principalArn":"`+other+`"}`); status != 400 || !strings.Contains(text, denied) {
 			t.Errorf("sessions of another role = %d %s, want %s", status, text, denied)
 		}
 		var none struct{}
@@ -267,11 +234,11 @@ func TestATokenForAShorterTime(t *testing.T) {
 			`{"lifetimeSeconds":-1}`: "InvalidParameterException", `{"lifetimeSeconds":9223372036854775807}`: "InvalidParameterException",
 			`{"lifetimeSeconds":1e3}`: "SerializationException",
 		} {
-			if status, text := postAs(t, s, alice, server.TokenPath, body); status != 400 || !strings.Contains(text, want) {
+			if status, text := s.PostAs(t, alice, server.TokenPath, body); status != 400 || !strings.Contains(text, want) {
 				t.Errorf("a token %s = %d %s, want %s", body, status, text, want)
 			}
 		}
-		if status, text := postAs(t, s, bob, server.TokenPath, `{"lifetimeSeconds":900}`); status != 400 || !strings.Contains(text, "AccessDeniedException") {
+		if status, text := s.PostAs(t, bob, server.TokenPath, `{"lifetimeSeconds":900}`); status != 400 || !strings.Contains(text, "AccessDeniedException") {
 			t.Errorf("a token by bob = %d %s, want AccessDeniedException", status, text)
 		}
 	})
@@ -294,7 +261,7 @@ func TestAPrincipalActsForAService(t *testing.T) {
 			t.Fatalf("AssumeRole without a binding = %v, want AccessDenied", err)
 		}
 		bind := func(as awssdk.Config, path, principal, service string) string {
-			status, text := postAs(t, s, as, path, `{"principalArn":"`+principal+`","service":"`+service+`"}`)
+			status, text := s.PostAs(t, as, path, `{"principalArn":"`+principal+`","service":"`+service+`"}`)
 			if status == 200 {
 				return ""
 			}
@@ -353,7 +320,7 @@ func TestAPrincipalActsForAService(t *testing.T) {
 			t.Errorf("the bindings of the other account = %+v, want two", list)
 		}
 		for body, want := range map[string]string{`{"accountId":"123456789012"}`: "AccessDeniedException", `{"accountId":"\u0000"}`: "InvalidInput"} {
-			if status, text := postAs(t, s, foreign, server.BindingsPath, body); status != 400 || !strings.Contains(text, want) {
+			if status, text := s.PostAs(t, foreign, server.BindingsPath, body); status != 400 || !strings.Contains(text, want) {
 				t.Errorf("the bindings %s = %d %s, want %s", body, status, text, want)
 			}
 		}

@@ -1,18 +1,12 @@
 package servertest
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
-	"net/http"
-	"strings"
 	"testing"
-	"time"
 
 	"berth/internal/server"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
@@ -22,24 +16,10 @@ import (
 // signs with its root's key.
 func (s *Server) CreateAccount(t testing.TB, id string) aws.Config {
 	t.Helper()
-	body := `{"accountId":"` + id + `"}`
-	r, err := http.NewRequestWithContext(t.Context(), "POST", s.URL+server.AccountPath, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	sum := sha256.Sum256([]byte(body))
-	key := aws.Credentials{AccessKeyID: s.Config.RootAccessKeyID, SecretAccessKey: s.Config.RootSecretAccessKey}
-	if err := v4.NewSigner().SignHTTP(t.Context(), key, r, hex.EncodeToString(sum[:]), "ecr", Region, time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	res, err := s.httpClient().Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
+	status, text := s.PostAs(t, s.AWS(), server.AccountPath, `{"accountId":"`+id+`"}`)
 	var out server.AccountResponse
-	if err := json.NewDecoder(res.Body).Decode(&out); err != nil || res.StatusCode != 200 {
-		t.Fatalf("create account %s: status %d, %v", id, res.StatusCode, err)
+	if err := json.Unmarshal([]byte(text), &out); err != nil || status != 200 {
+		t.Fatalf("create account %s: %d %s", id, status, text)
 	}
 	return s.As(out.AccessKeyID, out.SecretAccessKey)
 }
