@@ -26,6 +26,7 @@ var layers = map[string][]string{
 	"access":          {"policy", "fault"},
 	"blob":            {"fault"},
 	"blob/dirbucket":  {"blob"},
+	"blob/s3bucket":   {"blob"},
 	"blob/buckettest": {"blob"},
 
 	// The domains never import each other. None knows HTTP, SQL or wire formats.
@@ -61,7 +62,7 @@ var layers = map[string][]string{
 
 	// Assembly. Only server imports everything, only cmd imports server.
 	"server":     {"..."},
-	"servertest": {"server", "config", "access", "identity", "registry", "metadata/pgtest"},
+	"servertest": {"server", "blob/buckettest", "config", "access", "identity", "registry", "metadata/pgtest"},
 }
 
 // weighty are third-party modules that only one package may import, tests and
@@ -76,6 +77,9 @@ var weighty = map[string]string{
 	"github.com/gofrs/flock":              "server",
 	"github.com/spf13/cobra":              "",
 	"github.com/go-jose/go-jose/v4":       "oidc",
+
+	"github.com/aws/aws-sdk-go-v2/service/s3": "blob/s3bucket",
+	"github.com/johannesboyne/gofakes3":       "blob/buckettest",
 }
 
 const prefix = "berth/internal/"

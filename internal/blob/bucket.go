@@ -68,3 +68,21 @@ type Entry struct {
 	Finished bool      // an object, not an upload
 	ModTime  time.Time // of the last write
 }
+
+// Presigner is a Bucket that can let others read its objects without it.
+type Presigner interface {
+	// Presign returns a URL at which whoever has it can GET the object, in ranges
+	// too, until life is over. Whether there is such an object is not looked at.
+	Presign(ctx context.Context, key string, life time.Duration) (string, error)
+}
+
+// Reapable is a Bucket in which uploads can be left behind that cost money and
+// that nobody knows of.
+type Reapable interface {
+	// Uploads returns every unfinished upload, and everything that one has left
+	// behind, in no order, without looking at the objects.
+	Uploads(ctx context.Context) iter.Seq2[Entry, error]
+	// Abort removes the upload of that key and what it has left behind; an object
+	// of that key stays. To abort what is not there is no error.
+	Abort(ctx context.Context, key string) error
+}

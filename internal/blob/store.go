@@ -20,6 +20,7 @@ import (
 	"hash"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -250,6 +251,23 @@ func (s *Store) Open(ctx context.Context, o Object) (Reader, error) {
 		return nil, errors.Join(err, r.Close())
 	}
 	return r, nil
+}
+
+// URL returns a URL at which whoever has it can GET the object's bytes until life
+// is over, or "" if only Open gives them: the bucket has no such URLs, or the
+// object is not stored in it as it is.
+func (s *Store) URL(ctx context.Context, o Object, life time.Duration) (string, error) {
+	p, ok := s.bucket.(Presigner)
+	if !ok || o.Key == "" || o.Format != FormatPlain {
+		return "", nil
+	}
+	return p.Presign(ctx, o.Key, life)
+}
+
+// Reapable returns the bucket if uploads can be left behind in it.
+func (s *Store) Reapable() (Reapable, bool) {
+	b, ok := s.bucket.(Reapable)
+	return b, ok
 }
 
 type memory struct{ *bytes.Reader }

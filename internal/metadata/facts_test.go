@@ -430,6 +430,11 @@ func TestAnUploadGoesOnOnlyFromWhereItIs(t *testing.T) {
 			if diff := cmp.Diff(u, got); diff != "" || err != nil {
 				t.Errorf("Upload: %v (-want +got):\n%s", err, diff)
 			}
+			for key, want := range map[string]bool{"key": true, "other": false} {
+				if has, err := tx.HasUploadKey(key); has != want || err != nil {
+					t.Errorf("HasUploadKey(%s) = %t, %v, want %t", key, has, err, want)
+				}
+			}
 			if got, err := tx.Upload("another", "id"); got != nil || err != nil {
 				t.Errorf("Upload of another repository = %v, %v, want none", got, err)
 			}
@@ -439,8 +444,10 @@ func TestAnUploadGoesOnOnlyFromWhereItIs(t *testing.T) {
 			t.Fatal(err)
 		}
 		update(t, s, func(tx registry.Tx) error {
-			if err := tx.DeleteUpload("id"); err != nil {
-				return err
+			for i, want := range []bool{true, false} {
+				if ok, err := tx.DeleteUpload("id"); ok != want || err != nil {
+					t.Errorf("DeleteUpload %d = %t, %v, want %t", i, ok, err, want)
+				}
 			}
 			if got, err := tx.Upload(aa.UID, "id"); got != nil || err != nil {
 				t.Errorf("Upload after DeleteUpload = %v, %v, want none", got, err)

@@ -16,6 +16,12 @@ func (tx *Tx) Upload(repository, id string) (*registry.Upload, error) {
 	return &u, nil
 }
 
+// HasUploadKey implements [registry.UploadReader].
+func (tx *Tx) HasUploadKey(key string) (bool, error) {
+	var one int
+	return tx.row(`SELECT 1 FROM uploads WHERE key = $1 LIMIT 1`, []any{key}, &one)
+}
+
 // InsertUpload implements [registry.UploadWriter].
 func (tx *Tx) InsertUpload(u *registry.Upload) error {
 	return tx.change(`INSERT INTO uploads (id, repository, principal, created_at, parts, last_part, short_part, size, key,
@@ -35,6 +41,7 @@ func (tx *Tx) UpdateUpload(u *registry.Upload, size int64) (bool, error) {
 }
 
 // DeleteUpload implements [registry.UploadWriter].
-func (tx *Tx) DeleteUpload(id string) error {
-	return tx.change(`DELETE FROM uploads WHERE id = $1`, id)
+func (tx *Tx) DeleteUpload(id string) (bool, error) {
+	n, err := tx.exec(`DELETE FROM uploads WHERE id = $1`, id)
+	return n == 1, err
 }

@@ -22,11 +22,18 @@ func (f *Front) getBlob(c *call) error {
 	return nil
 }
 
-// serveContent sends a layer. It hands on the reader itself, so that the kernel
-// can send a file.
+// serveContent sends a layer, or where it is. It hands on the reader itself, so
+// that the kernel can send a file.
 func serveContent(w http.ResponseWriter, r *http.Request, content *registry.Content) {
 	h := w.Header()
 	h.Set("Docker-Content-Digest", string(content.Digest))
+	if content.URL != "" {
+		h.Set("Location", content.URL)
+		h.Set("Cache-Control", "no-store") // the URL works for a while, and for everybody
+		h.Set("Content-Length", "0")
+		w.WriteHeader(http.StatusTemporaryRedirect)
+		return
+	}
 	h.Set("ETag", `"`+string(content.Digest)+`"`)
 	h.Set("Cache-Control", cacheDigest)
 	h.Set("Content-Type", "application/octet-stream")

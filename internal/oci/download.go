@@ -48,7 +48,7 @@ func (f *Front) serveLink(w http.ResponseWriter, r *http.Request) error {
 		Endpoint: f.vpcEndpoint,
 		ID:       registry.ID{Account: parts[0], Region: parts[1]}, RepositoryUID: parts[2], Digest: digest.Digest(parts[3]),
 		Expires: time.Unix(expires, 0), Signature: q.Get("signature"),
-	})
+	}, r.Method == http.MethodHead) // a URL of the bucket is for GET alone
 	if err != nil {
 		return err
 	}

@@ -122,16 +122,30 @@ func (r *Registry) lease(ctx context.Context, layers []*Layer) error {
 	})
 }
 
-// Content is a layer's bytes, open for reading.
+// Content is a layer's bytes, open for reading, or where they are.
 type Content struct {
-	blob.Reader
-	Digest digest.Digest
-	Size   int64
+	blob.Reader // nil if there is a URL
+	Digest      digest.Digest
+	Size        int64
+	URL         string // whoever has it can GET the bytes there for a while; or ""
 }
+
+// Close releases the bytes.
+func (c *Content) Close() error {
+	if c.Reader == nil {
+		return nil
+	}
+	return c.Reader.Close()
+}
+
+// redirectLife is how long the URL of a content works: long enough for a client that
+// has to wait before it follows.
+const redirectLife = 20 * time.Minute
 
 // OpenLayer opens the bytes of a layer that the repository holds, whether or not
 // an image refers to it, as the distribution API does. The caller must be
-// allowed ecr:GetDownloadUrlForLayer and must close the content. It counts as
+// allowed ecr:GetDownloadUrlForLayer and must close the content, which may be no
+// more than a URL. It counts as
 // bytes out. Errors: RepositoryNotFoundException, LayersNotFoundException,
 // InvalidParameterException, ThrottlingException.
 func (r *Registry) OpenLayer(ctx context.Context, c access.Caller, ref Ref, d digest.Digest) (*Content, error) {
@@ -148,7 +162,7 @@ func (r *Registry) OpenLayer(ctx context.Context, c access.Caller, ref Ref, d di
 	if err != nil {
 		return nil, err
 	}
-	return r.openContent(ctx, ref, l, c.ARN)
+	return r.openContent(ctx, ref, l, c.ARN, r.redirects)
 }
 
 // layerParams are the audited parameters of calls about one layer.
@@ -171,13 +185,20 @@ func layerOf(tx ReadTx, repo *Repository, d digest.Digest) (*Layer, error) {
 	return l, nil
 }
 
-func (r *Registry) openContent(ctx context.Context, ref Ref, l *Layer, principal string) (*Content, error) {
-	reader, err := r.blobs.Open(ctx, l.Object)
+func (r *Registry) openContent(ctx context.Context, ref Ref, l *Layer, principal string, redirect bool) (*Content, error) {
+	c := &Content{Digest: l.Digest, Size: l.Object.Size}
+	var err error
+	if redirect {
+		c.URL, err = r.blobs.URL(ctx, l.Object, redirectLife)
+	}
+	if err == nil && c.URL == "" {
+		c.Reader, err = r.blobs.Open(ctx, l.Object)
+	}
 	if err != nil {
 		return nil, err
 	}
 	r.meter.add(Usage{Ref: ref, RepositoryUID: l.Repository, Principal: principal, BytesOut: l.Object.Size})
-	return &Content{reader, l.Digest, l.Object.Size}, nil
+	return c, nil
 }
 
 // DeleteLayer makes the repository hold a layer no more. An image must not refer

@@ -54,6 +54,8 @@ type Options struct {
 	// Administrator is the account whose root decides about the quotas of all: the
 	// first one. If it is "" nobody does.
 	Administrator string
+	// Redirects has layers fetched from the bucket itself, if it can give out URLs.
+	Redirects bool
 	// DeletedRetention is how long what was deleted can be restored; 0 for never.
 	DeletedRetention time.Duration
 }
@@ -87,6 +89,7 @@ type Registry struct {
 	retention     time.Duration // of what was deleted
 	administrator string        // an account
 	principals    access.PrincipalSource
+	redirects     bool          // layers are fetched from the bucket itself
 }
 
 // New returns a Registry.
@@ -102,6 +105,7 @@ func New(o Options) *Registry {
 		limits: l, rates: newRates(l), storage: o.StorageQuotas,
 		crowd: crowd{limits: o.Anonymous}, retention: o.DeletedRetention,
 		administrator: o.Administrator, principals: o.Principals,
+		redirects: o.Redirects,
 	}
 }
 

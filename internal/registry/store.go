@@ -199,6 +199,9 @@ type LayerWriter interface {
 type UploadReader interface {
 	// Upload returns an upload of the repository.
 	Upload(repository, id string) (*Upload, error)
+	// HasUploadKey reports whether any upload's bytes are under a key in the
+	// bucket.
+	HasUploadKey(key string) (bool, error)
 }
 
 // UploadWriter writes uploads.
@@ -207,7 +210,9 @@ type UploadWriter interface {
 	// UpdateUpload records an upload's progress, unless somebody else has done
 	// so since it had size bytes; it reports whether it did.
 	UpdateUpload(u *Upload, size int64) (bool, error)
-	DeleteUpload(id string) error
+	// DeleteUpload reports whether it was there: who has deleted it, and nobody
+	// else, says what becomes of its bytes.
+	DeleteUpload(id string) (bool, error)
 }
 
 // SettingReader reads what is configured for a registry as a whole.

@@ -181,10 +181,10 @@ func (r *Registry) receive(ctx context.Context, q request, in AppendUploadInput,
 	counted := &countingReader{r: io.LimitReader(body, limit+1)}
 	readErr := r.blobs.Append(ctx, &u.Blob, counted)
 	switch {
-	case errors.Is(readErr, blob.ErrPoisoned):
-		return r.dropUpload(ctx, u, readErr)
 	case errors.Is(readErr, blob.ErrUploadLost):
 		return r.dropUpload(ctx, u, errUploadNotFound(in.Ref, in.UploadID))
+	case errors.Is(readErr, blob.ErrPoisoned):
+		return r.dropUpload(ctx, u, readErr)
 	case counted.n > limit:
 		return r.dropUpload(ctx, u, most.exceeded())
 	case readErr == nil && in.Length >= 0 && counted.n != in.Length:
@@ -215,11 +215,20 @@ func (r *Registry) receive(ctx context.Context, q request, in AppendUploadInput,
 	return readErr
 }
 
-// dropUpload removes an upload that cannot go on, and returns why.
+// dropUpload removes an upload that cannot go on, and returns why. If another
+// process has completed or removed it meanwhile, the bytes are that one's.
 func (r *Registry) dropUpload(ctx context.Context, u *Upload, why error) error {
 	ctx = context.WithoutCancel(ctx)
-	err := r.store.Relaxed(ctx, func(tx Tx) error { return tx.DeleteUpload(u.ID) })
-	return errors.Join(why, err, r.blobs.Abandon(ctx, u.Blob))
+	mine := false
+	err := r.store.Relaxed(ctx, func(tx Tx) error {
+		var err error
+		mine, err = tx.DeleteUpload(u.ID)
+		return err
+	})
+	if err != nil || !mine {
+		return errors.Join(why, err)
+	}
+	return errors.Join(why, r.blobs.Abandon(ctx, u.Blob))
 }
 
 // countingReader counts what is read through it.
@@ -331,7 +340,11 @@ func (r *Registry) link(ctx context.Context, q request, in CompleteUploadInput, 
 	var uid string
 	err := r.update(ctx, q, func(tx Tx, repo *Repository) error {
 		uid = repo.UID
-		if err := tx.DeleteUpload(u.ID); err != nil {
+		mine, err := tx.DeleteUpload(u.ID)
+		if err == nil && !mine { // another process was faster, and the object is the one that it has recorded
+			err = errUploadNotFound(in.Ref, in.UploadID)
+		}
+		if err != nil {
 			return err
 		}
 		return r.admitLayer(tx, repo, o.Digest, func() error {

@@ -123,7 +123,11 @@ func (r *Registry) CancelUpload(ctx context.Context, c access.Caller, ref Ref, i
 		if u, err = r.findUpload(tx, repo, id, c); err != nil {
 			return err
 		}
-		return tx.DeleteUpload(id)
+		mine, err := tx.DeleteUpload(id)
+		if err == nil && !mine {
+			err = errUploadNotFound(ref, id)
+		}
+		return err
 	})
 	if err != nil {
 		return err

@@ -1,0 +1,261 @@
+package buckettest
+
+import (
+	"bytes"
+	"net/http"
+	"testing"
+
+	"berth/internal/blob"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// layerSize is that of a blob which takes three parts, the last of them short, and
+// a tail or two on the way.
+const layerSize = 12 << 20
+
+// s3Faults are the faults that pass and the operations that have them: whatever a
+// push, a pull and a deletion ask of a store.
+var s3Faults = map[string][]Fault{
+	"CreateMultipartUpload":   {InternalError, SlowDown, Silence, Reset, Truncated, LostAnswer, Twice},
+	"UploadPart":              {InternalError, SlowDown, Silence, Reset, LostAnswer, Twice},
+	"CompleteMultipartUpload": {InternalError, SlowDown, Silence, Reset, Truncated, LostAnswer, Twice},
+	"PutObject":               {InternalError, SlowDown, Silence, Reset, LostAnswer, Twice},
+	"GetObject":               {InternalError, SlowDown, Silence, Reset, Truncated, LostAnswer, Twice},
+	"HeadObject":              {InternalError, SlowDown, Silence, Reset, LostAnswer, Twice},
+	"DeleteObject":            {InternalError, SlowDown, Silence, Reset, LostAnswer, Twice, Late},
+	"AbortMultipartUpload":    {InternalError, SlowDown, Reset, LostAnswer, Twice},
+	"List":                    {InternalError, SlowDown, Reset, Truncated, LostAnswer},
+}
+
+// RunS3 tests how the buckets that open returns bear the faults of the S3 store at a
+// URL. open returns a bucket that is empty and uses the store at the endpoint given.
+// What must hold after each fault: nothing succeeds that did not happen, what is
+// tried again works, nothing is visible by half.
+func RunS3(t *testing.T, store string, open func(t *testing.T, endpoint string) blob.Bucket) {
+	for operation, faults := range s3Faults {
+		for _, f := range faults {
+			t.Run(operation+" has a passing fault: "+string(f), func(t *testing.T) {
+				t.Parallel()
+				p := StartProxy(t, store)
+				passingFault(t, p, open(t, p.URL), operation, f)
+			})
+		}
+	}
+	for operation, f := range map[string]Fault{
+		"CreateMultipartUpload": SlowDown, "UploadPart": InternalError, "CompleteMultipartUpload": Reset, "PutObject": InternalError,
+		"GetObject": Truncated, "HeadObject": SlowDown,
+	} {
+		t.Run(operation+" has a lasting fault: "+string(f), func(t *testing.T) {
+			t.Parallel()
+			p := StartProxy(t, store)
+			lastingFault(t, p, open(t, p.URL), operation, f)
+		})
+	}
+	for name, test := range map[string]func(*testing.T, *Proxy, blob.Bucket){
+		"an answer to Complete that is always lost is no failure": lostComplete,
+		"a DELETE that comes late hits nothing newer":             lateDelete,
+		"an upload goes on after its process was killed":          killed,
+		"two that go on from one state do not mix":                twoWriters,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := StartProxy(t, store)
+			test(t, p, open(t, p.URL))
+		})
+	}
+}
+
+// push stores a blob in pieces that leave tails of several sizes.
+func push(t *testing.T, s *blob.Store, want []byte) (blob.Upload, blob.Object, error) {
+	var u blob.Upload
+	cuts := []int{0, 1 << 20, 3 << 20, 9 << 20, len(want)}
+	for i := 1; i < len(cuts); i++ {
+		if err := s.Append(t.Context(), &u, bytes.NewReader(want[cuts[i-1]:cuts[i]])); err != nil {
+			return u, blob.Object{}, err
+		}
+	}
+	o, err := s.Finish(t.Context(), u, digest.FromBytes(want))
+	return u, o, err
+}
+
+func passingFault(t *testing.T, p *Proxy, b blob.Bucket, operation string, f Fault) {
+	s := blob.NewStore(b)
+	want := content(layerSize)
+	happened := false
+	once := Once(operation, f)
+	p.Plan(func(r *http.Request) Fault {
+		f := once(r)
+		happened = happened || f != NoFault
+		return f
+	})
+	_, o, err := push(t, s, want)
+	if err != nil {
+		t.Fatalf("push: %v", err)
+	}
+	if operation == "AbortMultipartUpload" || operation == "List" {
+		if err := s.Abandon(t.Context(), store(t, s, want[:6<<20])); err != nil {
+			t.Errorf("Abandon = %v", err)
+		}
+	}
+	p.Release()
+	if got := readObject(t, s, o); !bytes.Equal(got, want) {
+		t.Error("the object differs from what was pushed")
+	}
+	if err := s.Remove(t.Context(), o); err != nil {
+		t.Errorf("Remove = %v", err)
+	}
+	p.Release()
+	sweep(t, b)
+	if !happened {
+		t.Errorf("no request had the fault")
+	}
+}
+
+// sweep aborts what is left of uploads, and fails the test if objects are left.
+func sweep(t *testing.T, b blob.Bucket) {
+	t.Helper()
+	left := b.(blob.Reapable)
+	for e, err := range left.Uploads(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := left.Abort(t.Context(), e.Key); err != nil {
+			t.Errorf("Abort = %v", err)
+		}
+	}
+	for e, err := range b.List(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Errorf("the bucket still holds %+v", e)
+	}
+}
+
+func lastingFault(t *testing.T, p *Proxy, b blob.Bucket, operation string, f Fault) {
+	s := blob.NewStore(b)
+	want := content(layerSize)
+	p.Plan(Always(operation, f))
+	u, o, err := push(t, s, want)
+	if err == nil && s.Verify(t.Context(), o) == nil {
+		t.Error("a blob was pushed and read though requests failed all the time")
+	}
+	p.Plan(nil)
+	if err == nil {
+		u.Key = o.Key
+	}
+	if err != nil {
+		for e, listErr := range b.List(t.Context()) {
+			if listErr != nil {
+				t.Fatal(listErr)
+			}
+			if e.Finished && s.Verify(t.Context(), blob.Object{Digest: digest.FromBytes(want), Size: layerSize, Key: e.Key}) != nil {
+				t.Errorf("the push failed (%v) and made half an object", err)
+			}
+		}
+	}
+	if err := s.Abandon(t.Context(), u); err != nil {
+		t.Errorf("Abandon = %v", err)
+	}
+	if _, o, err = push(t, s, want); err != nil {
+		t.Fatalf("push when the fault is over: %v", err)
+	}
+	if err := s.Verify(t.Context(), o); err != nil {
+		t.Errorf("Verify = %v", err)
+	}
+	if err := s.Remove(t.Context(), o); err != nil {
+		t.Errorf("Remove = %v", err)
+	}
+	sweep(t, b)
+}
+
+func lostComplete(t *testing.T, p *Proxy, b blob.Bucket) {
+	s := blob.NewStore(b)
+	want := content(layerSize)
+	p.Plan(Always("CompleteMultipartUpload", LostAnswer))
+	u, o, err := push(t, s, want)
+	if err != nil {
+		t.Fatalf("push: %v", err)
+	}
+	if again, err := s.Finish(t.Context(), u, o.Digest); err != nil || again.Key != o.Key {
+		t.Errorf("Finish of what is finished = %+v, %v, want the same object", again, err)
+	}
+	if got := readObject(t, s, o); !bytes.Equal(got, want) {
+		t.Error("the object differs from what was pushed")
+	}
+}
+
+func lateDelete(t *testing.T, p *Proxy, b blob.Bucket) {
+	s := blob.NewStore(b)
+	want := content(layerSize)
+	p.Plan(Always("DeleteObject", Late))
+	var u blob.Upload
+	for i := 0; i < len(want); i += 1 << 20 {
+		if err := s.Append(t.Context(), &u, bytes.NewReader(want[i:i+1<<20])); err != nil {
+			t.Fatal(err)
+		}
+		p.Release()
+	}
+	o, err := s.Finish(t.Context(), u, digest.FromBytes(want))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Release()
+	if got := readObject(t, s, o); !bytes.Equal(got, want) {
+		t.Error("the object differs from what was pushed")
+	}
+	for e, err := range b.(blob.Reapable).Uploads(t.Context()) {
+		t.Errorf("%+v is left behind, %v", e, err)
+	}
+}
+
+func killed(t *testing.T, _ *Proxy, b blob.Bucket) {
+	s := blob.NewStore(b)
+	want := content(layerSize)
+	u := store(t, s, want[:7<<20])
+	w, err := b.Upload(t.Context(), u.Key, u.Size, u.State)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(content(4 << 20)); err != nil { // other bytes, which nobody acknowledged
+		t.Fatal(err)
+	}
+	if _, err := w.Suspend(); err != nil { // its state is lost with the process
+		t.Fatal(err)
+	}
+	if err := s.Append(t.Context(), &u, bytes.NewReader(want[7<<20:])); err != nil {
+		t.Fatal(err)
+	}
+	o, err := s.Finish(t.Context(), u, digest.FromBytes(want))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := readObject(t, s, o); !bytes.Equal(got, want) {
+		t.Error("the object differs from what was pushed")
+	}
+}
+
+// twoWriters has two processes write different bytes from one state: the object
+// must be what one of them wrote, or none.
+func twoWriters(t *testing.T, _ *Proxy, b blob.Bucket) {
+	s := blob.NewStore(b)
+	want := content(layerSize)
+	first := store(t, s, want[:7<<20])
+	second := first
+	if err := s.Append(t.Context(), &first, bytes.NewReader(want[7<<20:])); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Append(t.Context(), &second, bytes.NewReader(content(5<<20))); err != nil {
+		t.Fatal(err)
+	}
+	o, err := s.Finish(t.Context(), first, digest.FromBytes(want))
+	if err == nil {
+		if err := s.Verify(t.Context(), o); err != nil {
+			t.Errorf("the two were mixed: %v", err)
+		}
+		return
+	}
+	if _, err := b.Stat(t.Context(), first.Key); err == nil {
+		t.Error("Finish failed and yet made an object")
+	}
+}

@@ -1,0 +1,89 @@
+package s3bucket
+
+import (
+	"crypto/rand"
+	"net/http"
+	"testing"
+	"time"
+
+	"berth/internal/blob"
+	"berth/internal/blob/buckettest"
+)
+
+// open returns an empty bucket in the store at the endpoint.
+func open(t *testing.T, endpoint string) *Bucket {
+	t.Helper()
+	b, err := Open(t.Context(), Options{
+		Bucket: buckettest.S3Bucket, Prefix: "/" + rand.Text() + "/", Region: "us-east-1", Endpoint: endpoint, PathStyle: true,
+		AccessKeyID: "access", SecretAccessKey: "the secret", Stall: 3 * time.Second, Backoff: 10 * time.Millisecond,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestBucket(t *testing.T) {
+	t.Parallel()
+	url := buckettest.StartFakeS3(t)
+	buckettest.Run(t, func(t *testing.T) blob.Bucket { return open(t, url) })
+}
+
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	url := buckettest.StartFakeS3(t)
+	buckettest.RunS3(t, url, func(t *testing.T, endpoint string) blob.Bucket { return open(t, endpoint) })
+}
+
+func TestABucketThatIsNotThereIsAnError(t *testing.T) {
+	t.Parallel()
+	_, err := Open(t.Context(), Options{
+		Bucket: "absent", Endpoint: buckettest.StartFakeS3(t), PathStyle: true, AccessKeyID: "access", SecretAccessKey: "the secret",
+	})
+	if err == nil {
+		t.Error("Open of a bucket that is not there succeeded")
+	}
+}
+
+func TestAPresignedURLGivesTheObject(t *testing.T) {
+	t.Parallel()
+	b := open(t, buckettest.StartFakeS3(t))
+	key := "000102030405060708090a0b0c0d0e0f"
+	w, err := b.Upload(t.Context(), key, 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Finish(); err != nil {
+		t.Fatal(err)
+	}
+	url, err := b.Presign(t.Context(), key, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != 200 || resp.ContentLength != 5 || resp.Header.Get("Content-Type") != contentType {
+		t.Errorf("GET of the URL = %s, %d bytes, %q, want 5 bytes of %s", resp.Status, resp.ContentLength, resp.Header.Get("Content-Type"), contentType)
+	}
+}
+
+func TestPartsReachFarEnough(t *testing.T) {
+	t.Parallel()
+	var total int64
+	for n := 1; n <= maxParts; n++ {
+		size := partSize(n)
+		if size < minPart || 2*size > memory || n > 1 && size < partSize(n-1) {
+			t.Fatalf("part %d has %d bytes", n, size)
+		}
+		total += int64(size)
+	}
+	if total < 200<<30 {
+		t.Errorf("%d parts are %d bytes, want at least 200 GiB", maxParts, total)
+	}
+}

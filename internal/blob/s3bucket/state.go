@@ -1,0 +1,134 @@
+package s3bucket
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"hash/crc32"
+	"io"
+	"sync"
+
+	"berth/internal/blob"
+)
+
+// state is all that is known of a suspended upload. It is kept by the caller, as
+// JSON.
+type state struct {
+	Version int    `json:"v"`
+	Size    int64  `json:"size"`         // bytes received: of the parts and the tail
+	ID      string `json:"id,omitempty"` // of the multipart upload; "" if there is none yet
+	Sums    bool   `json:"sums,omitempty"`
+	Parts   []part `json:"parts,omitempty"`
+	Tail    tail   `json:"tail,omitzero"`
+	Prior   string `json:"prior,omitempty"` // the generation of the tail before
+}
+
+// part is a part of a multipart upload. Part number n has the size partSize(n),
+// except the last one.
+type part struct {
+	ETag string `json:"e"`
+	Sum  string `json:"s,omitempty"` // CRC-32C, if the upload has sums
+}
+
+// tail is the object that holds the bytes after the last part. There is none if
+// its size is 0.
+type tail struct {
+	Generation string `json:"gen"`
+	Size       int64  `json:"size"`
+	Sum        string `json:"s"` // CRC-32C
+}
+
+const stateVersion = 1
+
+// parseState reads the state of an upload that had size bytes.
+func parseState(text []byte, size int64) (state, error) {
+	var s state
+	if err := json.Unmarshal(text, &s); err != nil || s.Version != stateVersion || s.Size != size {
+		return state{}, blob.ErrUploadLost
+	}
+	return s, nil
+}
+
+func (s state) text() ([]byte, error) {
+	s.Version = stateVersion
+	return json.Marshal(s)
+}
+
+const (
+	minPart = 5 << 20 // the least that S3 takes but for the last part
+	midPart = 10 << 20
+	maxPart = 32 << 20
+
+	minParts = 2000 // of minPart each
+	midParts = 2000 // of midPart each, after them
+	maxParts = 10_000
+
+	// memory is what the parts of one upload may take.
+	memory = 64 << 20
+)
+
+// partSize returns the size of part number n, counted from 1. Small at first, so
+// that little has to be sent again, and growing, so that there are enough of them.
+func partSize(n int) int {
+	switch {
+	case n <= minParts:
+		return minPart
+	case n <= minParts+midParts:
+		return midPart
+	}
+	return maxPart
+}
+
+// pools hold buffers of each size that parts have.
+var pools = map[int]*sync.Pool{
+	minPart: {New: func() any { return new([minPart]byte) }},
+	midPart: {New: func() any { return new([midPart]byte) }},
+	maxPart: {New: func() any { return new([maxPart]byte) }},
+}
+
+// newBuffer returns a buffer for part number n, empty.
+func newBuffer(n int) []byte {
+	switch b := pools[partSize(n)].Get().(type) {
+	case *[minPart]byte:
+		return b[:0]
+	case *[midPart]byte:
+		return b[:0]
+	case *[maxPart]byte:
+		return b[:0]
+	}
+	panic("s3bucket: a pool holds something else")
+}
+
+// freeBuffer takes a buffer back.
+func freeBuffer(b []byte) {
+	b = b[:cap(b)]
+	switch len(b) {
+	case minPart:
+		pools[minPart].Put((*[minPart]byte)(b))
+	case midPart:
+		pools[midPart].Put((*[midPart]byte)(b))
+	case maxPart:
+		pools[maxPart].Put((*[maxPart]byte)(b))
+	}
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// checksum returns the CRC-32C as S3 writes it.
+func checksum(p []byte) string {
+	var b [4]byte
+	binary.BigEndian.PutUint32(b[:], crc32.Checksum(p, castagnoli))
+	return base64.StdEncoding.EncodeToString(b[:])
+}
+
+// newBody returns a body that can be sent again.
+func newBody(p []byte) io.ReadSeeker { return bytes.NewReader(p) }
+
+func newGeneration() string {
+	var b [8]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}

@@ -1,0 +1,321 @@
+package s3bucket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"berth/internal/blob"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+)
+
+// maxParallel is how many parts of one upload are on their way at once, if memory
+// allows.
+const maxParallel = 4
+
+// errTooLarge is returned for an object that has more parts than the store takes.
+var errTooLarge = errors.New("the object is too large for the store")
+
+// upload is an object in the making. Parts are sent while the next one is filled.
+type upload struct {
+	bucket *Bucket
+	// The writer's methods have no context of their own. What has been received
+	// must become durable though the client is gone: this one is never cancelled.
+	// Each request ends by itself.
+	ctx  context.Context
+	key  string
+	path string
+
+	state  state  // with all parts, those included that are on their way
+	buffer []byte // what follows them; from newBuffer, or nil
+	before []byte // the state that the upload was opened with
+	dirty  bool   // something was written since
+	ready  bool   // the object is there already
+	closed bool
+
+	mu     sync.Mutex
+	landed sync.Cond // on mu; a part has arrived, or has not
+	flying int       // parts on their way; guarded by mu
+	bytes  int       // that they hold; guarded by mu
+	err    error     // of the first part that failed; guarded by mu
+}
+
+// Upload implements [blob.Bucket].
+func (b *Bucket) Upload(ctx context.Context, key string, size int64, text []byte) (blob.Writer, error) {
+	path, err := b.objectPath(key)
+	if err != nil {
+		return nil, err
+	}
+	u := &upload{bucket: b, ctx: context.WithoutCancel(ctx), key: key, path: path, before: text}
+	u.landed.L = &u.mu
+	if size == 0 {
+		return u, nil
+	}
+	if u.state, err = parseState(text, size); err != nil {
+		return nil, err
+	}
+	if err := u.readTail(ctx); err != nil {
+		u.free()
+		if u.ready = errors.Is(err, blob.ErrUploadLost) && u.isObject(); !u.ready {
+			return nil, err
+		}
+	}
+	return u, nil
+}
+
+// isObject reports whether the object is there. Its key is never used for anything
+// else: an answer was lost, or the upload was finished before.
+func (u *upload) isObject() bool {
+	size, _, err := u.bucket.head(u.ctx, u.path)
+	return err == nil && size == u.state.Size
+}
+
+// readTail fills the buffer with the tail of the upload.
+func (u *upload) readTail(ctx context.Context) error {
+	t := u.state.Tail
+	if t.Size == 0 {
+		return nil
+	}
+	u.buffer = newBuffer(len(u.state.Parts) + 1)
+	if t.Size > int64(cap(u.buffer)) {
+		return blob.ErrUploadLost
+	}
+	u.buffer = u.buffer[:t.Size]
+	r := &reader{bucket: u.bucket, ctx: ctx, path: u.bucket.tailPath(u.key, t.Generation), size: t.Size}
+	defer r.Close()
+	_, err := io.ReadFull(r, u.buffer)
+	if errors.Is(err, blob.ErrNotFound) || errors.Is(err, blob.ErrDamaged) || err == nil && checksum(u.buffer) != t.Sum {
+		return blob.ErrUploadLost
+	}
+	return err
+}
+
+// Write implements [blob.Writer].
+func (u *upload) Write(p []byte) (n int, err error) {
+	if u.ready {
+		return 0, blob.ErrUploadLost
+	}
+	for len(p) > 0 {
+		if u.buffer == nil {
+			u.buffer = newBuffer(len(u.state.Parts) + 1)
+		}
+		u.dirty = true
+		k := min(len(p), cap(u.buffer)-len(u.buffer))
+		u.buffer = append(u.buffer, p[:k]...)
+		u.state.Size += int64(k)
+		n, p = n+k, p[k:]
+		if len(u.buffer) == cap(u.buffer) {
+			if err := u.send(); err != nil {
+				return n, err
+			}
+		}
+	}
+	return n, nil
+}
+
+// send sends the buffer on its way as the next part.
+func (u *upload) send() error {
+	if err := u.begin(); err != nil {
+		return err
+	}
+	number := len(u.state.Parts) + 1
+	if number > maxParts {
+		return errTooLarge
+	}
+	if err := u.await(len(u.buffer) + partSize(number+1)); err != nil {
+		return err
+	}
+	u.bucket.slots <- struct{}{} // given back when a part has landed, which is bound to happen
+	buffer := u.buffer
+	u.buffer = nil
+	u.mu.Lock()
+	u.state.Parts = append(u.state.Parts, part{})
+	u.flying++
+	u.bytes += len(buffer)
+	u.mu.Unlock()
+	go u.sendPart(number, buffer)
+	return nil
+}
+
+// begin starts the multipart upload unless it has begun.
+func (u *upload) begin() error {
+	if u.state.ID != "" {
+		return nil
+	}
+	o := u.bucket.options
+	in := &s3.CreateMultipartUploadInput{
+		Bucket: u.bucket.name, Key: &u.path, ContentType: aws.String(contentType), StorageClass: types.StorageClass(o.StorageClass),
+		ServerSideEncryption: types.ServerSideEncryption(o.Encryption), SSEKMSKeyId: optional(o.EncryptionKey),
+	}
+	if !o.NoChecksums {
+		in.ChecksumAlgorithm = types.ChecksumAlgorithmCrc32c
+	}
+	out, err := u.bucket.client.CreateMultipartUpload(u.ctx, in)
+	if err != nil {
+		return err
+	}
+	u.state.ID, u.state.Sums = aws.ToString(out.UploadId), !o.NoChecksums
+	return nil
+}
+
+// await waits until so many bytes more may be held in memory.
+func (u *upload) await(more int) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for u.err == nil && u.flying > 0 && (u.flying >= maxParallel || u.bytes+more > memory) {
+		u.landed.Wait()
+	}
+	return u.err
+}
+
+// land waits until no part is on its way.
+func (u *upload) land() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for u.flying > 0 {
+		u.landed.Wait()
+	}
+	return u.err
+}
+
+// sendPart sends one part and says how that went. The buffer is given back.
+func (u *upload) sendPart(number int, buffer []byte) {
+	sent, err := u.put(number, buffer)
+	size := len(buffer)
+	freeBuffer(buffer)
+	<-u.bucket.slots
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.flying--
+	u.bytes -= size
+	if err != nil && u.err == nil {
+		u.err = err
+	}
+	u.state.Parts[number-1] = sent
+	u.landed.Broadcast()
+}
+
+func (u *upload) put(number int, p []byte) (part, error) {
+	in := &s3.UploadPartInput{
+		Bucket: u.bucket.name, Key: &u.path, UploadId: &u.state.ID, PartNumber: aws.Int32(int32(number)),
+		Body: newBody(p), ContentLength: aws.Int64(int64(len(p))),
+	}
+	var sent part
+	if u.state.Sums {
+		sent.Sum = checksum(p)
+		in.ChecksumCRC32C = &sent.Sum
+	}
+	out, err := u.bucket.client.UploadPart(u.ctx, in, u.bucket.unsigned)
+	if err != nil {
+		return part{}, lost(fmt.Errorf("part %d: %w", number, err))
+	}
+	sent.ETag = aws.ToString(out.ETag)
+	return sent, nil
+}
+
+// lost returns the error, as ErrUploadLost if it says so.
+func lost(err error) error {
+	if isLost(err) {
+		return fmt.Errorf("%w: %w", blob.ErrUploadLost, err)
+	}
+	return err
+}
+
+// Suspend implements [blob.Writer].
+func (u *upload) Suspend() ([]byte, error) {
+	defer u.Close()
+	if err := u.land(); err != nil {
+		return nil, err
+	}
+	if !u.dirty {
+		return u.before, nil
+	}
+	// The caller has come back with the state that names this tail: the one
+	// before it is not asked for any more.
+	outdated := u.state.Prior
+	u.state.Prior = u.state.Tail.Generation
+	u.state.Tail = tail{}
+	if len(u.buffer) > 0 {
+		t := tail{Generation: newGeneration(), Size: int64(len(u.buffer)), Sum: checksum(u.buffer)}
+		if err := u.bucket.put(u.ctx, u.bucket.tailPath(u.key, t.Generation), u.buffer, ""); err != nil {
+			return nil, err
+		}
+		u.state.Tail = t
+	}
+	u.removeTail(outdated)
+	return u.state.text()
+}
+
+// removeTail deletes a tail. One that stays is found by Uploads.
+func (u *upload) removeTail(generation string) {
+	if generation != "" {
+		_ = u.bucket.remove(u.ctx, u.bucket.tailPath(u.key, generation))
+	}
+}
+
+// Finish implements [blob.Writer].
+func (u *upload) Finish() error {
+	defer u.Close()
+	if !u.ready {
+		if err := u.makeObject(); err != nil {
+			return err
+		}
+	}
+	u.removeTail(u.state.Tail.Generation)
+	u.removeTail(u.state.Prior)
+	return nil
+}
+
+func (u *upload) makeObject() error {
+	if u.state.ID == "" {
+		return u.bucket.put(u.ctx, u.path, u.buffer, types.StorageClass(u.bucket.options.StorageClass))
+	}
+	if len(u.buffer) > 0 {
+		if err := u.send(); err != nil {
+			return err
+		}
+	}
+	err := u.land()
+	if err == nil {
+		err = u.complete()
+	}
+	if err == nil || u.isObject() {
+		return nil
+	}
+	return lost(err)
+}
+
+// complete makes an object of the parts.
+func (u *upload) complete() error {
+	parts := make([]types.CompletedPart, len(u.state.Parts))
+	for i, p := range u.state.Parts {
+		parts[i] = types.CompletedPart{PartNumber: aws.Int32(int32(i + 1)), ETag: aws.String(p.ETag), ChecksumCRC32C: optional(p.Sum)}
+	}
+	_, err := u.bucket.client.CompleteMultipartUpload(u.ctx, &s3.CompleteMultipartUploadInput{
+		Bucket: u.bucket.name, Key: &u.path, UploadId: &u.state.ID, MultipartUpload: &types.CompletedMultipartUpload{Parts: parts},
+	})
+	return err
+}
+
+// Close implements [blob.Writer].
+func (u *upload) Close() error {
+	if u.closed {
+		return nil
+	}
+	u.closed = true
+	_ = u.land() // the error is that of an earlier call, or nobody's any more
+	u.free()
+	return nil
+}
+
+func (u *upload) free() {
+	if u.buffer != nil {
+		freeBuffer(u.buffer)
+		u.buffer = nil
+	}
+}
