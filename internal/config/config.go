@@ -29,6 +29,16 @@ type Config struct {
 	Account             string   `key:"account" default:"123456789012" help:"id of the default account"`
 	Region              string   `key:"region" default:"us-east-1" help:"the default region"`
 	Database            string   `key:"database" help:"postgres:// URL of the database (default: SQLite in the data directory)" secret:"true" flag:"true"`
+	Storage             string   `key:"storage" help:"where the layers are: s3://BUCKET or s3://BUCKET/PREFIX (default: the data directory)"`
+	S3Region            string   `key:"s3-region" help:"region of the S3 bucket (default: as AWS's tools find it, or us-east-1)"`
+	S3Endpoint          string   `key:"s3-endpoint" help:"URL of an S3-compatible store (default: Amazon's)"`
+	S3PathStyle         bool     `key:"s3-path-style" help:"name the bucket in the path of URLs and not in their host, as most stores of one's own want it"`
+	S3AccessKeyID       string   `key:"s3-access-key-id" help:"access key id for the S3 bucket (default: as AWS's tools find credentials)"`
+	S3SecretAccessKey   string   `key:"s3-secret-access-key" help:"the secret that goes with it" secret:"true"`
+	S3StorageClass      string   `key:"s3-storage-class" help:"storage class of the layers in S3 (default: the bucket's)"`
+	S3Encryption        string   `key:"s3-sse" help:"have S3 encrypt the layers: AES256, aws:kms or aws:kms:KEYID (default: the bucket's own setting)"`
+	S3Checksums         string   `key:"s3-checksums" default:"when-supported" help:"send checksums to S3: when-supported, or when-required for stores that do not know them"`
+	S3Redirects         string   `key:"s3-redirects" default:"off" help:"have clients fetch layers from S3 itself: on, or off for through berth"`
 	TLSCert             string   `key:"tls-cert" help:"file with the certificate chain to serve TLS with; read again on SIGHUP"`
 	TLSKey              string   `key:"tls-key" help:"file with the certificate's key"`
 	InsecureHTTP        bool     `key:"insecure-http" help:"serve without TLS on an address that is not loopback"`
@@ -152,7 +162,7 @@ func (c *Config) Validate() error {
 	} {
 		errs = append(errs, parse())
 	}
-	errs = append(errs, c.validateListen(), c.validateDatabase(), c.validatePublic(), c.validateEndpoints())
+	errs = append(errs, c.validateListen(), c.validateDatabase(), c.validatePublic(), c.validateEndpoints(), c.validateStorage())
 	return errors.Join(errs...)
 }
 

@@ -36,6 +36,7 @@ func defaults() *config.Config {
 	return &config.Config{
 		Data: "data", Listen: "127.0.0.1:5000", Account: "123456789012", Region: "us-east-1", LogLevel: "info", LogFormat: "text",
 		ImmutableRepush: "refuse", RequestRates: "off", Public: "on", DeletedRetention: "168h", PasswordLogin: "off",
+		S3Checksums: "when-supported", S3Redirects: "off",
 	}
 }
 

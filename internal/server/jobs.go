@@ -10,6 +10,7 @@ const (
 	activateInterval = time.Second            // how soon a restored image can be pulled
 	expiredInterval  = time.Minute            // how often expired sessions are removed
 	memberInterval   = 500 * time.Millisecond // how soon policies of the organization count that another replica has put
+	reapInterval     = 10 * time.Minute
 )
 
 // startJobs starts what goes on beside the requests. Close ends it.
@@ -22,6 +23,7 @@ func (s *Server) startJobs() {
 	s.every(ctx, expiredInterval, "remove expired sessions", s.directory.RemoveExpired)
 	s.every(ctx, activateInterval, "activate images", s.registry.ActivateImages)
 	s.every(ctx, memberInterval, "read the organization", s.directory.ReadOrganization)
+	s.every(ctx, reapInterval, "remove what uploads have left behind", s.registry.ReapUploads)
 	s.jobs.Go(func() { s.registry.RunLifecycle(ctx, s.lifecycleFailed) })
 	s.jobs.Go(func() { s.watchQuotas(ctx) })
 }

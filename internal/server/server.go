@@ -27,7 +27,6 @@ import (
 	"berth/internal/aws/servicequotas"
 	"berth/internal/aws/sts"
 	"berth/internal/blob"
-	"berth/internal/blob/dirbucket"
 	"berth/internal/config"
 	"berth/internal/fault"
 	"berth/internal/identity"
@@ -108,18 +107,16 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *Server, err erro
 	return s, s.assemble(ctx, bucket)
 }
 
-// openData locks the data directory and opens what is in it.
+// openData locks the data directory, unless it holds nothing, and opens the bucket
+// and the database.
 func (s *Server) openData(ctx context.Context) (blob.Bucket, error) {
-	lock, err := lockData(s.config.Data)
+	if err := s.claimData(); err != nil {
+		return nil, err
+	}
+	bucket, err := s.openBucket(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s.closers = append(s.closers, lock.Close)
-	bucket, err := dirbucket.Open(filepath.Join(s.config.Data, blobsDir))
-	if err != nil {
-		return nil, fmt.Errorf("open the layers: %w", err)
-	}
-	s.closers = append(s.closers, bucket.Close)
 	if s.db, err = openDatabase(ctx, s.config); err != nil {
 		return nil, err
 	}
@@ -236,6 +233,7 @@ func (s *Server) newRegistry(master *seal.Master, auth *authn.Authenticator, aut
 		DeletedRetention: s.retained,
 		Administrator:    s.config.Account,
 		Principals:       s.directory,
+		Redirects:        s.config.S3Redirects == "on",
 	})
 }
 

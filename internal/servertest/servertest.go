@@ -1,6 +1,7 @@
 // Package servertest runs a whole server inside a test: real listener, real
 // database, real bucket, and a clock that the test sets. Anything that the
-// server logs as an error fails the test.
+// server logs as an error fails the test. With BERTH_TEST_STORAGE=s3 in the
+// environment the layers are in an S3 store in memory.
 package servertest
 
 import (
@@ -10,6 +11,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"syscall"
@@ -17,6 +19,7 @@ import (
 	"time"
 
 	"berth/internal/access"
+	"berth/internal/blob/buckettest"
 	"berth/internal/config"
 	"berth/internal/identity"
 	"berth/internal/metadata/pgtest"
@@ -35,6 +38,7 @@ const (
 // SQLite with default configuration.
 type Options struct {
 	Postgres  bool
+	S3        bool                 // the layers are in S3, as with BERTH_TEST_STORAGE=s3
 	Configure func(*config.Config) // changes the configuration
 	// Tokens verifies identity tokens.
 	Tokens identity.TokenVerifier
@@ -75,6 +79,10 @@ func Start(t testing.TB, o Options) *Server {
 	}
 	if o.Postgres {
 		c.Database = pgtest.URL(t)
+	}
+	if o.S3 || os.Getenv("BERTH_TEST_STORAGE") == "s3" {
+		c.Storage, c.S3Endpoint, c.S3PathStyle = "s3://"+buckettest.S3Bucket, buckettest.StartFakeS3(t), true
+		c.S3AccessKeyID, c.S3SecretAccessKey = "access", "the secret"
 	}
 	if o.Configure != nil {
 		o.Configure(c)

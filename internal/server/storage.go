@@ -1,0 +1,60 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"berth/internal/blob"
+	"berth/internal/blob/dirbucket"
+	"berth/internal/blob/s3bucket"
+	"berth/internal/config"
+)
+
+// openBucket opens the bucket that the layers are in: the data directory's, or one
+// in S3.
+func (s *Server) openBucket(ctx context.Context) (blob.Bucket, error) {
+	where, err := s.config.Bucket()
+	if err != nil {
+		return nil, err
+	}
+	if where != nil {
+		return openS3(ctx, s.config, where)
+	}
+	bucket, err := dirbucket.Open(filepath.Join(s.config.Data, blobsDir))
+	if err != nil {
+		return nil, fmt.Errorf("open the layers: %w", err)
+	}
+	s.closers = append(s.closers, bucket.Close)
+	return bucket, nil
+}
+
+func openS3(ctx context.Context, c *config.Config, where *config.S3) (blob.Bucket, error) {
+	bucket, err := s3bucket.Open(ctx, s3bucket.Options{
+		Bucket: where.Bucket, Prefix: where.Prefix, Region: c.S3Region, Endpoint: c.S3Endpoint, PathStyle: c.S3PathStyle,
+		AccessKeyID: c.S3AccessKeyID, SecretAccessKey: c.S3SecretAccessKey, StorageClass: c.S3StorageClass,
+		Encryption: where.Encryption, EncryptionKey: where.EncryptionKey, NoChecksums: c.S3Checksums == "when-required",
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open the layers in %s: %w", c.Storage, err)
+	}
+	return bucket, nil
+}
+
+// claimData makes the data directory and locks it until Close: what is in it belongs
+// to one process. If all that is stored is elsewhere there is nothing to lock.
+func (s *Server) claimData() error {
+	if s.config.Shared() {
+		if err := os.MkdirAll(s.config.Data, 0o700); err != nil {
+			return fmt.Errorf("data directory: %w", err)
+		}
+		return nil
+	}
+	lock, err := lockData(s.config.Data)
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, lock.Close)
+	return nil
+}
