@@ -4,11 +4,9 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/http"
 	"path"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -183,7 +181,7 @@ func TestConnectionBreaksInTheMiddleOfAChunk(t *testing.T) {
 		}
 		checkCreated(t, "PUT", u.put(t, d, nil), "app", d)
 		checkBlob(t, c, "app", d, content)
-		if got := stored(t, s); got != 1 {
+		if got := s.Stored(t); got != 1 {
 			t.Errorf("%d files are stored, want the blob's", got)
 		}
 	})
@@ -202,22 +200,6 @@ func received(t testing.TB, u *upload) int {
 	return last + 1
 }
 
-// stored counts the files in which the server keeps blobs and uploads.
-func stored(t testing.TB, s *servertest.Server) int {
-	t.Helper()
-	n := 0
-	err := filepath.WalkDir(filepath.Join(s.Config.Data, "blobs"), func(_ string, d fs.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() {
-			n++
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
 // What is refused, cancelled or given up leaves no bytes behind.
 func TestRefusedUploadsLeaveNoBytes(t *testing.T) {
 	t.Parallel()
@@ -233,7 +215,7 @@ func TestRefusedUploadsLeaveNoBytes(t *testing.T) {
 			check(t, "PATCH", u.patch(t, content), 202)
 			check(t, "DELETE", c.Do(t, "DELETE", u.location, nil), 204)
 		}
-		if got := stored(t, s); got != 0 {
+		if got := s.Stored(t); got != 0 {
 			t.Errorf("%d files are stored, want none", got)
 		}
 		// The same blob, pushed again and into another repository, is stored once.
@@ -241,7 +223,7 @@ func TestRefusedUploadsLeaveNoBytes(t *testing.T) {
 		for _, repository := range []string{"app", "other", "app"} {
 			c.PushBlob(t, repository, content)
 		}
-		if got := stored(t, s); got != 1 {
+		if got := s.Stored(t); got != 1 {
 			t.Errorf("%d files are stored, want one", got)
 		}
 	})

@@ -145,7 +145,7 @@ func TestManyPushesOfTheSame(t *testing.T) {
 			checkBlob(t, c, "app", d, content)
 			checkBlob(t, c, "other", d, content)
 		}
-		if got := stored(t, s); got != 1 {
+		if got := s.Stored(t); got != 1 {
 			t.Errorf("%d files are stored, want the larger blob's", got)
 		}
 		img := servertest.NewImage(1, 10)
@@ -187,7 +187,7 @@ func TestManyWritersOfOneUpload(t *testing.T) {
 			}
 			checkBlob(t, c, "app", d, content)
 		}
-		if got := stored(t, s); got != 1 {
+		if got := s.Stored(t); got != 1 {
 			t.Errorf("%d files are stored, want the larger blob's", got)
 		}
 	})
@@ -229,7 +229,7 @@ func TestEverythingAtOnceOnOneUpload(t *testing.T) {
 			}
 			c.Do(t, "DELETE", u.location, nil) // if nothing has ended it
 		}
-		if got := stored(t, s); got > 2 {
+		if got := s.Stored(t); got > 2 {
 			t.Errorf("%d files are stored, want those of two blobs at most", got)
 		}
 	})

@@ -65,6 +65,7 @@ type Server struct {
 	entrances []*entrance   // the main one first
 	draining  atomic.Bool   // a shutdown has begun: not ready any more
 
+	bucket    blob.Bucket
 	db        *metadata.DB
 	auditLog  *audit.Log
 	decisions *audit.Decisions
@@ -100,11 +101,10 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *Server, err erro
 	if s.retained, err = c.Retention(); err != nil {
 		return nil, err
 	}
-	bucket, err := s.openData(ctx)
-	if err != nil {
+	if s.bucket, err = s.openData(ctx); err != nil {
 		return nil, err
 	}
-	return s, s.assemble(ctx, bucket)
+	return s, s.assemble(ctx)
 }
 
 // openData locks the data directory, unless it holds nothing, and opens the bucket
@@ -141,7 +141,7 @@ func openDatabase(ctx context.Context, c *config.Config) (*metadata.DB, error) {
 
 // assemble makes the domains, gives them their ports, and puts the fronts before
 // them.
-func (s *Server) assemble(ctx context.Context, bucket blob.Bucket) error {
+func (s *Server) assemble(ctx context.Context) error {
 	master, err := masterKey(s.config)
 	if err != nil {
 		return err
@@ -166,7 +166,7 @@ func (s *Server) assemble(ctx context.Context, bucket blob.Bucket) error {
 		Source: source, Endpoint: endpointOf, RequestID: requestID, Now: s.options.Now,
 		AccessKeys: s.accessKeys(), Log: s.log,
 	})
-	s.registry = s.newRegistry(master, auth, authorizer, bucket)
+	s.registry = s.newRegistry(master, auth, authorizer)
 	if err := s.beginQuotas(ctx); err != nil {
 		return err
 	}
@@ -213,10 +213,10 @@ func (s *Server) newDirectory(ctx context.Context, master *seal.Master, root ide
 	return d, nil
 }
 
-func (s *Server) newRegistry(master *seal.Master, auth *authn.Authenticator, authorizer *access.Authorizer, bucket blob.Bucket) *registry.Registry {
+func (s *Server) newRegistry(master *seal.Master, auth *authn.Authenticator, authorizer *access.Authorizer) *registry.Registry {
 	return registry.New(registry.Options{
 		Store:            metadata.For[registry.ReadTx, registry.Tx](s.db),
-		Blobs:            blob.NewStore(bucket),
+		Blobs:            blob.NewStore(s.bucket),
 		Authorizer:       authorizer,
 		Auditor:          s.auditLog,
 		Tokens:           auth,
@@ -377,6 +377,9 @@ func (s *Server) failed(r *http.Request, err error) {
 
 // Registry is the domain behind the fronts.
 func (s *Server) Registry() *registry.Registry { return s.registry }
+
+// Bucket is where the layers are.
+func (s *Server) Bucket() blob.Bucket { return s.bucket }
 
 // Handler serves every request to the server that comes through no endpoint.
 func (s *Server) Handler() http.Handler { return s.entrances[0].handler }

@@ -177,6 +177,19 @@ func (s *Server) CheckData(t testing.TB) {
 // Server is the server itself, for what cannot be seen from outside.
 func (s *Server) Server() *server.Server { return s.server }
 
+// Stored counts what the server keeps in its bucket: blobs and uploads.
+func (s *Server) Stored(t testing.TB) int {
+	t.Helper()
+	n := 0
+	for _, err := range s.server.Bucket().List(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+	}
+	return n
+}
+
 func (s *Server) observe(r access.Request, _ error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
