@@ -31,6 +31,7 @@ func commands() map[string]command {
 		"aws": runAWS, "newaws": runNewAWS, "capture": capture, "until": until,
 		"issuer": startIssuer, "idtoken": mint,
 		"image": putImage, "images": putImages, "left": left, "awaitleft": awaitLeft, "clock": setClock, "age": setAge, "policy": putPolicy,
+		"s3":     startS3,
 		"asroot": runAsRoot, "task": putTask, "without": without, "trouble": putTrouble, "troubles": putTroubles,
 	}
 	for _, name := range programs {

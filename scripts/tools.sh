@@ -68,6 +68,7 @@ gotool ecr-credential-provider k8s.io/cloud-provider-aws/cmd/ecr-credential-prov
 npmpackage @aws-sdk/client-ecr 3.1169.0
 if [ "${1:-}" = all ]; then
 	gotool helm helm.sh/helm/v3/cmd/helm@v3.22.0
+	gotool versitygw github.com/versity/versitygw/cmd/versitygw@v1.8.0
 	gotool golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 fi
 echo "$bin"

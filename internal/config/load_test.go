@@ -97,6 +97,13 @@ func TestLoad(t *testing.T) {
 		"the longest retention":       {"", nil, []string{"--deleted-retention=2160h"}, func(c *config.Config) { c.DeletedRetention = "2160h" }},
 		"request rates":               {"request-rates: ecr\n", nil, nil, func(c *config.Config) { c.RequestRates = "ecr" }},
 		"a value with an equals sign": {"", []string{"BERTH_DATA=a=b"}, nil, func(c *config.Config) { c.Data = "a=b" }},
+		"S3": {
+			"storage: s3://bucket/a/b\ns3-path-style: true\ns3-redirects: on\n", []string{"BERTH_S3_ACCESS_KEY_ID=id", "BERTH_S3_SECRET_ACCESS_KEY=s"}, []string{"--s3-sse=aws:kms:k"},
+			func(c *config.Config) {
+				c.Storage, c.S3PathStyle, c.S3Redirects, c.S3Encryption = "s3://bucket/a/b", true, "on", "aws:kms:k"
+				c.S3AccessKeyID, c.S3SecretAccessKey = "id", "s"
+			},
+		},
 		"PostgreSQL": {
 			"database: postgres://localhost/berth\n", []string{"BERTH_MASTER_KEY=k", "BERTH_ROOT_ACCESS_KEY_ID=id", "BERTH_ROOT_SECRET_ACCESS_KEY=sixteen letters!"}, nil,
 			func(c *config.Config) {
@@ -177,6 +184,19 @@ func TestLoadRefuses(t *testing.T) {
 		"an unknown variable":          {"", []string{"BERTH_DTA=/x"}, nil, "unknown variable BERTH_DTA in the environment"},
 		"a variable in another case":   {"", []string{"BERTH_data=/x"}, nil, "unknown variable BERTH_data in the environment"},
 		"an unknown flag":              {"", nil, []string{"--dta=/x"}, "unknown flag: --dta"},
+		"storage that is not S3":       {"", nil, []string{"--storage=gs://bucket"}, `storage: "gs://bucket" is not s3://BUCKET`},
+		"storage of no bucket":         {"", nil, []string{"--storage=s3://"}, "is not s3://BUCKET"},
+		"storage above the bucket":     {"", nil, []string{"--storage=s3://bucket/a//b"}, "is not s3://BUCKET"},
+		"a dot in a host":              {"", nil, []string{"--storage=s3://a.bucket"}, "storage: TLS cannot name a bucket with a dot"},
+		"S3 without storage":           {"", nil, []string{"--s3-region=us-east-1"}, "s3-region: give storage too"},
+		"redirects without storage":    {"", nil, []string{"--s3-redirects=on"}, "s3-redirects: give storage too"},
+		"half a key for S3":            {"", nil, []string{"--storage=s3://bucket", "--s3-access-key-id=id"}, "s3-access-key-id and s3-secret-access-key: give both or neither"},
+		"the secret of S3 as a flag":   {"", nil, []string{"--s3-secret-access-key=s"}, "unknown flag: --s3-secret-access-key"},
+		"an endpoint that is none":     {"", nil, []string{"--storage=s3://bucket", "--s3-endpoint=localhost:80"}, `s3-endpoint: "localhost:80" is not http(s)://HOST[:PORT]`},
+		"a class that is frozen":       {"", nil, []string{"--storage=s3://bucket", "--s3-storage-class=DEEP_ARCHIVE"}, "s3-storage-class: what is in DEEP_ARCHIVE cannot be read at once"},
+		"other encryption in S3":       {"", nil, []string{"--storage=s3://bucket", "--s3-sse=DES"}, `s3-sse: "DES" is not AES256`},
+		"other checksums":              {"", nil, []string{"--s3-checksums=md5"}, `s3-checksums: "md5" is neither`},
+		"other redirects":              {"", nil, []string{"--storage=s3://bucket", "--s3-redirects=yes"}, `s3-redirects: "yes" is neither on nor off`},
 		"a secret as a flag":           {"", nil, []string{"--master-key=x"}, "unknown flag: --master-key"},
 		"another secret as a flag":     {"", nil, []string{"--root-secret-access-key=x"}, "unknown flag: --root-secret-access-key"},
 		"a boolean that is none":       {"", []string{"BERTH_INSECURE_HTTP=yes please"}, nil, "BERTH_INSECURE_HTTP: insecure-http is neither true nor false"},

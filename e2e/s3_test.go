@@ -1,0 +1,74 @@
+//go:build unix
+
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"berth/internal/blob/buckettest"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// The credentials of a script's S3 store.
+const (
+	s3Key    = "s3-access-key"
+	s3Secret = "the secret of the store"
+)
+
+// startS3 starts an S3 store that ends with the script, and writes s3.yaml: the
+// configuration of a berth that keeps its layers there. The store is in the memory of
+// the tests unless it is versitygw.
+func startS3(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 1 || len(args) == 1 && args[0] != "versitygw" {
+		ts.Fatalf("usage: s3 [versitygw]")
+	}
+	address := freeAddress(ts)
+	if len(args) == 1 {
+		startVersity(ts, address)
+	} else {
+		l, err := net.Listen("tcp", address)
+		ts.Check(err)
+		s := &http.Server{Handler: buckettest.FakeS3(), ReadHeaderTimeout: time.Minute}
+		ended := make(chan struct{})
+		go func() {
+			_ = s.Serve(l) // it ends when it is closed
+			close(ended)
+		}()
+		ts.Defer(func() {
+			_ = s.Close() // requests are for a server that has ended
+			<-ended
+		})
+	}
+	ts.Setenv("S3_ENDPOINT", "http://"+address)
+	text := fmt.Sprintf("storage: s3://%s/e2e\ns3-endpoint: http://%s\ns3-path-style: true\ns3-redirects: on\ns3-access-key-id: %s\ns3-secret-access-key: %s\n",
+		buckettest.S3Bucket, address, s3Key, s3Secret)
+	ts.Check(os.WriteFile(ts.MkAbs("s3.yaml"), []byte(text), 0o600))
+}
+
+func startVersity(ts *testscript.TestScript, address string) {
+	dir := ts.MkAbs("versitygw")
+	for _, d := range []string{filepath.Join(dir, "data", buckettest.S3Bucket), filepath.Join(dir, "sidecar")} {
+		ts.Check(os.MkdirAll(d, 0o700))
+	}
+	cmd := exec.Command("versitygw", "--port", address, "posix", "--sidecar", filepath.Join(dir, "sidecar"), filepath.Join(dir, "data"))
+	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+s3Key, "ROOT_SECRET_KEY="+s3Secret)
+	ts.Check(cmd.Start())
+	ts.Defer(func() {
+		_ = cmd.Process.Kill() // it may have ended
+		_ = cmd.Wait()         // it was killed
+	})
+	ts.Check(poll(time.Minute, func() error {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	}))
+}
