@@ -1,8 +1,10 @@
 package buckettest
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"testing"
 
 	"github.com/johannesboyne/gofakes3"
@@ -19,7 +21,30 @@ func FakeS3() http.Handler {
 	if err := memory.CreateBucket(S3Bucket); err != nil {
 		panic(err) // it is the first
 	}
-	return gofakes3.New(memory, gofakes3.WithTimeSkewLimit(0)).Server()
+	return withCopies(gofakes3.New(memory, gofakes3.WithTimeSkewLimit(0)).Server())
+}
+
+// withCopies adds UploadPartCopy, which the fake does not have.
+func withCopies(fake http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		source := r.Header.Get("X-Amz-Copy-Source")
+		if source == "" || !r.URL.Query().Has("partNumber") {
+			fake.ServeHTTP(w, r)
+			return
+		}
+		got := httptest.NewRecorder()
+		fake.ServeHTTP(got, httptest.NewRequestWithContext(r.Context(), "GET", "/"+source, nil))
+		if got.Code != http.StatusOK {
+			w.WriteHeader(got.Code)
+			return
+		}
+		put := httptest.NewRecorder()
+		in := httptest.NewRequestWithContext(r.Context(), "PUT", r.URL.String(), got.Body)
+		in.Header.Set("Content-Length", strconv.Itoa(got.Body.Len()))
+		fake.ServeHTTP(put, in)
+		w.WriteHeader(put.Code)
+		_, _ = fmt.Fprintf(w, "<CopyPartResult><ETag>%s</ETag></CopyPartResult>", put.Header().Get("ETag")) // the client may have gone
+	})
 }
 
 // StartFakeS3 starts FakeS3, which ends with the test, and returns its URL.

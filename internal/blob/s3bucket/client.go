@@ -51,7 +51,7 @@ func newClient(ctx context.Context, o Options) (*s3.Client, error) {
 	}
 	return s3.NewFromConfig(c, func(s *s3.Options) {
 		s.HTTPClient = &http.Client{
-			Transport:     &watched{buildable.GetTransport(), o.Stall},
+			Transport:     &watched{buildable.GetTransport(), o.Stall, o.Patience},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		}
 		if o.Endpoint != "" {
@@ -119,15 +119,18 @@ var errStalled = errors.New("the store does not answer")
 // watched ends requests that make no progress for a while: neither is their body
 // taken nor an answer given. How long they take as a whole does not matter.
 type watched struct {
-	next  http.RoundTripper
-	stall time.Duration
+	next            http.RoundTripper
+	stall, patience time.Duration // patience for requests on which the store has to work
 }
 
 // RoundTrip implements [http.RoundTripper].
 func (t *watched) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	w := &watch{stall: t.stall, cancel: cancel, sending: true}
-	w.timer = time.AfterFunc(t.stall, w.end)
+	if r.Header.Get("X-Amz-Copy-Source") != "" || r.Method == http.MethodPost && r.URL.Query().Has("uploadId") {
+		w.stall = t.patience
+	}
+	w.timer = time.AfterFunc(w.stall, w.end)
 	r = r.WithContext(ctx)
 	if r.Body != nil && r.Body != http.NoBody {
 		r.Body = &sentBody{r.Body, w}

@@ -23,7 +23,7 @@ func (b *Bucket) List(ctx context.Context) iter.Seq2[blob.Entry, error] {
 				return
 			}
 			path := aws.ToString(o.Key)
-			key := path[strings.LastIndexByte(path, '/')+1:]
+			key := keyOf(path)
 			if p, err := b.objectPath(key); err != nil || p != path {
 				continue // not ours
 			}
@@ -45,6 +45,9 @@ func (b *Bucket) Uploads(ctx context.Context) iter.Seq2[blob.Entry, error] {
 	return func(yield func(blob.Entry, error) bool) {
 		found := map[string]blob.Entry{}
 		add := func(key string, size int64, written time.Time) {
+			if !validKey(key) {
+				return // not ours
+			}
 			e := found[key]
 			e.Key, e.Size = key, e.Size+size
 			if written.After(e.ModTime) {
@@ -52,14 +55,13 @@ func (b *Bucket) Uploads(ctx context.Context) iter.Seq2[blob.Entry, error] {
 			}
 			found[key] = e
 		}
-		for m, err := range b.multiparts(ctx, b.prefix+objects) {
-			if err != nil {
-				yield(blob.Entry{}, err)
-				return
-			}
-			path := aws.ToString(m.Key)
-			if key := path[strings.LastIndexByte(path, '/')+1:]; validKey(key) {
-				add(key, 0, aws.ToTime(m.Initiated))
+		for _, prefix := range []string{objects, uploads} {
+			for m, err := range b.multiparts(ctx, b.prefix+prefix) {
+				if err != nil {
+					yield(blob.Entry{}, err)
+					return
+				}
+				add(keyOf(aws.ToString(m.Key)), 0, aws.ToTime(m.Initiated))
 			}
 		}
 		for o, err := range b.list(ctx, b.prefix+uploads) {
@@ -67,10 +69,7 @@ func (b *Bucket) Uploads(ctx context.Context) iter.Seq2[blob.Entry, error] {
 				yield(blob.Entry{}, err)
 				return
 			}
-			key, _, _ := strings.Cut(strings.TrimPrefix(aws.ToString(o.Key), b.prefix+uploads), ".")
-			if validKey(key) {
-				add(key, aws.ToInt64(o.Size), aws.ToTime(o.LastModified))
-			}
+			add(keyOf(aws.ToString(o.Key)), aws.ToInt64(o.Size), aws.ToTime(o.LastModified))
 		}
 		for _, e := range found {
 			if !yield(e, nil) {
@@ -80,25 +79,30 @@ func (b *Bucket) Uploads(ctx context.Context) iter.Seq2[blob.Entry, error] {
 	}
 }
 
+// keyOf returns the key that is in a name of the store, if there is one.
+func keyOf(path string) string {
+	key, _, _ := strings.Cut(path[strings.LastIndexByte(path, '/')+1:], ".")
+	return key
+}
+
 // Abort implements [blob.Reapable].
 func (b *Bucket) Abort(ctx context.Context, key string) error {
 	path, err := b.objectPath(key)
 	if err != nil {
 		return err
 	}
-	for m, err := range b.multiparts(ctx, path) {
-		if err != nil {
-			return err
-		}
-		if aws.ToString(m.Key) != path {
-			continue
-		}
-		_, err := b.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: b.name, Key: &path, UploadId: m.UploadId})
-		if err != nil && !isNotFound(err) {
-			return err
+	for _, prefix := range []string{path, b.uploadPath(key, "")} {
+		for m, err := range b.multiparts(ctx, prefix) {
+			if err != nil {
+				return err
+			}
+			_, err := b.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: b.name, Key: m.Key, UploadId: m.UploadId})
+			if err != nil && !isNotFound(err) {
+				return err
+			}
 		}
 	}
-	for o, err := range b.list(ctx, b.tailPath(key, "")) {
+	for o, err := range b.list(ctx, b.uploadPath(key, "")) {
 		if err != nil {
 			return err
 		}

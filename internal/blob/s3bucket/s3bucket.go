@@ -4,13 +4,15 @@
 //
 //	objects/<kk>/<key>           an object; kk are the key's first two digits
 //	uploads/<key>.<generation>   the tail of an upload: its last bytes, which do
-//	                             not fill a part yet
+//	                             not fill a part yet; or, of a very large object,
+//	                             a section that becomes a part by a copy
 //
 // An upload of more than a part is a multipart upload of the object. What a part
 // is not filled with yet when the upload is suspended goes into a tail. A tail has
 // a name of its own each time, so that a DELETE that comes late never hits a newer
 // one, and is deleted only when the state that names the next one has been seen
-// again: until then the caller may still go by the state before.
+// again: until then the caller may still go by the state before. A section has such a
+// name too; it does not outlive the writer that began it.
 //
 // Requests that fail in a way that passes are made again: status 500, 502, 503 and
 // 504, SlowDown and its like, connections that break or stand still. All requests
@@ -51,6 +53,9 @@ type Options struct {
 
 	// Stall is how long a connection may stand still; 30 s if 0.
 	Stall time.Duration
+	// Patience is how long it may stand still while the store puts parts together
+	// or copies them, which some do before they answer; 5 min if 0.
+	Patience time.Duration
 	// Backoff is the longest wait before a request is made again; 5 s if 0.
 	Backoff time.Duration
 }
@@ -63,6 +68,7 @@ type Bucket struct {
 	presign *s3.PresignClient
 	name    *string
 	prefix  string
+	plan    plan
 	slots   chan struct{} // as many parts are on their way at once
 }
 
@@ -79,12 +85,13 @@ const maxFlying = 32
 // Open returns the bucket, after a request that shows that it can be reached.
 func Open(ctx context.Context, o Options) (*Bucket, error) {
 	o.Stall = cmp.Or(o.Stall, 30*time.Second)
+	o.Patience = cmp.Or(o.Patience, 5*time.Minute)
 	o.Backoff = cmp.Or(o.Backoff, 5*time.Second)
 	client, err := newClient(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	b := &Bucket{options: o, client: client, presign: s3.NewPresignClient(client), name: &o.Bucket, slots: make(chan struct{}, maxFlying)}
+	b := &Bucket{options: o, client: client, presign: s3.NewPresignClient(client), name: &o.Bucket, plan: standardPlan, slots: make(chan struct{}, maxFlying)}
 	if p := strings.Trim(o.Prefix, "/"); p != "" {
 		b.prefix = p + "/"
 	}
@@ -122,9 +129,9 @@ const (
 	uploads = "uploads/"
 )
 
-// tailPath returns the name of a tail in the store; without a generation, what the
-// names of all tails of the key begin with.
-func (b *Bucket) tailPath(key, generation string) string {
+// uploadPath returns the name of a tail or a section in the store; without a
+// generation, what the names of all those of the key begin with.
+func (b *Bucket) uploadPath(key, generation string) string {
 	return b.prefix + uploads + key + "." + generation
 }
 

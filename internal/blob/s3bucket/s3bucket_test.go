@@ -1,6 +1,7 @@
 package s3bucket
 
 import (
+	"bytes"
 	"crypto/rand"
 	"net/http"
 	"testing"
@@ -8,6 +9,8 @@ import (
 
 	"berth/internal/blob"
 	"berth/internal/blob/buckettest"
+
+	"github.com/opencontainers/go-digest"
 )
 
 // open returns an empty bucket in the store at the endpoint.
@@ -15,7 +18,7 @@ func open(t *testing.T, endpoint string) *Bucket {
 	t.Helper()
 	b, err := Open(t.Context(), Options{
 		Bucket: buckettest.S3Bucket, Prefix: "/" + rand.Text() + "/", Region: "us-east-1", Endpoint: endpoint, PathStyle: true,
-		AccessKeyID: "access", SecretAccessKey: "the secret", Stall: 3 * time.Second, Backoff: 10 * time.Millisecond,
+		AccessKeyID: "access", SecretAccessKey: "the secret", Stall: 3 * time.Second, Patience: 3 * time.Second, Backoff: 10 * time.Millisecond,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -47,7 +50,10 @@ func TestABucketThatIsNotThereIsAnError(t *testing.T) {
 
 func TestAPresignedURLGivesTheObject(t *testing.T) {
 	t.Parallel()
-	b := open(t, buckettest.StartFakeS3(t))
+	presigned(t, open(t, buckettest.StartFakeS3(t)))
+}
+
+func presigned(t *testing.T, b *Bucket) {
 	key := "000102030405060708090a0b0c0d0e0f"
 	w, err := b.Upload(t.Context(), key, 0, nil)
 	if err != nil {
@@ -76,14 +82,48 @@ func TestAPresignedURLGivesTheObject(t *testing.T) {
 func TestPartsReachFarEnough(t *testing.T) {
 	t.Parallel()
 	var total int64
+	p := standardPlan
 	for n := 1; n <= maxParts; n++ {
-		size := partSize(n)
-		if size < minPart || 2*size > memory || n > 1 && size < partSize(n-1) {
+		size := p.size(n)
+		if size < minPart || 2*size > memory || n > 1 && size < p.size(n-1) {
 			t.Fatalf("part %d has %d bytes", n, size)
+		}
+		if p.isSection(n) {
+			size *= p.section
 		}
 		total += int64(size)
 	}
-	if total < 200<<30 {
-		t.Errorf("%d parts are %d bytes, want at least 200 GiB", maxParts, total)
+	if total < 5<<40 {
+		t.Errorf("%d parts are %d bytes, want at least 5 TiB", maxParts, total)
+	}
+}
+
+func TestAVeryLargeObjectIsMadeOfSections(t *testing.T) {
+	t.Parallel()
+	sections(t, open(t, buckettest.StartFakeS3(t)))
+}
+
+func sections(t *testing.T, b *Bucket) {
+	b.plan = plan{[]step{{2, minPart}}, 2} // then sections of 10 MiB
+	s := blob.NewStore(b)
+	content := make([]byte, 48<<20+5)
+	for i := range content {
+		content[i] = byte(i >> 12)
+	}
+	var u blob.Upload
+	for _, end := range []int{17 << 20, 41 << 20, len(content)} { // the first leaves one part of a section
+		if err := s.Append(t.Context(), &u, bytes.NewReader(content[u.Size:end])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o, err := s.Finish(t.Context(), u, digest.FromBytes(content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Verify(t.Context(), o); err != nil {
+		t.Errorf("Verify = %v", err)
+	}
+	for e, err := range b.Uploads(t.Context()) {
+		t.Errorf("%+v is left behind, %v", e, err)
 	}
 }

@@ -17,17 +17,21 @@ import (
 // state is all that is known of a suspended upload. It is kept by the caller, as
 // JSON.
 type state struct {
-	Version int    `json:"v"`
-	Size    int64  `json:"size"`         // bytes received: of the parts and the tail
-	ID      string `json:"id,omitempty"` // of the multipart upload; "" if there is none yet
-	Sums    bool   `json:"sums,omitempty"`
-	Parts   []part `json:"parts,omitempty"`
-	Tail    tail   `json:"tail,omitzero"`
-	Prior   string `json:"prior,omitempty"` // the generation of the tail before
+	Version   int    `json:"v"`
+	Size      int64  `json:"size"` // bytes received: of the parts and the tail
+	multipart        // of the object
+	Tail      tail   `json:"tail,omitzero"`
+	Prior     string `json:"prior,omitempty"` // the generation of the tail before
 }
 
-// part is a part of a multipart upload. Part number n has the size partSize(n),
-// except the last one.
+// multipart is a multipart upload of the store.
+type multipart struct {
+	ID    string `json:"id,omitempty"` // "" if it has not begun
+	Sums  bool   `json:"sums,omitempty"`
+	Parts []part `json:"parts,omitempty"`
+}
+
+// part is a part of a multipart upload.
 type part struct {
 	ETag string `json:"e"`
 	Sum  string `json:"s,omitempty"` // CRC-32C, if the upload has sums
@@ -62,24 +66,45 @@ const (
 	midPart = 10 << 20
 	maxPart = 32 << 20
 
-	minParts = 2000 // of minPart each
-	midParts = 2000 // of midPart each, after them
 	maxParts = 10_000
 
 	// memory is what the parts of one upload may take.
 	memory = 64 << 20
 )
 
-// partSize returns the size of part number n, counted from 1. Small at first, so
-// that little has to be sent again, and growing, so that there are enough of them.
-func partSize(n int) int {
-	switch {
-	case n <= minParts:
-		return minPart
-	case n <= minParts+midParts:
-		return midPart
+// plan says how large the parts of an object are: small at first, so that little has
+// to be sent again, and growing, so that there are enough of them. After the last of
+// its steps a part is a section: an object of its own, made of so many parts of the
+// last step's size, which the store copies. So an object can be as large as a store
+// allows while the memory that an upload takes stays the same.
+type plan struct {
+	steps   []step
+	section int
+}
+
+type step struct{ parts, size int }
+
+// standardPlan reaches 60 GiB before the first section, and more than 5 TiB with
+// sections of 1.125 GiB.
+var standardPlan = plan{[]step{{2000, minPart}, {2000, midPart}, {1000, maxPart}}, 36}
+
+// size returns the size of part number n, counted from 1, or of a part of the section
+// that it is.
+func (p plan) size(n int) int {
+	for _, s := range p.steps {
+		if n -= s.parts; n <= 0 {
+			return s.size
+		}
 	}
-	return maxPart
+	return p.steps[len(p.steps)-1].size
+}
+
+// isSection reports whether part number n is a section.
+func (p plan) isSection(n int) bool {
+	for _, s := range p.steps {
+		n -= s.parts
+	}
+	return n > 0
 }
 
 // pools hold buffers of each size that parts have.
@@ -89,9 +114,9 @@ var pools = map[int]*sync.Pool{
 	maxPart: {New: func() any { return new([maxPart]byte) }},
 }
 
-// newBuffer returns a buffer for part number n, empty.
-func newBuffer(n int) []byte {
-	switch b := pools[partSize(n)].Get().(type) {
+// newBuffer returns a buffer of one of these sizes, empty.
+func newBuffer(size int) []byte {
+	switch b := pools[size].Get().(type) {
 	case *[minPart]byte:
 		return b[:0]
 	case *[midPart]byte:

@@ -31,12 +31,13 @@ type upload struct {
 	key  string
 	path string
 
-	state  state  // with all parts, those included that are on their way
-	buffer []byte // what follows them; from newBuffer, or nil
-	before []byte // the state that the upload was opened with
-	dirty  bool   // something was written since
-	ready  bool   // the object is there already
-	closed bool
+	state   state   // with all parts, those included that are on their way
+	section section // what follows them; closed when the upload is suspended
+	buffer  []byte  // what follows it; from newBuffer, or nil
+	before  []byte  // the state that the upload was opened with
+	dirty   bool    // something was written since
+	ready   bool    // the object is there already
+	closed  bool
 
 	mu     sync.Mutex
 	landed sync.Cond // on mu; a part has arrived, or has not
@@ -81,12 +82,12 @@ func (u *upload) readTail(ctx context.Context) error {
 	if t.Size == 0 {
 		return nil
 	}
-	u.buffer = newBuffer(len(u.state.Parts) + 1)
+	u.buffer = u.newBuffer()
 	if t.Size > int64(cap(u.buffer)) {
 		return blob.ErrUploadLost
 	}
 	u.buffer = u.buffer[:t.Size]
-	r := &reader{bucket: u.bucket, ctx: ctx, path: u.bucket.tailPath(u.key, t.Generation), size: t.Size}
+	r := &reader{bucket: u.bucket, ctx: ctx, path: u.bucket.uploadPath(u.key, t.Generation), size: t.Size}
 	defer r.Close()
 	_, err := io.ReadFull(r, u.buffer)
 	if errors.Is(err, blob.ErrNotFound) || errors.Is(err, blob.ErrDamaged) || err == nil && checksum(u.buffer) != t.Sum {
@@ -102,7 +103,7 @@ func (u *upload) Write(p []byte) (n int, err error) {
 	}
 	for len(p) > 0 {
 		if u.buffer == nil {
-			u.buffer = newBuffer(len(u.state.Parts) + 1)
+			u.buffer = u.newBuffer()
 		}
 		u.dirty = true
 		k := min(len(p), cap(u.buffer)-len(u.buffer))
@@ -118,39 +119,56 @@ func (u *upload) Write(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// send sends the buffer on its way as the next part.
+func (u *upload) newBuffer() []byte { return newBuffer(u.bucket.plan.size(len(u.state.Parts) + 1)) }
+
+// send sends the buffer on its way as the next part, of the object or of a section.
 func (u *upload) send() error {
-	if err := u.begin(); err != nil {
-		return err
-	}
-	number := len(u.state.Parts) + 1
-	if number > maxParts {
+	next := len(u.state.Parts) + 1
+	if next > maxParts {
 		return errTooLarge
 	}
-	if err := u.await(len(u.buffer) + partSize(number+1)); err != nil {
+	path, to := u.path, &u.state.multipart
+	if u.bucket.plan.isSection(next) {
+		if u.section.path == "" {
+			u.section.path = u.bucket.uploadPath(u.key, newGeneration())
+		}
+		u.section.size += int64(len(u.buffer))
+		path, to = u.section.path, &u.section.multipart
+	}
+	if err := u.begin(path, to); err != nil {
+		return err
+	}
+	if err := u.await(len(u.buffer) + u.bucket.plan.size(next+1)); err != nil {
 		return err
 	}
 	u.bucket.slots <- struct{}{} // given back when a part has landed, which is bound to happen
 	buffer := u.buffer
 	u.buffer = nil
 	u.mu.Lock()
-	u.state.Parts = append(u.state.Parts, part{})
+	to.Parts = append(to.Parts, part{})
+	number := len(to.Parts)
 	u.flying++
 	u.bytes += len(buffer)
 	u.mu.Unlock()
-	go u.sendPart(number, buffer)
+	go u.sendPart(path, to, number, buffer)
+	if to == &u.section.multipart && number == u.bucket.plan.section {
+		return u.closeSection()
+	}
 	return nil
 }
 
-// begin starts the multipart upload unless it has begun.
-func (u *upload) begin() error {
-	if u.state.ID != "" {
+// begin starts a multipart upload unless it has begun.
+func (u *upload) begin(path string, m *multipart) error {
+	if m.ID != "" {
 		return nil
 	}
 	o := u.bucket.options
 	in := &s3.CreateMultipartUploadInput{
-		Bucket: u.bucket.name, Key: &u.path, ContentType: aws.String(contentType), StorageClass: types.StorageClass(o.StorageClass),
+		Bucket: u.bucket.name, Key: &path, ContentType: aws.String(contentType),
 		ServerSideEncryption: types.ServerSideEncryption(o.Encryption), SSEKMSKeyId: optional(o.EncryptionKey),
+	}
+	if path == u.path {
+		in.StorageClass = types.StorageClass(o.StorageClass)
 	}
 	if !o.NoChecksums {
 		in.ChecksumAlgorithm = types.ChecksumAlgorithmCrc32c
@@ -159,7 +177,7 @@ func (u *upload) begin() error {
 	if err != nil {
 		return err
 	}
-	u.state.ID, u.state.Sums = aws.ToString(out.UploadId), !o.NoChecksums
+	m.ID, m.Sums = aws.ToString(out.UploadId), !o.NoChecksums
 	return nil
 }
 
@@ -184,8 +202,8 @@ func (u *upload) land() error {
 }
 
 // sendPart sends one part and says how that went. The buffer is given back.
-func (u *upload) sendPart(number int, buffer []byte) {
-	sent, err := u.put(number, buffer)
+func (u *upload) sendPart(path string, to *multipart, number int, buffer []byte) {
+	sent, err := u.put(path, to.ID, to.Sums, number, buffer)
 	size := len(buffer)
 	freeBuffer(buffer)
 	<-u.bucket.slots
@@ -196,17 +214,17 @@ func (u *upload) sendPart(number int, buffer []byte) {
 	if err != nil && u.err == nil {
 		u.err = err
 	}
-	u.state.Parts[number-1] = sent
+	to.Parts[number-1] = sent
 	u.landed.Broadcast()
 }
 
-func (u *upload) put(number int, p []byte) (part, error) {
+func (u *upload) put(path, id string, sums bool, number int, p []byte) (part, error) {
 	in := &s3.UploadPartInput{
-		Bucket: u.bucket.name, Key: &u.path, UploadId: &u.state.ID, PartNumber: aws.Int32(int32(number)),
+		Bucket: u.bucket.name, Key: &path, UploadId: &id, PartNumber: aws.Int32(int32(number)),
 		Body: newBody(p), ContentLength: aws.Int64(int64(len(p))),
 	}
 	var sent part
-	if u.state.Sums {
+	if sums {
 		sent.Sum = checksum(p)
 		in.ChecksumCRC32C = &sent.Sum
 	}
@@ -229,6 +247,9 @@ func lost(err error) error {
 // Suspend implements [blob.Writer].
 func (u *upload) Suspend() ([]byte, error) {
 	defer u.Close()
+	if err := u.closeSection(); err != nil {
+		return nil, err
+	}
 	if err := u.land(); err != nil {
 		return nil, err
 	}
@@ -242,7 +263,7 @@ func (u *upload) Suspend() ([]byte, error) {
 	u.state.Tail = tail{}
 	if len(u.buffer) > 0 {
 		t := tail{Generation: newGeneration(), Size: int64(len(u.buffer)), Sum: checksum(u.buffer)}
-		if err := u.bucket.put(u.ctx, u.bucket.tailPath(u.key, t.Generation), u.buffer, ""); err != nil {
+		if err := u.bucket.put(u.ctx, u.bucket.uploadPath(u.key, t.Generation), u.buffer, ""); err != nil {
 			return nil, err
 		}
 		u.state.Tail = t
@@ -254,7 +275,7 @@ func (u *upload) Suspend() ([]byte, error) {
 // removeTail deletes a tail. One that stays is found by Uploads.
 func (u *upload) removeTail(generation string) {
 	if generation != "" {
-		_ = u.bucket.remove(u.ctx, u.bucket.tailPath(u.key, generation))
+		_ = u.bucket.remove(u.ctx, u.bucket.uploadPath(u.key, generation))
 	}
 }
 
@@ -280,9 +301,12 @@ func (u *upload) makeObject() error {
 			return err
 		}
 	}
+	if err := u.closeSection(); err != nil {
+		return err
+	}
 	err := u.land()
 	if err == nil {
-		err = u.complete()
+		err = u.complete(u.path, &u.state.multipart)
 	}
 	if err == nil || u.isObject() {
 		return nil
@@ -291,13 +315,13 @@ func (u *upload) makeObject() error {
 }
 
 // complete makes an object of the parts.
-func (u *upload) complete() error {
-	parts := make([]types.CompletedPart, len(u.state.Parts))
-	for i, p := range u.state.Parts {
+func (u *upload) complete(path string, m *multipart) error {
+	parts := make([]types.CompletedPart, len(m.Parts))
+	for i, p := range m.Parts {
 		parts[i] = types.CompletedPart{PartNumber: aws.Int32(int32(i + 1)), ETag: aws.String(p.ETag), ChecksumCRC32C: optional(p.Sum)}
 	}
 	_, err := u.bucket.client.CompleteMultipartUpload(u.ctx, &s3.CompleteMultipartUploadInput{
-		Bucket: u.bucket.name, Key: &u.path, UploadId: &u.state.ID, MultipartUpload: &types.CompletedMultipartUpload{Parts: parts},
+		Bucket: u.bucket.name, Key: &path, UploadId: &m.ID, MultipartUpload: &types.CompletedMultipartUpload{Parts: parts},
 	})
 	return err
 }

@@ -1,0 +1,65 @@
+package s3bucket
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+)
+
+// section is a part of a very large object in the making: an object of its own that
+// the store copies into the part when it is whole. Its zero value has not begun.
+type section struct {
+	path string
+	size int64
+	multipart
+}
+
+// closeSection makes a part of the section, however much is in it, if it has begun.
+func (u *upload) closeSection() error {
+	if u.section.path == "" {
+		return nil
+	}
+	if err := u.land(); err != nil {
+		return err
+	}
+	s := u.section
+	if err := u.complete(s.path, &s.multipart); err != nil {
+		if size, _, headErr := u.bucket.head(u.ctx, s.path); headErr != nil || size != s.size {
+			return lost(err)
+		}
+	}
+	if err := u.begin(u.path, &u.state.multipart); err != nil {
+		return err
+	}
+	p, err := u.copyPart(s.path, len(u.state.Parts)+1)
+	if err != nil {
+		return err
+	}
+	u.state.Parts = append(u.state.Parts, p)
+	u.section = section{}
+	_ = u.bucket.remove(u.ctx, s.path) // if it stays, Uploads finds it
+	return nil
+}
+
+// copyPart has the store copy an object into a part.
+func (u *upload) copyPart(from string, number int) (part, error) {
+	names := strings.Split(*u.bucket.name+"/"+from, "/")
+	for i := range names {
+		names[i] = url.PathEscape(names[i])
+	}
+	out, err := u.bucket.client.UploadPartCopy(u.ctx, &s3.UploadPartCopyInput{
+		Bucket: u.bucket.name, Key: &u.path, UploadId: &u.state.ID, PartNumber: aws.Int32(int32(number)),
+		CopySource: aws.String(strings.Join(names, "/")),
+	})
+	if err != nil {
+		return part{}, lost(fmt.Errorf("part %d: %w", number, err))
+	}
+	p := part{ETag: aws.ToString(out.CopyPartResult.ETag)}
+	if u.state.Sums {
+		p.Sum = aws.ToString(out.CopyPartResult.ChecksumCRC32C)
+	}
+	return p, nil
+}
