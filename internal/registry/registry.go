@@ -89,7 +89,7 @@ type Registry struct {
 	retention     time.Duration // of what was deleted
 	administrator string        // an account
 	principals    access.PrincipalSource
-	redirects     bool          // layers are fetched from the bucket itself
+	redirects     bool // layers are fetched from the bucket itself
 }
 
 // New returns a Registry.
