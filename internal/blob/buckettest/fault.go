@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 )
 
 // Fault is what goes wrong with a request to a store.
@@ -22,6 +23,7 @@ const (
 	SlowDown      Fault = "503 SlowDown"
 	Silence       Fault = "no answer"
 	Reset         Fault = "connection reset"
+	Slow          Fault = "answer in small pieces"
 	Truncated     Fault = "answer broken off"
 	LostAnswer    Fault = "done but answer lost"
 	Twice         Fault = "done twice"
@@ -160,14 +162,14 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		reset(w)
 	case Twice:
 		p.forward(r, body).Body.Close()
-		p.answer(w, p.forward(r, body), false)
+		p.answer(w, p.forward(r, body), NoFault)
 	case Late:
 		p.mu.Lock()
 		p.late = append(p.late, func() { p.forward(r, body).Body.Close() })
 		p.mu.Unlock()
 		w.WriteHeader(http.StatusNoContent)
 	default:
-		p.answer(w, p.forward(r, body), f == Truncated)
+		p.answer(w, p.forward(r, body), f)
 	}
 }
 
@@ -205,8 +207,8 @@ func (p *Proxy) forward(r *http.Request, body []byte) *http.Response {
 	return resp
 }
 
-// answer sends a response on, or only half of its body.
-func (p *Proxy) answer(w http.ResponseWriter, resp *http.Response, half bool) {
+// answer sends a response on, or only half of its body, or slowly.
+func (p *Proxy) answer(w http.ResponseWriter, resp *http.Response, f Fault) {
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
@@ -219,11 +221,18 @@ func (p *Proxy) answer(w http.ResponseWriter, resp *http.Response, half bool) {
 		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	}
 	w.WriteHeader(resp.StatusCode)
-	if half {
+	switch f {
+	case Truncated:
 		body = body[:len(body)/2]
+	case Slow:
+		for ; len(body) > 10; body = body[len(body)/2:] {
+			_, _ = w.Write(body[:len(body)/2]) // the client may have gone
+			_ = http.NewResponseController(w).Flush()
+			time.Sleep(50 * time.Millisecond)
+		}
 	}
 	_, _ = w.Write(body) // the client may have gone
-	if half {
+	if f == Truncated {
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	}

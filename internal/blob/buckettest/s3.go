@@ -19,9 +19,9 @@ const layerSize = 12 << 20
 var s3Faults = map[string][]Fault{
 	"CreateMultipartUpload":   {InternalError, SlowDown, Silence, Reset, Truncated, LostAnswer, Twice},
 	"UploadPart":              {InternalError, SlowDown, Silence, Reset, LostAnswer, Twice},
-	"CompleteMultipartUpload": {InternalError, SlowDown, Silence, Reset, Truncated, LostAnswer, Twice},
+	"CompleteMultipartUpload": {InternalError, SlowDown, Silence, Reset, Slow, Truncated, LostAnswer, Twice},
 	"PutObject":               {InternalError, SlowDown, Silence, Reset, LostAnswer, Twice},
-	"GetObject":               {InternalError, SlowDown, Silence, Reset, Truncated, LostAnswer, Twice},
+	"GetObject":               {InternalError, SlowDown, Silence, Reset, Slow, Truncated, LostAnswer, Twice},
 	"HeadObject":              {InternalError, SlowDown, Silence, Reset, LostAnswer, Twice},
 	"DeleteObject":            {InternalError, SlowDown, Silence, Reset, LostAnswer, Twice, Late},
 	"AbortMultipartUpload":    {InternalError, SlowDown, Reset, LostAnswer, Twice},
