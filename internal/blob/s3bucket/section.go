@@ -2,6 +2,7 @@ package s3bucket
 
 import (
 	"fmt"
+	"hash/crc32"
 	"net/url"
 	"strings"
 
@@ -11,10 +12,19 @@ import (
 
 // section is a part of a very large object in the making: an object of its own that
 // the store copies into the part when it is whole. Its zero value has not begun.
+//
+// Its own parts have CRC-32 for checksums and not CRC-32C: some stores would otherwise
+// give the part that is copied the checksum of checksums that the section has.
 type section struct {
 	path string
 	size int64
+	sum  uint32 // CRC-32C of all its bytes
 	multipart
+}
+
+func (s *section) add(p []byte) {
+	s.size += int64(len(p))
+	s.sum = crc32.Update(s.sum, castagnoli, p)
 }
 
 // closeSection makes a part of the section, however much is in it, if it has begun.
@@ -34,7 +44,7 @@ func (u *upload) closeSection() error {
 	if err := u.begin(u.path, &u.state.multipart); err != nil {
 		return err
 	}
-	p, err := u.copyPart(s.path, len(u.state.Parts)+1)
+	p, err := u.copyPart(&s, len(u.state.Parts)+1)
 	if err != nil {
 		return err
 	}
@@ -44,9 +54,9 @@ func (u *upload) closeSection() error {
 	return nil
 }
 
-// copyPart has the store copy an object into a part.
-func (u *upload) copyPart(from string, number int) (part, error) {
-	names := strings.Split(*u.bucket.name+"/"+from, "/")
+// copyPart has the store copy a section into a part.
+func (u *upload) copyPart(s *section, number int) (part, error) {
+	names := strings.Split(*u.bucket.name+"/"+s.path, "/")
 	for i := range names {
 		names[i] = url.PathEscape(names[i])
 	}
@@ -59,7 +69,10 @@ func (u *upload) copyPart(from string, number int) (part, error) {
 	}
 	p := part{ETag: aws.ToString(out.CopyPartResult.ETag)}
 	if u.state.Sums {
-		p.Sum = aws.ToString(out.CopyPartResult.ChecksumCRC32C)
+		p.Sum = sumText(s.sum)
+		if sum := aws.ToString(out.CopyPartResult.ChecksumCRC32C); sum != "" && sum != p.Sum {
+			return part{}, fmt.Errorf("part %d: the store has copied other bytes than it was sent", number)
+		}
 	}
 	return p, nil
 }

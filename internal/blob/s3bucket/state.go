@@ -143,9 +143,12 @@ func freeBuffer(b []byte) {
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // checksum returns the CRC-32C as S3 writes it.
-func checksum(p []byte) string {
+func checksum(p []byte) string { return sumText(crc32.Checksum(p, castagnoli)) }
+
+// sumText returns a CRC as S3 writes it.
+func sumText(crc uint32) string {
 	var b [4]byte
-	binary.BigEndian.PutUint32(b[:], crc32.Checksum(p, castagnoli))
+	binary.BigEndian.PutUint32(b[:], crc)
 	return base64.StdEncoding.EncodeToString(b[:])
 }
 

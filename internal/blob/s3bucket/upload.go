@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"sync"
 
@@ -132,7 +133,7 @@ func (u *upload) send() error {
 		if u.section.path == "" {
 			u.section.path = u.bucket.uploadPath(u.key, newGeneration())
 		}
-		u.section.size += int64(len(u.buffer))
+		u.section.add(u.buffer)
 		path, to = u.section.path, &u.section.multipart
 	}
 	if err := u.begin(path, to); err != nil {
@@ -170,8 +171,12 @@ func (u *upload) begin(path string, m *multipart) error {
 	if path == u.path {
 		in.StorageClass = types.StorageClass(o.StorageClass)
 	}
-	if !o.NoChecksums {
+	switch {
+	case o.NoChecksums:
+	case path == u.path:
 		in.ChecksumAlgorithm = types.ChecksumAlgorithmCrc32c
+	default:
+		in.ChecksumAlgorithm = types.ChecksumAlgorithmCrc32
 	}
 	out, err := u.bucket.client.CreateMultipartUpload(u.ctx, in)
 	if err != nil {
@@ -224,9 +229,14 @@ func (u *upload) put(path, id string, sums bool, number int, p []byte) (part, er
 		Body: newBody(p), ContentLength: aws.Int64(int64(len(p))),
 	}
 	var sent part
-	if sums {
+	switch {
+	case !sums:
+	case path == u.path:
 		sent.Sum = checksum(p)
 		in.ChecksumCRC32C = &sent.Sum
+	default:
+		sent.Sum = sumText(crc32.ChecksumIEEE(p))
+		in.ChecksumCRC32 = &sent.Sum
 	}
 	out, err := u.bucket.client.UploadPart(u.ctx, in, u.bucket.unsigned)
 	if err != nil {
@@ -318,7 +328,12 @@ func (u *upload) makeObject() error {
 func (u *upload) complete(path string, m *multipart) error {
 	parts := make([]types.CompletedPart, len(m.Parts))
 	for i, p := range m.Parts {
-		parts[i] = types.CompletedPart{PartNumber: aws.Int32(int32(i + 1)), ETag: aws.String(p.ETag), ChecksumCRC32C: optional(p.Sum)}
+		parts[i] = types.CompletedPart{PartNumber: aws.Int32(int32(i + 1)), ETag: aws.String(p.ETag)}
+		if path == u.path {
+			parts[i].ChecksumCRC32C = optional(p.Sum)
+		} else {
+			parts[i].ChecksumCRC32 = optional(p.Sum)
+		}
 	}
 	_, err := u.bucket.client.CompleteMultipartUpload(u.ctx, &s3.CompleteMultipartUploadInput{
 		Bucket: u.bucket.name, Key: &path, UploadId: &m.ID, MultipartUpload: &types.CompletedMultipartUpload{Parts: parts},
