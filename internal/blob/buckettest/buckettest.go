@@ -63,7 +63,7 @@ func write(t *testing.T, b blob.Bucket, key string, p []byte) {
 	}
 }
 
-func read(t *testing.T, b blob.Bucket, key string) []byte {
+func readAll(t *testing.T, b blob.Bucket, key string) []byte {
 	t.Helper()
 	r, err := b.Open(t.Context(), key)
 	if err != nil {
@@ -80,7 +80,7 @@ func read(t *testing.T, b blob.Bucket, key string) []byte {
 func readsBack(t *testing.T, b blob.Bucket) {
 	want := content(300_000)
 	write(t, b, key, want)
-	if got := read(t, b, key); !bytes.Equal(got, want) {
+	if got := readAll(t, b, key); !bytes.Equal(got, want) {
 		t.Errorf("read %d bytes that differ from the %d written", len(got), len(want))
 	}
 	if n, err := b.Stat(t.Context(), key); err != nil || n != int64(len(want)) {
@@ -158,7 +158,7 @@ func resumes(t *testing.T, b blob.Bucket) {
 	state = suspend(t, b, 40_000, state, want[40_000:90_000])
 	state = suspend(t, b, 90_000, state, want[90_000:])
 	finish(t, b, 100_000, state)
-	if got := read(t, b, key); !bytes.Equal(got, want) {
+	if got := readAll(t, b, key); !bytes.Equal(got, want) {
 		t.Error("the object differs from the parts written")
 	}
 }
@@ -178,7 +178,7 @@ func cutsOff(t *testing.T, b blob.Bucket) {
 	}
 	state = suspend(t, b, 500, state, want[500:])
 	finish(t, b, 1000, state)
-	if got := read(t, b, key); !bytes.Equal(got, want) {
+	if got := readAll(t, b, key); !bytes.Equal(got, want) {
 		t.Error("the object holds bytes that were never suspended")
 	}
 }

@@ -140,10 +140,7 @@ func (p *Proxy) fault(r *http.Request) Fault {
 
 // ServeHTTP implements [http.Handler].
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		panic(http.ErrAbortHandler)
-	}
+	body := read(r.Body, r.ContentLength)
 	switch f := p.fault(r); f {
 	case InternalError:
 		refuse(w, http.StatusInternalServerError, "InternalError")
@@ -171,6 +168,15 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		p.answer(w, p.forward(r, body), f)
 	}
+}
+
+// read returns a body, of which the length may be known.
+func read(r io.Reader, length int64) []byte {
+	b := bytes.NewBuffer(make([]byte, 0, max(length, 0)+bytes.MinRead))
+	if _, err := b.ReadFrom(r); err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	return b.Bytes()
 }
 
 func refuse(w http.ResponseWriter, status int, code string) {
@@ -210,10 +216,7 @@ func (p *Proxy) forward(r *http.Request, body []byte) *http.Response {
 // answer sends a response on, or only half of its body, or slowly.
 func (p *Proxy) answer(w http.ResponseWriter, resp *http.Response, f Fault) {
 	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		panic(http.ErrAbortHandler)
-	}
+	body := read(resp.Body, resp.ContentLength)
 	for name, values := range resp.Header {
 		w.Header()[name] = values
 	}

@@ -10,9 +10,9 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// layerSize is that of a blob which takes three parts, the last of them short, and
-// a tail or two on the way.
-const layerSize = 12 << 20
+// layerSize is that of a blob which takes two parts, the last of them short, and
+// three tails on the way.
+const layerSize = 6 << 20
 
 // s3Faults are the faults that pass and the operations that have them: whatever a
 // push, a pull and a deletion ask of a store.
@@ -69,7 +69,7 @@ func RunS3(t *testing.T, store string, open func(t *testing.T, endpoint string) 
 // push stores a blob in pieces that leave tails of several sizes.
 func push(t *testing.T, s *blob.Store, want []byte) (blob.Upload, blob.Object, error) {
 	var u blob.Upload
-	cuts := []int{0, 1 << 20, 3 << 20, 9 << 20, len(want)}
+	cuts := []int{0, 1 << 20, 3 << 20, 11 << 19, len(want)}
 	for i := 1; i < len(cuts); i++ {
 		if err := s.Append(t.Context(), &u, bytes.NewReader(want[cuts[i-1]:cuts[i]])); err != nil {
 			return u, blob.Object{}, err
@@ -211,7 +211,7 @@ func lateDelete(t *testing.T, p *Proxy, b blob.Bucket) {
 
 func killed(t *testing.T, _ *Proxy, b blob.Bucket) {
 	s := blob.NewStore(b)
-	want := content(layerSize)
+	want := content(2 * layerSize)
 	u := store(t, s, want[:7<<20])
 	w, err := b.Upload(t.Context(), u.Key, u.Size, u.State)
 	if err != nil {
@@ -239,7 +239,7 @@ func killed(t *testing.T, _ *Proxy, b blob.Bucket) {
 // must be what one of them wrote, or none.
 func twoWriters(t *testing.T, _ *Proxy, b blob.Bucket) {
 	s := blob.NewStore(b)
-	want := content(layerSize)
+	want := content(2 * layerSize)
 	first := store(t, s, want[:7<<20])
 	second := first
 	if err := s.Append(t.Context(), &first, bytes.NewReader(want[7<<20:])); err != nil {
