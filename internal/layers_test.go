@@ -184,8 +184,8 @@ func TestImportsAreNotDeep(t *testing.T) {
 var opens = regexp.MustCompile(`\bInsecureSkipVerify\b|\bhttp\.(DefaultClient|DefaultTransport|(Get|Head|Post|PostForm)\(|Client\{|Transport\{)|` +
 	`\bnet\.(Dial|Dialer)\b|\btls\.(Dial|Dialer|Client)\b`)
 
-// Whatever the server connects to, package egress looks at first. Its database is
-// the administrator's own choice.
+// Whatever the server connects to, package egress looks at first. Its database and its
+// S3 store are the administrator's own choice.
 func TestOnlyEgressOpensConnections(t *testing.T) {
 	files := 0
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {

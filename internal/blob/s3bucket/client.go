@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/logging"
 )
 
 // attempts is how often a request is made at most.
@@ -31,6 +32,7 @@ func newClient(ctx context.Context, o Options) (*s3.Client, error) {
 	})
 	load := []func(*config.LoadOptions) error{
 		config.WithHTTPClient(buildable), // of this kind, so that AWS_CA_BUNDLE can be added
+		config.WithLogger(logging.Nop{}), // it would write to standard error
 		config.WithRetryer(func() aws.Retryer { return newRetryer(o) }),
 	}
 	if o.Region != "" {
@@ -50,10 +52,7 @@ func newClient(ctx context.Context, o Options) (*s3.Client, error) {
 		buildable = b
 	}
 	return s3.NewFromConfig(c, func(s *s3.Options) {
-		s.HTTPClient = &http.Client{
-			Transport:     &watched{buildable.GetTransport(), o.Stall, o.Patience},
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		}
+		s.HTTPClient = &watched{buildable.GetTransport(), o.Stall, o.Patience}
 		if o.Endpoint != "" {
 			s.BaseEndpoint = &o.Endpoint
 		}
@@ -117,14 +116,15 @@ func codeOf(err error) string {
 var errStalled = errors.New("the store does not answer")
 
 // watched ends requests that make no progress for a while: neither is their body
-// taken nor an answer given. How long they take as a whole does not matter.
+// taken nor an answer given. How long they take as a whole does not matter. It follows
+// no redirect.
 type watched struct {
 	next            http.RoundTripper
 	stall, patience time.Duration // patience for requests on which the store has to work
 }
 
-// RoundTrip implements [http.RoundTripper].
-func (t *watched) RoundTrip(r *http.Request) (*http.Response, error) {
+// Do implements [s3.HTTPClient].
+func (t *watched) Do(r *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	w := &watch{stall: t.stall, cancel: cancel, sending: true}
 	if r.Header.Get("X-Amz-Copy-Source") != "" || r.Method == http.MethodPost && r.URL.Query().Has("uploadId") {
