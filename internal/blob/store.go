@@ -159,9 +159,9 @@ func resumeHash(state []byte) (hash.Hash, error) {
 }
 
 // Finish turns the upload into an object of the digest want, durable under a
-// key of its own. It returns ErrDigest, and the upload stays as it is, if the
-// bytes have another digest. Nobody reaches the object until the caller has
-// recorded it; until then it is an orphan, which a crash may leave behind.
+// key of its own. It returns ErrDigest if the bytes have another digest: the upload
+// must then be abandoned by who owns it. Nobody reaches the object until the caller
+// has recorded it; until then it is an orphan, which a crash may leave behind.
 func (s *Store) Finish(ctx context.Context, u Upload, want digest.Digest) (Object, error) {
 	o := Object{Digest: want, Size: u.Size, Key: u.Key, Content: u.Content}
 	if u.Key == "" {
@@ -186,12 +186,13 @@ func (s *Store) Finish(ctx context.Context, u Upload, want digest.Digest) (Objec
 		return o, nil
 	}
 	// Only a SHA-256 state is kept with an upload: another algorithm reads the
-	// bytes once more.
-	if err := s.Verify(ctx, o); err != nil {
-		_ = s.bucket.Delete(ctx, o.Key) // nobody knows the key: fsck finds what stays
-		if errors.Is(err, ErrDamaged) {
-			return Object{}, ErrDigest
-		}
+	// bytes once more. The object stays: somebody else may have finished the same
+	// upload with another digest, and recorded it.
+	err := s.Verify(ctx, o)
+	if errors.Is(err, ErrDamaged) {
+		err = ErrDigest
+	}
+	if err != nil {
 		return Object{}, err
 	}
 	return o, nil

@@ -444,6 +444,9 @@ func TestAnUploadGoesOnOnlyFromWhereItIs(t *testing.T) {
 			t.Fatal(err)
 		}
 		update(t, s, func(tx registry.Tx) error {
+			if ok, err := tx.DeleteUploadAt("id", 9); ok || err != nil {
+				t.Errorf("DeleteUploadAt another size = %t, %v, want false", ok, err)
+			}
 			for i, want := range []bool{true, false} {
 				if ok, err := tx.DeleteUpload("id"); ok != want || err != nil {
 					t.Errorf("DeleteUpload %d = %t, %v, want %t", i, ok, err, want)

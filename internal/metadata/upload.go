@@ -45,3 +45,9 @@ func (tx *Tx) DeleteUpload(id string) (bool, error) {
 	n, err := tx.exec(`DELETE FROM uploads WHERE id = $1`, id)
 	return n == 1, err
 }
+
+// DeleteUploadAt implements [registry.UploadWriter].
+func (tx *Tx) DeleteUploadAt(id string, size int64) (bool, error) {
+	n, err := tx.exec(`DELETE FROM uploads WHERE id = $1 AND size = $2`, id, size)
+	return n == 1, err
+}

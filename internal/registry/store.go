@@ -213,6 +213,8 @@ type UploadWriter interface {
 	// DeleteUpload reports whether it was there: who has deleted it, and nobody
 	// else, says what becomes of its bytes.
 	DeleteUpload(id string) (bool, error)
+	// DeleteUploadAt is DeleteUpload for an upload that still has size bytes.
+	DeleteUploadAt(id string, size int64) (bool, error)
 }
 
 // SettingReader reads what is configured for a registry as a whole.

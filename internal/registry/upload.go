@@ -120,7 +120,7 @@ func (r *Registry) appendUpload(ctx context.Context, q request, in AppendUploadI
 	switch {
 	case err != nil:
 	case in.Length > most.size-u.Blob.Size:
-		err = r.dropUpload(ctx, u, most.exceeded())
+		err = r.dropUpload(ctx, u, u.Blob.Size, most.exceeded())
 	default:
 		err = r.receive(ctx, q, in, u, most, body)
 	}
@@ -182,15 +182,15 @@ func (r *Registry) receive(ctx context.Context, q request, in AppendUploadInput,
 	readErr := r.blobs.Append(ctx, &u.Blob, counted)
 	switch {
 	case errors.Is(readErr, blob.ErrUploadLost):
-		return r.dropUpload(ctx, u, errUploadNotFound(in.Ref, in.UploadID))
+		return r.dropUpload(ctx, u, before, errUploadNotFound(in.Ref, in.UploadID))
 	case errors.Is(readErr, blob.ErrPoisoned):
-		return r.dropUpload(ctx, u, readErr)
+		return r.dropUpload(ctx, u, before, readErr)
 	case counted.n > limit:
-		return r.dropUpload(ctx, u, most.exceeded())
+		return r.dropUpload(ctx, u, before, most.exceeded())
 	case readErr == nil && in.Length >= 0 && counted.n != in.Length:
 		readErr = errInvalidPart(in.Ref, in.UploadID, u.Blob.Size-1, "%d bytes were announced and %d arrived", in.Length, counted.n)
 	}
-	if in.part {
+	if in.part && readErr == nil {
 		u.ShortPart = u.ShortPart || u.Parts > 0 && u.LastPart < minPartSize
 		u.Parts++
 		u.LastPart = counted.n
@@ -215,14 +215,15 @@ func (r *Registry) receive(ctx context.Context, q request, in AppendUploadInput,
 	return readErr
 }
 
-// dropUpload removes an upload that cannot go on, and returns why. If another
-// process has completed or removed it meanwhile, the bytes are that one's.
-func (r *Registry) dropUpload(ctx context.Context, u *Upload, why error) error {
+// dropUpload removes an upload that cannot go on from where it had size bytes, and
+// returns why. If another process has gone on with it, completed it or removed it
+// meanwhile, the bytes are that one's.
+func (r *Registry) dropUpload(ctx context.Context, u *Upload, size int64, why error) error {
 	ctx = context.WithoutCancel(ctx)
 	mine := false
 	err := r.store.Relaxed(ctx, func(tx Tx) error {
 		var err error
-		mine, err = tx.DeleteUpload(u.ID)
+		mine, err = tx.DeleteUploadAt(u.ID, size)
 		return err
 	})
 	if err != nil || !mine {
@@ -298,11 +299,11 @@ func (r *Registry) finishUpload(ctx context.Context, q request, in CompleteUploa
 	o, err := r.blobs.Finish(ctx, u.Blob, in.Digest)
 	switch {
 	case errors.Is(err, blob.ErrDigest):
-		err = r.dropUpload(ctx, u, errInvalidLayer(in.Digest))
+		err = r.dropUpload(ctx, u, u.Blob.Size, errInvalidLayer(in.Digest))
 	case errors.Is(err, blob.ErrUploadLost):
-		err = r.dropUpload(ctx, u, errUploadNotFound(in.Ref, in.UploadID))
+		err = r.dropUpload(ctx, u, u.Blob.Size, errUploadNotFound(in.Ref, in.UploadID))
 	case errors.Is(err, blob.ErrPoisoned):
-		err = r.dropUpload(ctx, u, err)
+		err = r.dropUpload(ctx, u, u.Blob.Size, err)
 	}
 	return u, o, err
 }
@@ -355,7 +356,7 @@ func (r *Registry) link(ctx context.Context, q request, in CompleteUploadInput, 
 	})
 	if _, refused := fault.As(err); refused {
 		// Certainly not recorded; after any other error it may be.
-		return r.dropUpload(ctx, u, err)
+		return r.dropUpload(ctx, u, u.Blob.Size, err)
 	}
 	if err != nil {
 		return err

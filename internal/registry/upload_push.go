@@ -81,7 +81,7 @@ func (r *Registry) discard(ctx context.Context, ref Ref, id string) error {
 	if err != nil || u == nil {
 		return err
 	}
-	return r.dropUpload(ctx, u, nil)
+	return r.dropUpload(ctx, u, u.Blob.Size, nil)
 }
 
 // UploadSize returns how many bytes of an upload have been received. The caller

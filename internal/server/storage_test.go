@@ -192,3 +192,24 @@ func TestUploadsThatNobodyKnowsAreReaped(t *testing.T) {
 	s.Clock.Advance(26 * time.Hour)
 	check("after two days", 2)
 }
+
+func TestAWrongDigestTakesNothingFromAnotherProcess(t *testing.T) {
+	t.Parallel()
+	a, b := replicas(t)
+	for i := range 6 {
+		content := layer(100_000 + i%2*6<<20)
+		d := digest.FromBytes(content)
+		location := a.Do(t, "POST", uploadsOfApp, nil).Want(t, 202).Header.Get("Location")
+		a.Do(t, "PATCH", location, content).Want(t, 202)
+		answers := [2]int{}
+		atOnce(2, func(i int) string {
+			claimed := []digest.Digest{d, digest.SHA512.FromString("x")}[i]
+			answers[i] = []*servertest.Client{a, b}[i].Do(t, "PUT", location+"?digest="+claimed.String(), nil).Status
+			return ""
+		})
+		r := a.Do(t, "GET", "/v2/app/blobs/"+d.String(), nil)
+		if stored := r.Status == 200 && bytes.Equal(r.Body, content); stored != (answers[0] == 201) || answers[1] == 201 {
+			t.Errorf("after %v the layer is stored: %t", answers, stored)
+		}
+	}
+}

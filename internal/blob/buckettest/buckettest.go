@@ -30,6 +30,7 @@ func Run(t *testing.T, open func(t *testing.T) blob.Bucket) {
 		"a store keeps and verifies any size":               sizes,
 		"a store refuses a wrong digest and can go on":      wrongDigest,
 		"a store reads sha512 content once more":            sha512,
+		"a wrong digest takes nothing from who was faster":  staysFinished,
 		"a store keeps what came before a reader's error":   readerError,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -352,11 +353,35 @@ func sha512(t *testing.T, b blob.Bucket) {
 		t.Error("content reads back changed")
 	}
 	before := entries(t, b)
-	if _, err := s.Finish(t.Context(), store(t, s, p), digest.SHA512.FromString("x")); !errors.Is(err, blob.ErrDigest) {
+	u := store(t, s, p)
+	if _, err := s.Finish(t.Context(), u, digest.SHA512.FromString("x")); !errors.Is(err, blob.ErrDigest) {
 		t.Errorf("Finish as another sha512 = %v, want ErrDigest", err)
+	}
+	if err := s.Abandon(t.Context(), u); err != nil {
+		t.Errorf("Abandon = %v", err)
 	}
 	if n := entries(t, b); n != before {
 		t.Errorf("%d entries after the refusal, want %d", n, before)
+	}
+}
+
+// staysFinished finishes an upload once more, as a process does that does not know
+// that another one has.
+func staysFinished(t *testing.T, b blob.Bucket) {
+	s := blob.NewStore(b)
+	for _, n := range []int{blob.Inline * 2, 6 << 20} {
+		p := content(n)
+		u := store(t, s, p)
+		o, err := s.Finish(t.Context(), u, digest.FromBytes(p))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Finish(t.Context(), u, digest.SHA512.FromString("x")); err == nil {
+			t.Error("Finish as another sha512 succeeded")
+		}
+		if got := readObject(t, s, o); !bytes.Equal(got, p) {
+			t.Errorf("content of %d bytes reads back changed", n)
+		}
 	}
 }
 
