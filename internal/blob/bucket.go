@@ -54,8 +54,10 @@ type Writer interface {
 	// Suspend makes all bytes written durable and returns what is needed to go
 	// on later, in this process or another.
 	Suspend() (state []byte, err error)
-	// Finish makes the object durable and then visible under its key.
-	Finish() error
+	// Finish makes the object durable and then visible, and returns its key: the
+	// upload's, unless the driver cannot keep two who finish from replacing each
+	// other's object; then it is one that was never used.
+	Finish() (key string, err error)
 	// Close releases the upload without deleting it. Bytes since the last
 	// Suspend are lost. Close after Suspend or Finish does nothing.
 	Close() error
@@ -82,6 +84,9 @@ type Reapable interface {
 	// Uploads returns every unfinished upload, and everything that one has left
 	// behind, in no order, without looking at the objects.
 	Uploads(ctx context.Context) iter.Seq2[Entry, error]
+	// Settle removes what an upload has left behind at that state, when its object
+	// is recorded.
+	Settle(ctx context.Context, key string, state []byte) error
 	// Abort removes the upload of that key and what it has left behind; an object
 	// of that key stays. To abort what is not there is no error.
 	Abort(ctx context.Context, key string) error

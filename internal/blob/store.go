@@ -179,7 +179,8 @@ func (s *Store) Finish(ctx context.Context, u Upload, want digest.Digest) (Objec
 			return Object{}, ErrDigest
 		}
 	}
-	if err := s.finish(ctx, u); err != nil {
+	var err error
+	if o.Key, err = s.finish(ctx, u); err != nil {
 		return Object{}, err
 	}
 	if want.Algorithm() == digest.SHA256 {
@@ -188,26 +189,38 @@ func (s *Store) Finish(ctx context.Context, u Upload, want digest.Digest) (Objec
 	// Only a SHA-256 state is kept with an upload: another algorithm reads the
 	// bytes once more. The object stays: somebody else may have finished the same
 	// upload with another digest, and recorded it.
-	err := s.Verify(ctx, o)
+	err = s.Verify(ctx, o)
 	if errors.Is(err, ErrDamaged) {
 		err = ErrDigest
 	}
 	if err != nil {
+		if o.Key != u.Key {
+			err = errors.Join(err, s.Remove(ctx, o))
+		}
 		return Object{}, err
 	}
 	return o, nil
 }
 
-func (s *Store) finish(ctx context.Context, u Upload) error {
+func (s *Store) finish(ctx context.Context, u Upload) (key string, err error) {
 	up, err := s.bucket.Upload(ctx, u.Key, u.Size, u.State)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer up.Close()
-	if err := up.Finish(); err != nil {
-		return fmt.Errorf("%w: %w", ErrPoisoned, err)
+	if key, err = up.Finish(); err != nil {
+		return "", fmt.Errorf("%w: %w", ErrPoisoned, err)
 	}
-	return nil
+	return key, nil
+}
+
+// Settle removes what an upload has left behind whose object has been recorded.
+func (s *Store) Settle(ctx context.Context, u Upload) error {
+	b, ok := s.Reapable()
+	if !ok || u.Key == "" {
+		return nil
+	}
+	return b.Settle(ctx, u.Key, u.State)
 }
 
 // Abandon removes what the upload holds in the bucket.

@@ -22,6 +22,12 @@ func (tx *Tx) HasUploadKey(key string) (bool, error) {
 	return tx.row(`SELECT 1 FROM uploads WHERE key = $1 LIMIT 1`, []any{key}, &one)
 }
 
+// HasObjectKey implements [registry.UploadReader].
+func (tx *Tx) HasObjectKey(key string) (bool, error) {
+	var one int
+	return tx.row(`SELECT 1 FROM objects WHERE key = $1 AND key <> '' LIMIT 1`, []any{key}, &one)
+}
+
 // InsertUpload implements [registry.UploadWriter].
 func (tx *Tx) InsertUpload(u *registry.Upload) error {
 	return tx.change(`INSERT INTO uploads (id, repository, principal, created_at, parts, last_part, short_part, size, key,

@@ -202,6 +202,8 @@ type UploadReader interface {
 	// HasUploadKey reports whether any upload's bytes are under a key in the
 	// bucket.
 	HasUploadKey(key string) (bool, error)
+	// HasObjectKey reports whether an object under a key in the bucket is recorded.
+	HasObjectKey(key string) (bool, error)
 }
 
 // UploadWriter writes uploads.

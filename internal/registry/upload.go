@@ -337,13 +337,17 @@ func (r *Registry) beginComplete(ctx context.Context, tx ReadTx, q request, in C
 // link records the object, or forgets it in favour of one that the key domain
 // has already.
 func (r *Registry) link(ctx context.Context, q request, in CompleteUploadInput, u *Upload, o blob.Object) error {
-	isNew := false
+	isNew, unused := false, o.Key != u.Blob.Key
 	var uid string
 	err := r.update(ctx, q, func(tx Tx, repo *Repository) error {
 		uid = repo.UID
 		mine, err := tx.DeleteUpload(u.ID)
-		if err == nil && !mine { // another process was faster, and the object is the one that it has recorded
-			err = errUploadNotFound(in.Ref, in.UploadID)
+		unused = o.Key != u.Blob.Key
+		if err == nil && !mine { // another process was faster, and may have recorded the same object
+			var recorded bool
+			if recorded, err = tx.HasObjectKey(o.Key); err == nil {
+				unused, err = !recorded, errUploadNotFound(in.Ref, in.UploadID)
+			}
 		}
 		if err != nil {
 			return err
@@ -355,12 +359,17 @@ func (r *Registry) link(ctx context.Context, q request, in CompleteUploadInput, 
 		})
 	})
 	if _, refused := fault.As(err); refused {
-		// Certainly not recorded; after any other error it may be.
-		return r.dropUpload(ctx, u, u.Blob.Size, err)
+		// Certainly not recorded by this process; after any other error it may be.
+		err = r.dropUpload(ctx, u, u.Blob.Size, err)
+		if unused {
+			err = errors.Join(err, r.blobs.Remove(context.WithoutCancel(ctx), o))
+		}
+		return err
 	}
 	if err != nil {
 		return err
 	}
+	_ = r.blobs.Settle(context.WithoutCancel(ctx), u.Blob) // what stays is reaped
 	if !isNew {
 		return r.blobs.Remove(context.WithoutCancel(ctx), o)
 	}

@@ -57,6 +57,7 @@ func RunS3(t *testing.T, store string, open func(t *testing.T, endpoint string) 
 		"a DELETE that comes late hits nothing newer":             lateDelete,
 		"an upload goes on after its process was killed":          killed,
 		"two that go on from one state do not mix":                twoWriters,
+		"a PUT that comes late replaces no other's object":        latePut,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -200,6 +201,9 @@ func lateDelete(t *testing.T, p *Proxy, b blob.Bucket) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := s.Settle(t.Context(), u); err != nil {
+		t.Errorf("Settle = %v", err)
+	}
 	p.Release()
 	if got := readObject(t, s, o); !bytes.Equal(got, want) {
 		t.Error("the object differs from what was pushed")
@@ -257,5 +261,32 @@ func twoWriters(t *testing.T, _ *Proxy, b blob.Bucket) {
 	}
 	if _, err := b.Stat(t.Context(), first.Key); err == nil {
 		t.Error("Finish failed and yet made an object")
+	}
+}
+
+// latePut has two processes finish one upload at different sizes, the smaller of them
+// so that the store does it twice, once late.
+func latePut(t *testing.T, p *Proxy, b blob.Bucket) {
+	s := blob.NewStore(b)
+	want := content(2 << 20)
+	before := store(t, s, want[:1<<20])
+	u := before
+	if err := s.Append(t.Context(), &u, bytes.NewReader(want[1<<20:])); err != nil {
+		t.Fatal(err)
+	}
+	p.Plan(Once("PutObject", Late))
+	if _, err := s.Finish(t.Context(), before, digest.FromBytes(want[:1<<20])); err != nil {
+		t.Fatal(err)
+	}
+	o, err := s.Finish(t.Context(), u, digest.FromBytes(want))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Finish(t.Context(), before, digest.FromBytes(want[:1<<20])); err != nil {
+		t.Fatal(err)
+	}
+	p.Release()
+	if got := readObject(t, s, o); !bytes.Equal(got, want) {
+		t.Error("the object differs from what was pushed")
 	}
 }

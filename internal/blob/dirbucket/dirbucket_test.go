@@ -33,7 +33,7 @@ func TestReaderIsABareFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Finish(); err != nil {
+	if _, err := w.Finish(); err != nil {
 		t.Fatal(err)
 	}
 	r, err := b.Open(t.Context(), key)

@@ -36,17 +36,17 @@ func (u *upload) sync() error {
 }
 
 // Finish implements [blob.Writer].
-func (u *upload) Finish() error {
+func (u *upload) Finish() (string, error) {
 	if err := u.sync(); err != nil {
-		return err
+		return "", err
 	}
 	if err := u.Close(); err != nil {
-		return err
+		return "", err
 	}
 	if err := u.bucket.files.Rename(u.from, u.to); err != nil {
-		return err
+		return "", err
 	}
-	return u.bucket.files.SyncDir(path.Dir(u.to))
+	return path.Base(u.to), u.bucket.files.SyncDir(path.Dir(u.to))
 }
 
 // Close implements [blob.Writer].

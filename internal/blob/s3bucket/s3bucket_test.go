@@ -62,7 +62,7 @@ func presigned(t *testing.T, b *Bucket) {
 	if _, err := w.Write([]byte("hello")); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Finish(); err != nil {
+	if key, err = w.Finish(); err != nil {
 		t.Fatal(err)
 	}
 	url, err := b.Presign(t.Context(), key, time.Hour)
@@ -122,6 +122,9 @@ func sections(t *testing.T, b *Bucket) {
 	}
 	if err := s.Verify(t.Context(), o); err != nil {
 		t.Errorf("Verify = %v", err)
+	}
+	if err := s.Settle(t.Context(), u); err != nil {
+		t.Errorf("Settle = %v", err)
 	}
 	for e, err := range b.Uploads(t.Context()) {
 		t.Errorf("%+v is left behind, %v", e, err)

@@ -155,8 +155,13 @@ func sumText(crc uint32) string {
 // newBody returns a body that can be sent again.
 func newBody(p []byte) io.ReadSeeker { return bytes.NewReader(p) }
 
-func newGeneration() string {
-	var b [8]byte
-	rand.Read(b[:])
-	return hex.EncodeToString(b[:])
+func newGeneration() string { return random(8) }
+
+// newKey returns a key that was never used.
+func newKey() string { return random(16) }
+
+func random(n int) string {
+	b := make([]byte, n)
+	rand.Read(b)
+	return hex.EncodeToString(b)
 }

@@ -2,6 +2,7 @@ package s3bucket
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -37,7 +38,6 @@ type upload struct {
 	buffer  []byte  // what follows it; from newBuffer, or nil
 	before  []byte  // the state that the upload was opened with
 	dirty   bool    // something was written since
-	ready   bool    // the object is there already
 	closed  bool
 
 	mu     sync.Mutex
@@ -63,15 +63,14 @@ func (b *Bucket) Upload(ctx context.Context, key string, size int64, text []byte
 	}
 	if err := u.readTail(ctx); err != nil {
 		u.free()
-		if u.ready = errors.Is(err, blob.ErrUploadLost) && u.isObject(); !u.ready {
-			return nil, err
-		}
+		return nil, err
 	}
 	return u, nil
 }
 
-// isObject reports whether the object is there. Its key is never used for anything
-// else: an answer was lost, or the upload was finished before.
+// isObject reports whether the object is there, made of the multipart upload. Its key
+// is never used for anything else: an answer was lost, or the upload was finished
+// before.
 func (u *upload) isObject() bool {
 	size, _, err := u.bucket.head(u.ctx, u.path)
 	return err == nil && size == u.state.Size
@@ -99,9 +98,6 @@ func (u *upload) readTail(ctx context.Context) error {
 
 // Write implements [blob.Writer].
 func (u *upload) Write(p []byte) (n int, err error) {
-	if u.ready {
-		return 0, blob.ErrUploadLost
-	}
 	for len(p) > 0 {
 		if u.buffer == nil {
 			u.buffer = u.newBuffer()
@@ -278,34 +274,43 @@ func (u *upload) Suspend() ([]byte, error) {
 		}
 		u.state.Tail = t
 	}
-	u.removeTail(outdated)
+	if outdated != "" {
+		_ = u.bucket.remove(u.ctx, u.bucket.uploadPath(u.key, outdated)) // if it stays, Uploads finds it
+	}
 	return u.state.text()
 }
 
-// removeTail deletes a tail. One that stays is found by Uploads.
-func (u *upload) removeTail(generation string) {
-	if generation != "" {
-		_ = u.bucket.remove(u.ctx, u.bucket.uploadPath(u.key, generation))
+// Finish implements [blob.Writer]. A multipart upload makes an object only once. A PUT
+// replaces what is there, even long after it was sent: its key is its own.
+func (u *upload) Finish() (string, error) {
+	defer u.Close()
+	if u.state.ID != "" {
+		return u.key, u.makeObject()
 	}
+	key := newKey()
+	path, err := u.bucket.objectPath(key)
+	if err != nil {
+		return "", err
+	}
+	return key, u.bucket.put(u.ctx, path, u.buffer, types.StorageClass(u.bucket.options.StorageClass))
 }
 
-// Finish implements [blob.Writer].
-func (u *upload) Finish() error {
-	defer u.Close()
-	if !u.ready {
-		if err := u.makeObject(); err != nil {
-			return err
+// Settle implements [blob.Reapable].
+func (b *Bucket) Settle(ctx context.Context, key string, text []byte) error {
+	var s state
+	if err := json.Unmarshal(text, &s); err != nil {
+		return err
+	}
+	var failed error
+	for _, generation := range []string{s.Tail.Generation, s.Prior} {
+		if generation != "" {
+			failed = errors.Join(failed, b.remove(ctx, b.uploadPath(key, generation)))
 		}
 	}
-	u.removeTail(u.state.Tail.Generation)
-	u.removeTail(u.state.Prior)
-	return nil
+	return failed
 }
 
 func (u *upload) makeObject() error {
-	if u.state.ID == "" {
-		return u.bucket.put(u.ctx, u.path, u.buffer, types.StorageClass(u.bucket.options.StorageClass))
-	}
 	if len(u.buffer) > 0 {
 		if err := u.send(); err != nil {
 			return err
