@@ -10,12 +10,15 @@ import (
 
 // Errors that drivers return, possibly wrapped. Anything else is a fault of the
 // store underneath: the operation may be tried again unless it was a write to
-// an upload, which is then lost.
+// an upload, which is then lost unless the error is ErrNotDone.
 var (
 	// ErrNotFound: there is no such object.
 	ErrNotFound = errors.New("object not found")
 	// ErrUploadLost: the upload is gone or holds fewer bytes than its state says.
 	ErrUploadLost = errors.New("upload lost")
+	// ErrNotDone: the store cannot do it now. The upload can go on from the state
+	// before, which still holds.
+	ErrNotDone = errors.New("the blob store is not available")
 )
 
 // Reader reads one object. Seeking is free until the next Read.
@@ -47,7 +50,8 @@ type Bucket interface {
 
 // Writer writes an upload, an object in the making. After an error from any method it must be
 // closed and deleted: what it holds is not known, and a sync that failed once
-// must not be believed when it later succeeds.
+// must not be believed when it later succeeds. After an ErrNotDone it must only be
+// closed.
 type Writer interface {
 	// Write appends. The bytes may be lost until Suspend or Finish.
 	io.Writer

@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -75,19 +76,20 @@ func NewStore(b Bucket) *Store { return &Store{bucket: b} }
 
 // Append reads r to its end and adds what it reads to the upload. When it
 // returns, u describes the upload as it is durable now: with all that was read
-// if the error is nil, or one of r's; unchanged if the error is ErrUploadLost;
-// worthless if it is ErrPoisoned. An error of r is returned as it is.
+// if the error is nil, or one of r's; unchanged if the error is ErrUploadLost
+// or ErrNotDone, after which it can go on; worthless if it is ErrPoisoned. An error of r is returned as it is.
 //
 // The memory used does not depend on the number of bytes. No two calls may work
 // on the same upload at once.
 func (s *Store) Append(ctx context.Context, u *Upload, r io.Reader) error {
 	if u.Key == "" {
 		content, err := io.ReadAll(io.LimitReader(r, Inline+1-int64(len(u.Content))))
-		u.Content = append(u.Content, content...)
-		u.Size = int64(len(u.Content))
-		if err != nil || len(u.Content) <= Inline {
+		content = slices.Concat(u.Content, content)
+		if err != nil || len(content) <= Inline {
+			u.Content, u.Size = content, int64(len(content))
 			return err
 		}
+		r = io.MultiReader(bytes.NewReader(content), r)
 	}
 	return s.appendToBucket(ctx, u, r)
 }
@@ -96,13 +98,12 @@ func (s *Store) appendToBucket(ctx context.Context, u *Upload, r io.Reader) erro
 	next := *u
 	if next.Key == "" {
 		next = Upload{Key: newKey()}
-		r = io.MultiReader(bytes.NewReader(u.Content), r)
 	}
 	h, err := resumeHash(next.Hash)
 	if err != nil {
 		return err
 	}
-	up, err := s.bucket.Upload(ctx, next.Key, next.Size, next.State)
+	up, err := s.open(ctx, next)
 	if err != nil {
 		return err
 	}
@@ -110,17 +111,34 @@ func (s *Store) appendToBucket(ctx context.Context, u *Upload, r io.Reader) erro
 
 	n, readErr, err := copyHashed(up, h, r)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrPoisoned, err)
+		return poisoned(err)
 	}
 	next.Size += n
 	if next.State, err = up.Suspend(); err != nil {
-		return fmt.Errorf("%w: %w", ErrPoisoned, err)
+		return poisoned(err)
 	}
 	if next.Hash, err = h.(encoding.BinaryMarshaler).MarshalBinary(); err != nil {
 		return fmt.Errorf("%w: %w", ErrPoisoned, err)
 	}
 	*u = next
 	return readErr
+}
+
+// open opens the upload, which changes nothing if it fails.
+func (s *Store) open(ctx context.Context, u Upload) (Writer, error) {
+	up, err := s.bucket.Upload(ctx, u.Key, u.Size, u.State)
+	if err != nil && !errors.Is(err, ErrUploadLost) {
+		err = fmt.Errorf("%w: %w", ErrNotDone, err)
+	}
+	return up, err
+}
+
+// poisoned returns the error of a Writer, as ErrPoisoned unless it is ErrNotDone.
+func poisoned(err error) error {
+	if errors.Is(err, ErrNotDone) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrPoisoned, err)
 }
 
 var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
@@ -160,7 +178,7 @@ func resumeHash(state []byte) (hash.Hash, error) {
 
 // Finish turns the upload into an object of the digest want, durable under a
 // key of its own. It returns ErrDigest if the bytes have another digest: the upload
-// must then be abandoned by who owns it. Nobody reaches the object until the caller
+// must then be abandoned by who owns it. After ErrNotDone it can be finished again. Nobody reaches the object until the caller
 // has recorded it; until then it is an orphan, which a crash may leave behind.
 func (s *Store) Finish(ctx context.Context, u Upload, want digest.Digest) (Object, error) {
 	o := Object{Digest: want, Size: u.Size, Key: u.Key, Content: u.Content}
@@ -203,13 +221,13 @@ func (s *Store) Finish(ctx context.Context, u Upload, want digest.Digest) (Objec
 }
 
 func (s *Store) finish(ctx context.Context, u Upload) (key string, err error) {
-	up, err := s.bucket.Upload(ctx, u.Key, u.Size, u.State)
+	up, err := s.open(ctx, u)
 	if err != nil {
 		return "", err
 	}
 	defer up.Close()
 	if key, err = up.Finish(); err != nil {
-		return "", fmt.Errorf("%w: %w", ErrPoisoned, err)
+		return "", poisoned(err)
 	}
 	return key, nil
 }

@@ -45,6 +45,12 @@ func errUploadNotFound(r Ref, id string) error {
 		"The upload with id '%s' does not exist in the repository with name '%s' in the registry with id '%s'", id, r.Name, r.Account)
 }
 
+func errStoreAway(err error) error {
+	e := fault.New(fault.Unavailable, "ServiceUnavailable", "The blob store is not available. Try again later.")
+	e.Err = err
+	return e
+}
+
 func errEmptyUpload(r Ref, id string) error {
 	return fault.New(fault.Invalid, "EmptyUploadException",
 		"The upload with id '%s' in the repository with name '%s' in the registry with id '%s' has no layer parts", id, r.Name, r.Account)

@@ -185,6 +185,8 @@ func (r *Registry) receive(ctx context.Context, q request, in AppendUploadInput,
 		return r.dropUpload(ctx, u, before, errUploadNotFound(in.Ref, in.UploadID))
 	case errors.Is(readErr, blob.ErrPoisoned):
 		return r.dropUpload(ctx, u, before, readErr)
+	case errors.Is(readErr, blob.ErrNotDone):
+		return errStoreAway(readErr)
 	case counted.n > limit:
 		return r.dropUpload(ctx, u, before, most.exceeded())
 	case readErr == nil && in.Length >= 0 && counted.n != in.Length:
@@ -304,6 +306,8 @@ func (r *Registry) finishUpload(ctx context.Context, q request, in CompleteUploa
 		err = r.dropUpload(ctx, u, u.Blob.Size, errUploadNotFound(in.Ref, in.UploadID))
 	case errors.Is(err, blob.ErrPoisoned):
 		err = r.dropUpload(ctx, u, u.Blob.Size, err)
+	case errors.Is(err, blob.ErrNotDone):
+		err = errStoreAway(err)
 	}
 	return u, o, err
 }

@@ -2,6 +2,7 @@ package buckettest
 
 import (
 	"bytes"
+	"errors"
 	"net/http"
 	"testing"
 
@@ -144,6 +145,8 @@ func lastingFault(t *testing.T, p *Proxy, b blob.Bucket, operation string, f Fau
 	p.Plan(nil)
 	if err == nil {
 		u.Key = o.Key
+	} else {
+		goOn(t, s, u, want, err)
 	}
 	if err != nil {
 		for e, listErr := range b.List(t.Context()) {
@@ -168,6 +171,24 @@ func lastingFault(t *testing.T, p *Proxy, b blob.Bucket, operation string, f Fau
 		t.Errorf("Remove = %v", err)
 	}
 	sweep(t, b)
+}
+
+// goOn goes on with an upload that had a fault.
+func goOn(t *testing.T, s *blob.Store, u blob.Upload, want []byte, fault error) {
+	t.Helper()
+	if !errors.Is(fault, blob.ErrNotDone) {
+		t.Fatalf("push = %v, want ErrNotDone", fault)
+	}
+	if err := s.Append(t.Context(), &u, bytes.NewReader(want[u.Size:])); err != nil {
+		t.Fatalf("Append when the fault is over: %v", err)
+	}
+	o, err := s.Finish(t.Context(), u, digest.FromBytes(want))
+	if err != nil {
+		t.Fatalf("Finish when the fault is over: %v", err)
+	}
+	if err := errors.Join(s.Verify(t.Context(), o), s.Remove(t.Context(), o)); err != nil {
+		t.Errorf("Verify and Remove = %v", err)
+	}
 }
 
 func lostComplete(t *testing.T, p *Proxy, b blob.Bucket) {

@@ -38,7 +38,7 @@ func (u *upload) closeSection() error {
 	s := u.section
 	if err := u.complete(s.path, &s.multipart); err != nil {
 		if size, _, headErr := u.bucket.head(u.ctx, s.path); headErr != nil || size != s.size {
-			return lost(err)
+			return failed(err)
 		}
 	}
 	if err := u.begin(u.path, &u.state.multipart); err != nil {
@@ -65,7 +65,7 @@ func (u *upload) copyPart(s *section, number int) (part, error) {
 		CopySource: aws.String(strings.Join(names, "/")),
 	})
 	if err != nil {
-		return part{}, lost(fmt.Errorf("part %d: %w", number, err))
+		return part{}, failed(fmt.Errorf("part %d: %w", number, err))
 	}
 	p := part{ETag: aws.ToString(out.CopyPartResult.ETag)}
 	if u.state.Sums {

@@ -176,7 +176,7 @@ func (u *upload) begin(path string, m *multipart) error {
 	}
 	out, err := u.bucket.client.CreateMultipartUpload(u.ctx, in)
 	if err != nil {
-		return err
+		return failed(err)
 	}
 	m.ID, m.Sums = aws.ToString(out.UploadId), !o.NoChecksums
 	return nil
@@ -236,18 +236,22 @@ func (u *upload) put(path, id string, sums bool, number int, p []byte) (part, er
 	}
 	out, err := u.bucket.client.UploadPart(u.ctx, in, u.bucket.unsigned)
 	if err != nil {
-		return part{}, lost(fmt.Errorf("part %d: %w", number, err))
+		return part{}, failed(fmt.Errorf("part %d: %w", number, err))
 	}
 	sent.ETag = aws.ToString(out.ETag)
 	return sent, nil
 }
 
-// lost returns the error, as ErrUploadLost if it says so.
-func lost(err error) error {
-	if isLost(err) {
+// failed returns a request's error, as ErrUploadLost if the upload cannot go on after
+// it: nothing that the state before says has changed.
+func failed(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case isLost(err):
 		return fmt.Errorf("%w: %w", blob.ErrUploadLost, err)
 	}
-	return err
+	return fmt.Errorf("%w: %w", blob.ErrNotDone, err)
 }
 
 // Suspend implements [blob.Writer].
@@ -270,7 +274,7 @@ func (u *upload) Suspend() ([]byte, error) {
 	if len(u.buffer) > 0 {
 		t := tail{Generation: newGeneration(), Size: int64(len(u.buffer)), Sum: checksum(u.buffer)}
 		if err := u.bucket.put(u.ctx, u.bucket.uploadPath(u.key, t.Generation), u.buffer, ""); err != nil {
-			return nil, err
+			return nil, failed(err)
 		}
 		u.state.Tail = t
 	}
@@ -292,7 +296,7 @@ func (u *upload) Finish() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return key, u.bucket.put(u.ctx, path, u.buffer, types.StorageClass(u.bucket.options.StorageClass))
+	return key, failed(u.bucket.put(u.ctx, path, u.buffer, types.StorageClass(u.bucket.options.StorageClass)))
 }
 
 // Settle implements [blob.Reapable].
@@ -301,13 +305,13 @@ func (b *Bucket) Settle(ctx context.Context, key string, text []byte) error {
 	if err := json.Unmarshal(text, &s); err != nil {
 		return err
 	}
-	var failed error
+	var all error
 	for _, generation := range []string{s.Tail.Generation, s.Prior} {
 		if generation != "" {
-			failed = errors.Join(failed, b.remove(ctx, b.uploadPath(key, generation)))
+			all = errors.Join(all, b.remove(ctx, b.uploadPath(key, generation)))
 		}
 	}
-	return failed
+	return all
 }
 
 func (u *upload) makeObject() error {
@@ -321,12 +325,12 @@ func (u *upload) makeObject() error {
 	}
 	err := u.land()
 	if err == nil {
-		err = u.complete(u.path, &u.state.multipart)
+		err = failed(u.complete(u.path, &u.state.multipart))
 	}
-	if err == nil || u.isObject() {
+	if err != nil && u.isObject() {
 		return nil
 	}
-	return lost(err)
+	return err
 }
 
 // complete makes an object of the parts.
