@@ -21,6 +21,7 @@ const (
 	NoFault       Fault = ""
 	InternalError Fault = "500"
 	SlowDown      Fault = "503 SlowDown"
+	Denied        Fault = "403 AccessDenied"
 	Silence       Fault = "no answer"
 	Reset         Fault = "connection reset"
 	Slow          Fault = "answer in small pieces"
@@ -146,6 +147,8 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusInternalServerError, "InternalError")
 	case SlowDown:
 		refuse(w, http.StatusServiceUnavailable, "SlowDown")
+	case Denied:
+		refuse(w, http.StatusForbidden, "AccessDenied")
 	case Silence:
 		select {
 		case <-r.Context().Done():
