@@ -53,9 +53,7 @@ func newClient(ctx context.Context, o Options) (*s3.Client, error) {
 	}
 	return s3.NewFromConfig(c, func(s *s3.Options) {
 		s.HTTPClient = &watched{buildable.GetTransport(), o.Stall, o.Patience}
-		if o.Endpoint != "" {
-			s.BaseEndpoint = &o.Endpoint
-		}
+		s.BaseEndpoint = optional(o.Endpoint) // AWS_ENDPOINT_URL may be set to this very server
 		s.UsePathStyle = o.PathStyle
 		// Uploads carry checksums that are computed here; what is read is held
 		// against its digest by who reads it.

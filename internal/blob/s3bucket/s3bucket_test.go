@@ -130,3 +130,14 @@ func sections(t *testing.T, b *Bucket) {
 		t.Errorf("%+v is left behind, %v", e, err)
 	}
 }
+
+func TestTheEnvironmentsEndpointIsNotTheStore(t *testing.T) {
+	t.Setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+	client, err := newClient(t.Context(), Options{Region: "us-east-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := client.Options().BaseEndpoint; e != nil {
+		t.Errorf("requests go to %s", *e)
+	}
+}
