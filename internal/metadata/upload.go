@@ -1,6 +1,10 @@
 package metadata
 
-import "berth/internal/registry"
+import (
+	"time"
+
+	"berth/internal/registry"
+)
 
 // Upload implements [registry.UploadReader].
 func (tx *Tx) Upload(repository, id string) (*registry.Upload, error) {
@@ -56,4 +60,10 @@ func (tx *Tx) DeleteUpload(id string) (bool, error) {
 func (tx *Tx) DeleteUploadAt(id string, size int64) (bool, error) {
 	n, err := tx.exec(`DELETE FROM uploads WHERE id = $1 AND size = $2`, id, size)
 	return n == 1, err
+}
+
+// ExpireUpload implements [registry.UploadWriter].
+func (tx *Tx) ExpireUpload(key string, before time.Time) error {
+	_, err := tx.exec(`DELETE FROM uploads WHERE key = $1 AND created_at < $2`, key, micros(before))
+	return err
 }

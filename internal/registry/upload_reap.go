@@ -66,10 +66,14 @@ func (r *Registry) ReapUploads(ctx context.Context) error {
 	return nil
 }
 
-// reap removes what is left of an upload, unless the database knows it.
+// reap removes what is left of an upload, unless the database knows it as one that
+// can be alive.
 func (r *Registry) reap(ctx context.Context, bucket blob.Reapable, key string) (known bool, err error) {
-	err = r.store.View(ctx, func(tx ReadTx) error {
-		var err error
+	err = r.store.Relaxed(ctx, func(tx Tx) error {
+		err := tx.ExpireUpload(key, r.now().Add(-reapAge))
+		if err != nil {
+			return err
+		}
 		known, err = tx.HasUploadKey(key)
 		return err
 	})

@@ -189,8 +189,10 @@ func TestUploadsThatNobodyKnowsAreReaped(t *testing.T) {
 	check("at first", 5)
 	s.Clock.Advance(23 * time.Hour)
 	check("after a day", 5)
+	location = s.Login(t).Do(t, "POST", uploadsOfApp, nil).Want(t, 202).Header.Get("Location")
+	s.Login(t).Do(t, "PATCH", location, content[:5<<20]).Want(t, 202) // to the store as old as the others
 	s.Clock.Advance(26 * time.Hour)
-	check("after two days", 2)
+	check("after two days", 2) // the layer and the last upload
 }
 
 func TestAWrongDigestTakesNothingFromAnotherProcess(t *testing.T) {
