@@ -191,9 +191,15 @@ func (a *Authorizer) decide(ctx context.Context, r Request) error {
 	if unlimited(r, mine, owner) {
 		return nil // what follows would say so too, after more work
 	}
-	ask, having := a.question(r, p, mine, owner)
+	having := having(r, p, mine, owner)
+	read := having.Keys()
+	ask := a.ask(r, p, mine, owner, &read)
 	d, err := decideImages(&ask, &having, r)
-	if err == nil && !d.Allowed && !a.serviceMay(&r, &ask, having, d) {
+	if err != nil || d.Allowed {
+		return err
+	}
+	ask = a.ask(r, p, mine, owner, nil) // what is refused is explained, with all keys
+	if d, err = decideImages(&ask, &having, r); err == nil && !d.Allowed && !a.serviceMay(&r, &ask, having, d) {
 		if r.Account != r.Caller.Account {
 			d = having.Tellable(&ask, d)
 		}
@@ -232,16 +238,20 @@ func unlimited(r Request, mine, owner *Membership) bool {
 		len(r.Repository)+len(r.Registry)+len(r.Caller.Endpoint.policy())+len(mine.serviceControl())+len(owner.resourceControl(r.Action)) == 0
 }
 
-// question is what the policy engine is asked about a request, and the policies
-// that have a say in it: all of them, wherever they come from. The places in an
-// organization are those of the caller's account and of the resource's.
-func (a *Authorizer) question(r Request, p Policies, mine, owner *Membership) (policy.Request, policy.Policies) {
-	ask := policy.Request{
+// ask is what the policy engine is asked about a request. The places in an
+// organization are those of the caller's account and of the resource's. Condition
+// keys are those that are read, or all if read is nil.
+func (a *Authorizer) ask(r Request, p Policies, mine, owner *Membership, read *policy.Keys) policy.Request {
+	return policy.Request{
 		Principal: principal(r.Caller), Action: r.Action, Resource: r.Resource, ResourceAccount: r.Account,
-		Context: a.context(r, p), RootRepairs: r.RootRepairs,
+		Context: a.context(r, p, mine, owner, read), RootRepairs: r.RootRepairs,
 	}
-	setOrganizations(&ask.Context, mine, owner)
-	return ask, policy.Policies{
+}
+
+// having returns the policies that have a say in a request: all of them, wherever
+// they come from.
+func having(r Request, p Policies, mine, owner *Membership) policy.Policies {
+	return policy.Policies{
 		Identity: p.Identity, Boundary: p.Boundary, Session: p.Session, Repository: r.Repository, Registry: r.Registry, Trust: r.Trust,
 		Endpoint: r.Caller.Endpoint.policy(), ServiceControl: mine.serviceControl(), ResourceControl: owner.resourceControl(r.Action),
 	}

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -34,97 +35,135 @@ var kinds = map[Type]struct {
 	WebIdentity:   {policy.Federated, "WebIdentityUser"},
 }
 
-// setter sets a condition key, or removes it if the value is "".
-func setter(out *policy.Context) func(key, value string) {
-	values := make([]string, 0, 16) // of all keys together: one piece of memory
-	return func(key, value string) {
-		if value == "" {
-			out.Set(key)
-			return
-		}
-		values = append(values, value)
-		out.Set(key, values[len(values)-1:len(values):len(values)]...)
+// keys collects condition keys: those that are read, or all if read is nil. To find
+// out all values takes longer than most decisions.
+type keys struct {
+	read   *policy.Keys
+	out    policy.Context
+	values []string // of all keys together: one piece of memory
+}
+
+// wants reports whether a key, in lower case, is worth its while.
+func (k *keys) wants(key string) bool { return k.read == nil || k.read.Has(key) }
+
+// set sets a key, given in lower case, or removes it if the value is "".
+func (k *keys) set(key, value string) {
+	if !k.wants(key) {
+		return
 	}
+	if value == "" {
+		k.out.Set(key)
+		return
+	}
+	k.values = append(k.values, value)
+	n := len(k.values)
+	k.out.Set(key, k.values[n-1:n:n]...)
 }
 
 // context returns the condition keys of a request: those that the service set, and
-// over them those that every request has.
-func (a *Authorizer) context(r Request, p Policies) policy.Context {
-	out := a.ofRequest(r)
-	for k, v := range p.Tags {
-		out.Set("aws:PrincipalTag/"+k, v)
+// over them those that every request has; of all these, those that are read.
+func (a *Authorizer) context(r Request, p Policies, mine, owner *Membership, read *policy.Keys) policy.Context {
+	k := a.ofRequest(r, read)
+	for name, v := range p.Tags {
+		if key := "aws:principaltag/" + strings.ToLower(name); k.wants(key) {
+			k.out.Set(key, v)
+		}
 	}
 	c := r.Caller
-	set := setter(&out)
-	set("aws:PrincipalArn", principalARN(c))
-	set("aws:PrincipalAccount", c.Account)
-	set("aws:PrincipalType", kinds[c.Type].name)
-	set("aws:userid", c.ID)
-	set("aws:username", username(c))
-	set("aws:PrincipalIsAWSService", "false")
+	k.set("aws:principalarn", principalARN(c))
+	k.set("aws:principalaccount", c.Account)
+	k.set("aws:principaltype", kinds[c.Type].name)
+	k.set("aws:userid", c.ID)
+	k.set("aws:username", username(c))
+	k.set("aws:principalisawsservice", "false")
 	if s := c.Session; s != nil && !s.IssuedAt.IsZero() {
-		set("aws:TokenIssueTime", s.IssuedAt.UTC().Format(time.RFC3339))
-		set("aws:MultiFactorAuthPresent", "false")
-		set("aws:SourceIdentity", s.SourceIdentity)
-		set("aws:FederatedProvider", s.Provider)
+		if k.wants("aws:tokenissuetime") {
+			k.set("aws:tokenissuetime", s.IssuedAt.UTC().Format(time.RFC3339))
+		}
+		k.set("aws:multifactorauthpresent", "false")
+		k.set("aws:sourceidentity", s.SourceIdentity)
+		k.set("aws:federatedprovider", s.Provider)
 	}
-	return out
+	k.setOrganization(mine, "aws:principalorgid", "aws:principalorgpaths")
+	k.setOrganization(owner, "aws:resourceorgid", "aws:resourceorgpaths")
+	return k.out
 }
 
 // ofCaller are keys that only the Authorizer sets. What a service is told by
 // clients must not pass for them.
 var ofCaller = []string{
-	"aws:TokenIssueTime", "aws:MultiFactorAuthPresent", "aws:SourceIdentity", "aws:FederatedProvider", "aws:PrincipalServiceName",
-	"aws:SourceAccount",
+	"aws:tokenissuetime", "aws:multifactorauthpresent", "aws:sourceidentity", "aws:federatedprovider", "aws:principalservicename",
+	"aws:sourceaccount",
 }
 
-// ofRequest returns the condition keys that do not depend on the principal.
-func (a *Authorizer) ofRequest(r Request) policy.Context {
-	now := time.Now
-	if a.Now != nil {
-		now = a.Now
-	}
-	at := now().UTC()
-	var out policy.Context
-	if len(r.Context) > 0 {
-		out = policy.NewContext(r.Context)
-		for _, key := range ofCaller {
-			out.Set(key)
-		}
-	}
+// ofRequest collects the condition keys that do not depend on the principal.
+func (a *Authorizer) ofRequest(r Request, read *policy.Keys) keys {
+	k := keys{read: read}
+	k.given(r.Context)
 	c := r.Caller
-	set := setter(&out)
-	set("aws:CurrentTime", at.Format(time.RFC3339))
-	set("aws:EpochTime", strconv.FormatInt(at.Unix(), 10))
-	set("aws:SecureTransport", strconv.FormatBool(c.Secure))
-	set("aws:UserAgent", c.UserAgent)
-	source := ""
-	if c.SourceIP.IsValid() {
-		source = c.SourceIP.Unmap().WithZone("").String()
+	if k.wants("aws:currenttime") || k.wants("aws:epochtime") {
+		now := time.Now
+		if a.Now != nil {
+			now = a.Now
+		}
+		at := now().UTC()
+		k.set("aws:currenttime", at.Format(time.RFC3339))
+		k.set("aws:epochtime", strconv.FormatInt(at.Unix(), 10))
 	}
-	if e := c.Endpoint; e != nil { // an address in a VPC is no address of the internet
-		set("aws:VpcSourceIp", source)
-		set("aws:SourceVpce", e.ID)
-		set("aws:SourceVpc", e.VPC)
-		source = ""
+	k.set("aws:securetransport", strconv.FormatBool(c.Secure))
+	k.set("aws:useragent", c.UserAgent)
+	address, elsewhere := "aws:sourceip", "aws:vpcsourceip"
+	if c.Endpoint != nil { // an address in a VPC is no address of the internet
+		address, elsewhere = elsewhere, address
+	}
+	if c.SourceIP.IsValid() && k.wants(address) {
+		k.set(address, c.SourceIP.Unmap().WithZone("").String())
 	} else {
-		out.Set("aws:vpcsourceip") // in lower case nothing is allocated
-		out.Set("aws:sourcevpce")
-		out.Set("aws:sourcevpc")
+		k.out.Set(address)
 	}
-	set("aws:SourceIp", source)
-	set("aws:ViaAWSService", "false")
-	set("aws:ResourceAccount", r.Account)
-	return out
+	k.out.Set(elsewhere)
+	k.setEndpoint(c.Endpoint)
+	k.set("aws:viaawsservice", "false")
+	k.set("aws:resourceaccount", r.Account)
+	return k
+}
+
+// given sets the keys that the service knows of.
+func (k *keys) given(context map[string][]string) {
+	if k.read != nil {
+		context = maps.Clone(context)
+		maps.DeleteFunc(context, func(key string, _ []string) bool { return !k.wants(strings.ToLower(key)) })
+	}
+	k.out = policy.NewContext(context)
+	for _, key := range ofCaller {
+		k.out.Set(key)
+	}
+}
+
+func (k *keys) setEndpoint(e *Endpoint) {
+	if e == nil {
+		e = &Endpoint{}
+	}
+	k.set("aws:sourcevpce", e.ID)
+	k.set("aws:sourcevpc", e.VPC)
+}
+
+// setOrganization sets the condition keys about an account's organization.
+func (k *keys) setOrganization(m *Membership, id, paths string) {
+	if m == nil {
+		m = &Membership{}
+	}
+	k.set(id, m.Organization)
+	k.set(paths, m.Path)
 }
 
 // serviceContext is context for a service that the caller acts for.
 func (a *Authorizer) serviceContext(r Request, service string) policy.Context {
-	out := a.ofRequest(r)
-	out.Set("aws:PrincipalIsAWSService", "true")
-	out.Set("aws:PrincipalServiceName", service)
-	out.Set("aws:SourceAccount", r.Caller.Account)
-	return out
+	k := a.ofRequest(r, nil)
+	k.set("aws:principalisawsservice", "true")
+	k.set("aws:principalservicename", service)
+	k.set("aws:sourceaccount", r.Caller.Account)
+	return k.out
 }
 
 // principalARN is the value of aws:PrincipalArn: of a role's session it is the

@@ -61,22 +61,6 @@ func (m *Membership) resourceControl(action string) [][]policy.Attached {
 	return nil
 }
 
-// setOrganizations sets the condition keys about organizations.
-func setOrganizations(c *policy.Context, caller, resource *Membership) {
-	setOrganization(c, caller, "aws:principalorgid", "aws:principalorgpaths")
-	setOrganization(c, resource, "aws:resourceorgid", "aws:resourceorgpaths")
-}
-
-func setOrganization(c *policy.Context, m *Membership, id, paths string) {
-	if m == nil {
-		c.Set(id)
-		c.Set(paths)
-		return
-	}
-	c.Set(id, m.Organization)
-	c.Set(paths, m.Path)
-}
-
 // serviceKeys are the condition keys about organizations that a service has that
 // somebody acts for, by the key that they have the values of.
 var serviceKeys = map[string]string{

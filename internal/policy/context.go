@@ -27,39 +27,15 @@ func NewContext(values map[string][]string) Context {
 // removed. The Context keeps the slice. It must not be called while a decision
 // is made.
 func (c *Context) Set(key string, values ...string) {
-	key = lowerKey(key)
+	key = strings.ToLower(key)
 	if len(values) == 0 {
 		delete(c.values, key)
 		return
 	}
 	if c.values == nil {
-		c.values = make(map[string][]string, usualKeys)
+		c.values = map[string][]string{}
 	}
 	c.values[key] = values
-}
-
-// usualKeys is how many keys there usually are.
-const usualKeys = 24
-
-// lowered has keys of every request in lower case, so that they need no memory.
-var lowered = func() map[string]string {
-	out := map[string]string{}
-	for _, key := range []string{
-		"aws:CurrentTime", "aws:EpochTime", "aws:SecureTransport", "aws:UserAgent", "aws:SourceIp", "aws:PrincipalArn", "aws:PrincipalAccount",
-		"aws:PrincipalType", "aws:PrincipalIsAWSService", "aws:ViaAWSService", "aws:ResourceAccount", "aws:TokenIssueTime",
-		"aws:PrincipalOrgID", "aws:ResourceOrgID", "aws:SourceVpc", "aws:SourceVpce", "aws:VpcSourceIp",
-	} {
-		out[key] = strings.ToLower(key)
-	}
-	return out
-}()
-
-// lowerKey returns a key in lower case.
-func lowerKey(key string) string {
-	if l, ok := lowered[key]; ok {
-		return l
-	}
-	return strings.ToLower(key)
 }
 
 // Values returns the values of a key, nil if it is not there.

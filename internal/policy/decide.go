@@ -40,35 +40,8 @@ type Policies struct {
 	ResourceControl [][]Attached
 }
 
-// Reads reports whether a decision by the policies can depend on one of the
-// condition keys, which must be in lower case.
-func (p *Policies) Reads(keys ...string) bool {
-	for _, list := range [...][]Attached{p.Identity, p.Boundary, p.Session, p.Repository, p.Registry, p.Trust, p.Endpoint} {
-		if anyReads(list, keys) {
-			return true
-		}
-	}
-	for _, levels := range [...][][]Attached{p.ServiceControl, p.ResourceControl} {
-		for _, list := range levels {
-			if anyReads(list, keys) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func anyReads(list []Attached, keys []string) bool {
-	for i := range list {
-		if list[i].Reads(keys...) {
-			return true
-		}
-	}
-	return false
-}
-
-// Decide decides a request. It allocates nothing, and may be called by many at
-// once with the same policies.
+// Decide decides a request. It allocates nothing but to remember an action that it
+// meets for the first time, and may be called by many at once with the same policies.
 //
 // A Deny that applies wins wherever it is. Then the organization and the
 // endpoint must allow, and then:
@@ -143,16 +116,16 @@ func (r *Request) ask(kind Kind, level int, list []Attached, bounded bool) findi
 		if p == nil {
 			continue
 		}
-		for j := range p.statements {
+		for _, j := range p.about(r.Action) {
 			s := &p.statements[j]
 			if s.deny && f.deny.Kind != 0 || !s.deny && s.best <= f.reach {
 				continue // it cannot add anything
 			}
-			how, applies := s.applies(r, bounded)
+			how, applies := s.appliesTo(r, bounded)
 			if !applies || !s.deny && how <= f.reach {
 				continue
 			}
-			source := Source{kind, level, i + 1, list[i].Name, j + 1, s.sid}
+			source := Source{kind, level, i + 1, list[i].Name, int(j) + 1, s.sid}
 			if s.deny {
 				f.deny = source
 			} else {

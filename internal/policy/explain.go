@@ -102,7 +102,7 @@ func (r *Request) hear(at Source, a Attached, bounded bool) Testimony {
 			}
 			t.Statements = append(t.Statements, said)
 			read = append(read, s.conditionKeys()...)
-		} else if s.matches(s.actions, r.Action, r) == s.notAction {
+		} else if !s.hasAction(r.Action) {
 			continue
 		}
 		for _, key := range read {

@@ -1,9 +1,6 @@
 package policy
 
-import (
-	"fmt"
-	"slices"
-)
+import "fmt"
 
 // Kind is a kind of policy: what it is attached to, and so what it can say.
 type Kind int
@@ -88,12 +85,14 @@ func (k *Kind) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Policy is a policy document, parsed and ready to decide. It never changes,
-// and is safe for concurrent use.
+// Policy is a policy document, parsed and ready to decide. What it says never
+// changes, and it is safe for concurrent use.
 type Policy struct {
 	statements []statement
 	text       string   // "" if the policy was not read from a text of its own
 	keys       []string // that conditions and variables read, in lower case, each once
+	some       keyBits  // of keys
+	actions    actionIndex
 }
 
 // Attached is a policy where it is attached.
@@ -129,47 +128,6 @@ func (p *Policy) Actions() []string {
 	return out
 }
 
-// Reads reports whether a decision by the policy can depend on one of the condition
-// keys, which must be in lower case.
-func (p *Policy) Reads(keys ...string) bool {
-	if p == nil {
-		return false
-	}
-	for _, key := range p.keys {
-		if slices.Contains(keys, key) {
-			return true
-		}
-	}
-	return false
-}
-
-// collectKeys finds out which keys the policy reads.
-func (p *Policy) collectKeys() {
-	add := func(patterns ...pattern) {
-		for i := range patterns {
-			for _, q := range patterns[i].pieces {
-				if q.kind == variable {
-					p.keys = append(p.keys, q.key)
-				}
-			}
-		}
-	}
-	for i := range p.statements {
-		s := &p.statements[i]
-		add(s.resources...)
-		for j := range s.conditions {
-			c := &s.conditions[j]
-			p.keys = append(p.keys, c.key)
-			for k := range c.values {
-				add(c.values[k].pattern)
-				add(c.values[k].segments...)
-			}
-		}
-	}
-	slices.Sort(p.keys)
-	p.keys = slices.Compact(p.keys)
-}
-
 // Principals returns the ARNs of users, roles, sessions and accounts' roots that
 // the statements name, those of NotPrincipal included. A caller that stores a
 // policy can check that they exist.
@@ -188,9 +146,14 @@ func (p *Policy) Principals() []string {
 // applies reports whether the statement is about the request, and how directly it
 // names the request's principal. Bounded says whether the principal has a boundary.
 func (s *statement) applies(r *Request, bounded bool) (reach, bool) {
-	if s.matches(s.actions, r.Action, r) == s.notAction {
+	if !s.hasAction(r.Action) {
 		return 0, false
 	}
+	return s.appliesTo(r, bounded)
+}
+
+// appliesTo is applies for a statement that is about the request's action.
+func (s *statement) appliesTo(r *Request, bounded bool) (reach, bool) {
 	for i := range s.cheap { // most statements are told apart by these
 		if !s.conditions[i].holds(r.Context) {
 			return 0, false
@@ -216,16 +179,17 @@ func (s *statement) applies(r *Request, bounded bool) (reach, bool) {
 // concerns reports whether the statement is about the request's action and
 // resource.
 func (s *statement) concerns(r *Request) bool {
-	return s.matches(s.actions, r.Action, r) != s.notAction && (s.resources == nil || s.hasResource(r))
+	return s.hasAction(r.Action) && (s.resources == nil || s.hasResource(r))
 }
 
-func (s *statement) matches(list []pattern, text string, r *Request) bool {
-	for i := range list {
-		if ok, _ := list[i].match(text, r.Context); ok {
-			return true
+// hasAction reports whether an action is one of the statement's.
+func (s *statement) hasAction(action string) bool {
+	for i := range s.actions {
+		if ok, _ := s.actions[i].match(action, Context{}); ok { // actions have no variables
+			return !s.notAction
 		}
 	}
-	return false
+	return s.notAction
 }
 
 // hasResource reports whether the request's resource is one of the statement's.

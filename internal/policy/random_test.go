@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 
 	"berth/internal/policy"
@@ -31,9 +32,12 @@ func TestDecisionsAreThoseOfTheOracle(t *testing.T) {
 		g := &generator{rand.New(rand.NewPCG(seed, 20121017))}
 		o, p, n := g.policies(t)
 		policies += n
-		for range 4 {
+		for i := range 4 {
 			o.request, o.context = g.request()
 			o.request.Context = policy.NewContext(o.context)
+			if i%2 == 0 { // the keys that the policies read are enough
+				o.request.Context = policy.NewContext(those(o.context, p.Keys()))
+			}
 			d := policy.Decide(&o.request, p)
 			allowed, why, kind := o.decide()
 			decisions++
@@ -64,6 +68,17 @@ func TestDecisionsAreThoseOfTheOracle(t *testing.T) {
 			}
 		}
 	}
+}
+
+// those returns the keys that are in a set.
+func those(context map[string][]string, keys policy.Keys) map[string][]string {
+	out := map[string][]string{}
+	for key, values := range context {
+		if keys.Has(strings.ToLower(key)) {
+			out[key] = values
+		}
+	}
+	return out
 }
 
 // by returns the name of the kind that decided.
