@@ -192,13 +192,12 @@ func (a *Authorizer) decide(ctx context.Context, r Request) error {
 		return nil // what follows would say so too, after more work
 	}
 	having := having(r, p, mine, owner)
-	read := having.Keys()
-	ask := a.ask(r, p, mine, owner, &read)
+	ask := a.ask(r, p, mine, owner, having.Keys())
 	d, err := decideImages(&ask, &having, r)
 	if err != nil || d.Allowed {
 		return err
 	}
-	ask = a.ask(r, p, mine, owner, nil) // what is refused is explained, with all keys
+	ask = a.ask(r, p, mine, owner, policy.AllKeys) // what is refused is explained, with all keys
 	if d, err = decideImages(&ask, &having, r); err == nil && !d.Allowed && !a.serviceMay(&r, &ask, having, d) {
 		if r.Account != r.Caller.Account {
 			d = having.Tellable(&ask, d)
@@ -240,8 +239,8 @@ func unlimited(r Request, mine, owner *Membership) bool {
 
 // ask is what the policy engine is asked about a request. The places in an
 // organization are those of the caller's account and of the resource's. Condition
-// keys are those that are read, or all if read is nil.
-func (a *Authorizer) ask(r Request, p Policies, mine, owner *Membership, read *policy.Keys) policy.Request {
+// keys are those that are read.
+func (a *Authorizer) ask(r Request, p Policies, mine, owner *Membership, read policy.Keys) policy.Request {
 	return policy.Request{
 		Principal: principal(r.Caller), Action: r.Action, Resource: r.Resource, ResourceAccount: r.Account,
 		Context: a.context(r, p, mine, owner, read), RootRepairs: r.RootRepairs,

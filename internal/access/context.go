@@ -1,7 +1,6 @@
 package access
 
 import (
-	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -35,20 +34,17 @@ var kinds = map[Type]struct {
 	WebIdentity:   {policy.Federated, "WebIdentityUser"},
 }
 
-// keys collects condition keys: those that are read, or all if read is nil. To find
-// out all values takes longer than most decisions.
+// keys collects condition keys, those that are read: to find out all values takes
+// longer than most decisions.
 type keys struct {
-	read   *policy.Keys
+	read   policy.Keys
 	out    policy.Context
 	values []string // of all keys together: one piece of memory
 }
 
-// wants reports whether a key, in lower case, is worth its while.
-func (k *keys) wants(key string) bool { return k.read == nil || k.read.Has(key) }
-
 // set sets a key, given in lower case, or removes it if the value is "".
 func (k *keys) set(key, value string) {
-	if !k.wants(key) {
+	if !k.read.Has(key) {
 		return
 	}
 	if value == "" {
@@ -62,10 +58,10 @@ func (k *keys) set(key, value string) {
 
 // context returns the condition keys of a request: those that the service set, and
 // over them those that every request has; of all these, those that are read.
-func (a *Authorizer) context(r Request, p Policies, mine, owner *Membership, read *policy.Keys) policy.Context {
+func (a *Authorizer) context(r Request, p Policies, mine, owner *Membership, read policy.Keys) policy.Context {
 	k := a.ofRequest(r, read)
 	for name, v := range p.Tags {
-		if key := "aws:principaltag/" + strings.ToLower(name); k.wants(key) {
+		if key := "aws:principaltag/" + strings.ToLower(name); k.read.Has(key) {
 			k.out.Set(key, v)
 		}
 	}
@@ -77,7 +73,7 @@ func (a *Authorizer) context(r Request, p Policies, mine, owner *Membership, rea
 	k.set("aws:username", username(c))
 	k.set("aws:principalisawsservice", "false")
 	if s := c.Session; s != nil && !s.IssuedAt.IsZero() {
-		if k.wants("aws:tokenissuetime") {
+		if k.read.Has("aws:tokenissuetime") {
 			k.set("aws:tokenissuetime", s.IssuedAt.UTC().Format(time.RFC3339))
 		}
 		k.set("aws:multifactorauthpresent", "false")
@@ -97,11 +93,11 @@ var ofCaller = []string{
 }
 
 // ofRequest collects the condition keys that do not depend on the principal.
-func (a *Authorizer) ofRequest(r Request, read *policy.Keys) keys {
+func (a *Authorizer) ofRequest(r Request, read policy.Keys) keys {
 	k := keys{read: read}
 	k.given(r.Context)
 	c := r.Caller
-	if k.wants("aws:currenttime") || k.wants("aws:epochtime") {
+	if k.read.Has("aws:currenttime") || k.read.Has("aws:epochtime") {
 		now := time.Now
 		if a.Now != nil {
 			now = a.Now
@@ -116,7 +112,7 @@ func (a *Authorizer) ofRequest(r Request, read *policy.Keys) keys {
 	if c.Endpoint != nil { // an address in a VPC is no address of the internet
 		address, elsewhere = elsewhere, address
 	}
-	if c.SourceIP.IsValid() && k.wants(address) {
+	if c.SourceIP.IsValid() && k.read.Has(address) {
 		k.set(address, c.SourceIP.Unmap().WithZone("").String())
 	} else {
 		k.out.Set(address)
@@ -130,11 +126,13 @@ func (a *Authorizer) ofRequest(r Request, read *policy.Keys) keys {
 
 // given sets the keys that the service knows of.
 func (k *keys) given(context map[string][]string) {
-	if k.read != nil {
-		context = maps.Clone(context)
-		maps.DeleteFunc(context, func(key string, _ []string) bool { return !k.wants(strings.ToLower(key)) })
+	read := make(map[string][]string, 4)
+	for key, values := range context {
+		if k.read.Has(strings.ToLower(key)) {
+			read[key] = values
+		}
 	}
-	k.out = policy.NewContext(context)
+	k.out = policy.NewContext(read)
 	for _, key := range ofCaller {
 		k.out.Set(key)
 	}
@@ -159,7 +157,7 @@ func (k *keys) setOrganization(m *Membership, id, paths string) {
 
 // serviceContext is context for a service that the caller acts for.
 func (a *Authorizer) serviceContext(r Request, service string) policy.Context {
-	k := a.ofRequest(r, nil)
+	k := a.ofRequest(r, policy.AllKeys)
 	k.set("aws:principalisawsservice", "true")
 	k.set("aws:principalservicename", service)
 	k.set("aws:sourceaccount", r.Caller.Account)

@@ -27,10 +27,10 @@ var imageKeys = map[string][]string{
 func decideImages(ask *policy.Request, p *policy.Policies, r Request) (policy.Decision, error) {
 	service, _, _ := strings.Cut(r.Action, ":")
 	keys := imageKeys[service]
-	if r.Images == nil || keys == nil || !p.Keys().HasAny(keys...) {
+	if r.Images == nil || keys == nil || !p.Reads(keys...) {
 		return policy.Decide(ask, p), nil
 	}
-	if r.Early && p.Keys().HasAny(keys[1:]...) {
+	if r.Early && p.Reads(keys[1:]...) {
 		return policy.Decision{Allowed: true}, nil
 	}
 	images, err := r.Images()

@@ -16,6 +16,9 @@ type Context struct {
 // there. Values of keys that differ in case alone are put together, in the order
 // of the keys.
 func NewContext(values map[string][]string) Context {
+	if len(values) == 0 {
+		return Context{}
+	}
 	c := Context{make(map[string][]string, len(values))}
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		c.Set(key, append(slices.Clone(c.Values(key)), values[key]...)...)

@@ -2,71 +2,77 @@ package policy
 
 import "slices"
 
-// Keys are the condition keys that policies read: a decision by them can depend
-// on no others.
-type Keys struct {
-	policies *Policies
-	some     keyBits
-}
+// Keys is a set of condition keys. It takes little memory and no time, and may
+// seem to have keys that it does not have.
+type Keys uint64
 
-// Keys returns the condition keys that the policies read.
-func (p *Policies) Keys() Keys {
-	k := Keys{policies: p}
-	p.each(func(q *Policy) bool {
-		k.some |= q.some
-		return true
-	})
-	return k
-}
+// AllKeys has every key.
+const AllKeys = ^Keys(0)
 
-// Has reports whether a key, in lower case, is one of them.
-func (k Keys) Has(key string) bool {
-	found := false
-	if k.some&bitOf(key) != 0 {
-		k.policies.each(func(q *Policy) bool {
-			found = slices.Contains(q.keys, key)
-			return !found
-		})
-	}
-	return found
-}
+// Has reports whether the set may have a key, in lower case.
+func (k Keys) Has(key string) bool { return k&keysOf(key) != 0 }
 
-// HasAny reports whether one of some keys, in lower case, is one of them.
-func (k Keys) HasAny(keys ...string) bool { return slices.ContainsFunc(keys, k.Has) }
-
-// each calls fn with policy after policy, until it returns false.
-func (p *Policies) each(fn func(*Policy) bool) {
-	for _, list := range [...][]Attached{p.Identity, p.Boundary, p.Session, p.Repository, p.Registry, p.Trust, p.Endpoint} {
-		if !each(list, fn) {
-			return
-		}
-	}
-	for _, levels := range [...][][]Attached{p.ServiceControl, p.ResourceControl} {
-		for _, list := range levels {
-			if !each(list, fn) {
-				return
-			}
-		}
-	}
-}
-
-func each(list []Attached, fn func(*Policy) bool) bool {
-	for i := range list {
-		if p := list[i].Policy; p != nil && !fn(p) {
-			return false
-		}
-	}
-	return true
-}
-
-// keyBits has a bit for every key of a set. Other keys may share it.
-type keyBits uint64
-
-func bitOf(key string) keyBits {
+// keysOf returns the set of a key.
+func keysOf(key string) Keys {
 	if key == "" {
 		return 0
 	}
 	return 1 << ((7*len(key) + int(key[len(key)-1])) % 64)
+}
+
+// Keys returns the condition keys that the policies read: a decision by them can
+// depend on no others.
+func (p *Policies) Keys() Keys {
+	var k Keys
+	for _, list := range [...][]Attached{p.Identity, p.Boundary, p.Session, p.Repository, p.Registry, p.Trust, p.Endpoint} {
+		k |= keysRead(list)
+	}
+	for _, levels := range [...][][]Attached{p.ServiceControl, p.ResourceControl} {
+		for _, list := range levels {
+			k |= keysRead(list)
+		}
+	}
+	return k
+}
+
+func keysRead(list []Attached) Keys {
+	var k Keys
+	for i := range list {
+		if p := list[i].Policy; p != nil {
+			k |= p.some
+		}
+	}
+	return k
+}
+
+// Reads reports whether a decision by the policies can depend on one of the
+// condition keys, which must be in lower case.
+func (p *Policies) Reads(keys ...string) bool {
+	if all := p.Keys(); !slices.ContainsFunc(keys, all.Has) {
+		return false
+	}
+	for _, list := range [...][]Attached{p.Identity, p.Boundary, p.Session, p.Repository, p.Registry, p.Trust, p.Endpoint} {
+		if anyReads(list, keys) {
+			return true
+		}
+	}
+	for _, levels := range [...][][]Attached{p.ServiceControl, p.ResourceControl} {
+		for _, list := range levels {
+			if anyReads(list, keys) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func anyReads(list []Attached, keys []string) bool {
+	for i := range list {
+		if p := list[i].Policy; p != nil && slices.ContainsFunc(p.keys, func(key string) bool { return slices.Contains(keys, key) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // collectKeys finds out which keys the policy reads.
@@ -95,6 +101,6 @@ func (p *Policy) collectKeys() {
 	slices.Sort(p.keys)
 	p.keys = slices.Compact(p.keys)
 	for _, key := range p.keys {
-		p.some |= bitOf(key)
+		p.some |= keysOf(key)
 	}
 }

@@ -91,7 +91,7 @@ type Policy struct {
 	statements []statement
 	text       string   // "" if the policy was not read from a text of its own
 	keys       []string // that conditions and variables read, in lower case, each once
-	some       keyBits  // of keys
+	some       Keys     // of keys
 	actions    actionIndex
 }
 
