@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"berth/internal/egress"
@@ -118,7 +119,8 @@ type attempt struct {
 	issuer, redirect       string
 	state, nonce, verifier string
 	namesIssuer            bool
-	result                 chan result
+	answered               atomic.Bool
+	result                 chan result // of the one answer
 }
 
 type result struct {
@@ -174,13 +176,12 @@ func (a *attempt) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "This is not the answer to a login that waits.", http.StatusBadRequest)
 		return
 	}
-	code, err := a.answer(q)
-	select {
-	case a.result <- result{code, err}:
-	default:
+	if !a.answered.CompareAndSwap(false, true) {
 		http.Error(w, "This login has had its answer.", http.StatusBadRequest)
 		return
 	}
+	code, err := a.answer(q)
+	a.result <- result{code, err}
 	if err != nil {
 		w.WriteHeader(http.StatusForbidden)
 		_, _ = io.WriteString(w, "The login has failed. The terminal says why.\n")

@@ -3,10 +3,13 @@ package oidc_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -144,6 +147,51 @@ func TestLoginIgnoresStrangers(t *testing.T) {
 	})
 	if err != nil {
 		t.Errorf("Run: %v", err)
+	}
+}
+
+// However often the answer comes, at once too, it is taken once.
+func TestLoginTakesOneAnswer(t *testing.T) {
+	t.Parallel()
+	i := oidctest.Start(t)
+	b := newBrowser(t, i)
+	var taken, refused atomic.Int32
+	_, _, err := login(t, i, func(address string) {
+		answer := ""
+		caught := errors.New("caught")
+		b.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
+			answer = r.URL.String()
+			return caught
+		}
+		if _, err := b.Get(address); !errors.Is(err, caught) {
+			t.Errorf("the issuer sends nobody back: %v", err)
+		}
+		var start, all sync.WaitGroup
+		start.Add(1)
+		for range 64 {
+			all.Go(func() {
+				start.Wait()
+				res, err := b.Get(answer)
+				switch {
+				case err != nil: // the login is over, and nobody listens
+				case res.StatusCode == http.StatusOK:
+					taken.Add(1)
+				default:
+					refused.Add(1)
+				}
+				if err == nil {
+					res.Body.Close()
+				}
+			})
+		}
+		start.Done()
+		all.Wait()
+	})
+	if err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	if taken.Load() != 1 || refused.Load() == 0 {
+		t.Errorf("of 64 answers %d were taken and %d refused, want 1, and the others refused or not heard", taken.Load(), refused.Load())
 	}
 }
 
