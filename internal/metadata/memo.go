@@ -17,6 +17,7 @@ type memo struct {
 	generation uint64           // guarded by mu
 	facts      map[memoKey]fact // of this generation; guarded by mu
 	bytes      int              // that the facts hold; guarded by mu
+	nothing    map[memoKey]fact // those that say that there is nothing; guarded by mu
 }
 
 // memoKey is a query by the name of its method, and its arguments.
@@ -41,6 +42,9 @@ const factSize = 128
 const (
 	memoFacts = 20_000
 	memoBytes = 16 << 20
+
+	memoNothing    = 1000 // facts that there is nothing
+	memoNothingKey = 1 << 10
 )
 
 // now returns the generation.
@@ -56,7 +60,7 @@ func (m *memo) step() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.generation++
-	m.facts, m.bytes = nil, 0
+	m.facts, m.bytes, m.nothing = nil, 0, nil
 }
 
 // get returns what was remembered in the generation given, if that is still the
@@ -68,15 +72,31 @@ func (m *memo) get(generation uint64, k memoKey) (any, bool) {
 		return nil, false
 	}
 	f, ok := m.facts[k]
+	if !ok {
+		f, ok = m.nothing[k]
+	}
 	return f.value, ok
 }
 
-// put remembers what was read while the generation was the one given.
+// put remembers what was read while the generation was the one given. That there is
+// nothing has a place of its own: strangers can ask for as many things that are not
+// there as they like, and must not drive out what there is.
 func (m *memo) put(generation uint64, k memoKey, f fact) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	f.size += factSize + len(k.query) + len(k.a) + len(k.b) + len(k.c)
+	nothing, key := f.size == 0, len(k.query)+len(k.a)+len(k.b)+len(k.c)
+	f.size += factSize + key
 	if m.generation != generation || generation%2 == 1 || f.size > memoBytes/16 {
+		return
+	}
+	if nothing {
+		if key > memoNothingKey {
+			return
+		}
+		if m.nothing == nil || len(m.nothing) >= memoNothing {
+			m.nothing = map[memoKey]fact{}
+		}
+		m.nothing[k.clone()] = f
 		return
 	}
 	if m.facts == nil || len(m.facts) >= memoFacts || m.bytes+f.size > memoBytes {
@@ -88,8 +108,7 @@ func (m *memo) put(generation uint64, k memoKey, f fact) {
 
 // remember returns what read returns, or what it has returned before in this
 // generation. size is roughly what the answer takes in memory, 0 for the answer that
-// there is nothing: that is not remembered, for strangers can ask for as many
-// things that are not there as they like.
+// there is nothing.
 func remember[T any](tx *Tx, k memoKey, size func(T) int, read func() (T, error)) (T, error) {
 	if tx.memo == nil {
 		return read()
@@ -102,9 +121,7 @@ func remember[T any](tx *Tx, k memoKey, size func(T) int, read func() (T, error)
 	if err != nil {
 		return v, err
 	}
-	if n := size(v); n > 0 {
-		tx.memo.put(tx.generation, k, fact{v, n})
-	}
+	tx.memo.put(tx.generation, k, fact{v, size(v)})
 	return v, nil
 }
 

@@ -50,18 +50,18 @@ func For[R, W any](db *DB) Store[R, W] { return Store[R, W]{db} }
 // View runs fn in a transaction that sees one state of the database and changes
 // nothing.
 func (s Store[R, W]) View(ctx context.Context, fn func(R) error) error {
-	return s.db.engine.view(ctx, func(tx *Tx) error { return fn(any(tx).(R)) })
+	return s.db.engine.view(ctx, counting(ctx, fn))
 }
 
 // Update runs fn in a transaction and returns when its changes are durable. fn
 // may share its commit with others and may run more than once.
 func (s Store[R, W]) Update(ctx context.Context, fn func(W) error) error {
-	return s.db.engine.update(ctx, false, func(tx *Tx) error { return fn(any(tx).(W)) })
+	return s.db.engine.update(ctx, false, counting(ctx, fn))
 }
 
 // Relaxed is Update without the wait for the disk.
 func (s Store[R, W]) Relaxed(ctx context.Context, fn func(W) error) error {
-	return s.db.engine.update(ctx, true, func(tx *Tx) error { return fn(any(tx).(W)) })
+	return s.db.engine.update(ctx, true, counting(ctx, fn))
 }
 
 // micros is how times are stored: microseconds since 1970, 0 for the zero time.

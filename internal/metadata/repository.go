@@ -41,20 +41,32 @@ func (tx *Tx) oneRepository(query string, args ...any) (*registry.Repository, er
 	return found, err
 }
 
-// Repository implements [registry.RepositoryReader].
+// noRepository are values for repositoryColumns.
+const noRepository = `'', '', '', '', 0, 0, '', '', 0, '', '', '{}', 0, 0, '', ''`
+
+// Repository implements [registry.RepositoryReader]. The registry's policy, which
+// every decision about a repository needs, comes along in a row of its own, so that
+// it takes as many queries to refuse what there is not.
 func (tx *Tx) Repository(ref registry.Ref, lock registry.Lock) (*registry.Repository, error) {
-	const query = `SELECT ` + repositoryColumns + `,
-			COALESCE((SELECT document FROM registry_configurations WHERE account = $1 AND region = $2 AND name = '` + registryPolicy + `'), '""')
-		FROM repositories WHERE account = $1 AND region = $2 AND name = $3 AND deleted_at = 0`
+	const (
+		before = `SELECT ` + repositoryColumns + `, '' FROM (SELECT * FROM repositories WHERE account = $1 AND region = $2 AND name = $3 AND deleted_at = 0`
+		after  = `) AS one UNION ALL SELECT ` + noRepository + `,
+			COALESCE((SELECT document FROM registry_configurations WHERE account = $1 AND region = $2 AND name = '` + registryPolicy + `'), '""')`
+	)
 	k := memoKey{"repository", ref.Account, ref.Region, string(ref.Name)}
 	r, err := remember(tx, k, repositorySize, func() (*registry.Repository, error) {
 		var found *registry.Repository
 		var text string
-		err := tx.rows(query+tx.locks[lock], []any{ref.Account, ref.Region, string(ref.Name)}, func(r *sql.Rows) (err error) {
-			found, err = scanRepository(func(dest ...any) error { return r.Scan(append(dest, document{&text})...) })
-			return err
+		err := tx.rows(before+tx.locks[lock]+after, []any{ref.Account, ref.Region, string(ref.Name)}, func(r *sql.Rows) error {
+			var policy string
+			one, err := scanRepository(func(dest ...any) error { return r.Scan(append(dest, &policy)...) })
+			if err != nil || one.UID != "" {
+				found = one
+				return err
+			}
+			return json.Unmarshal([]byte(policy), &text)
 		})
-		if err == nil && found != nil && tx.memo == nil {
+		if err == nil && tx.memo == nil {
 			tx.policy, tx.policyOf = &text, ref.ID
 		}
 		return found, err

@@ -24,6 +24,8 @@ type Tx struct {
 	recalled   bool   // the view has used what it remembered
 	changed    bool   // the update has changed what views remember
 
+	statements int64 // how many have run
+
 	policy   *string // that of a registry, if the transaction has read it
 	policyOf registry.ID
 }
@@ -39,6 +41,7 @@ type queryer interface {
 // query runs a query. A view that has recalled facts must not add to them what
 // is true of a later state: it is run again instead.
 func (tx *Tx) query(query string, args []any) (*sql.Rows, error) {
+	tx.statements++
 	rows, err := tx.conn.QueryContext(tx.ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("query: %w", err)
@@ -88,6 +91,7 @@ func (tx *Tx) strings(query string, args ...any) ([]string, error) {
 
 // exec runs a statement and returns how many rows it changed.
 func (tx *Tx) exec(query string, args ...any) (int64, error) {
+	tx.statements++
 	res, err := tx.conn.ExecContext(tx.ctx, query, args...)
 	if err != nil {
 		return 0, fmt.Errorf("exec: %w", err)

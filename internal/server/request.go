@@ -7,9 +7,11 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"berth/internal/access"
+	"berth/internal/metadata"
 
 	"github.com/google/uuid"
 )
@@ -22,6 +24,7 @@ type info struct {
 	caller    string // the principal's ARN; "" if nobody known asked
 	anonymous bool   // it was let in without a login
 	endpoint  *access.Endpoint
+	queries   atomic.Int64 // statements run by the database
 }
 
 type infoKey struct{}
@@ -58,7 +61,7 @@ func (s *Server) instrument(next http.Handler) http.Handler {
 		if r.Body != nil && r.Body != http.NoBody {
 			r.Body = &requestBody{ReadCloser: r.Body, control: w.control}
 		}
-		r = r.WithContext(context.WithValue(r.Context(), infoKey{}, i))
+		r = r.WithContext(metadata.Count(context.WithValue(r.Context(), infoKey{}, i), &i.queries))
 		closeAfterChunks(w, r)
 		defer func() {
 			p := recover()
@@ -107,7 +110,7 @@ func (s *Server) finished(r *http.Request, w *response, i *info, took time.Durat
 	s.log.LogAttrs(context.Background(), level, "request",
 		slog.String("id", i.id), slog.String("method", cut(r.Method, 16)), slog.String("host", cut(r.Host, 128)),
 		slog.String("path", cut(r.URL.Path, 512)), slog.Int("status", w.status), slog.Int64("bytes", w.written),
-		slog.Duration("took", took), slog.String("from", i.source.String()), slog.String("caller", i.caller),
+		slog.Duration("took", took), slog.Int64("queries", i.queries.Load()), slog.String("from", i.source.String()), slog.String("caller", i.caller),
 		slog.String("agent", cut(r.UserAgent(), 128)))
 }
 
