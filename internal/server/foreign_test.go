@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"berth/internal/config"
+	"berth/internal/server"
 	"berth/internal/servertest"
 
 	"github.com/opencontainers/go-digest"
@@ -196,5 +197,38 @@ func TestAnUploadIsNobodyElses(t *testing.T) {
 			}
 		}
 		alice.Do(t, "PUT", location+"?_state=AAAA&digest="+d.String(), layer[3:]).Want(t, 201)
+	})
+}
+
+// The id of what another account has leads nowhere: neither to a deleted repository
+// of the same name nor to a request for a quota.
+func TestIdsOfAnotherAccountLeadNowhere(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
+		const never = "0197f3f5-0000-7000-8000-000000000000"
+		other := s.CreateAccount(t, "210987654321")
+		s.CreateRepository(t, "app")
+		deleteRepository(t, s, "app")
+		uid, asked := deletedRepositories(t, s)[0].UID, *requestImages(t, s.AWS(), 200_000).Id
+		for what, ask := range map[string]func(id string) answered{
+			"the images of a deleted repository": func(id string) answered {
+				return askAs(t, s, other, server.DeletedImagesPath, "ecr", "", `{"repositoryName":"app","repositoryUid":"`+id+`"}`)
+			},
+			"to restore it": func(id string) answered {
+				return askAs(t, s, other, server.RestoreRepositoryPath, "ecr", "", `{"repositoryName":"app","repositoryUid":"`+id+`"}`)
+			},
+			"a request for a quota": func(id string) answered {
+				if id == uid {
+					id = asked
+				}
+				return askAs(t, s, other, "/", "servicequotas", "ServiceQuotasV20190624.GetRequestedServiceQuotaChange", `{"RequestId":"`+id+`"}`)
+			},
+		} {
+			theirs, none := ask(uid), ask(never)
+			if got, want := alike(&servertest.Response{Status: theirs.status, Header: theirs.header, Body: []byte(strings.ReplaceAll(theirs.body, asked, "ID"))}),
+				alike(&servertest.Response{Status: none.status, Header: none.header, Body: []byte(none.body)}); got != want || theirs.status/100 != 4 {
+				t.Errorf("%s of another account is answered\n%s\nof nobody\n%s", what, got, want)
+			}
+		}
 	})
 }
