@@ -51,37 +51,61 @@ const FormatPlain = 0
 type Object struct {
 	Digest  digest.Digest
 	Size    int64
-	Format  int    // FormatPlain
+	Format  int    // FormatPlain, FormatSealed or FormatDoublySealed
 	Key     string // in the bucket; "" if Content holds the bytes
 	Content []byte // the bytes themselves, if there are at most Inline
+
+	Domain     Domain // whose key wraps the data key, if the object is sealed
+	WrappedKey []byte // an envelope of data keys; nil for a plain object
 }
 
 // Upload is all that is known of an unfinished blob: any process that shares
-// the bucket can go on with it. The zero Upload is empty.
+// the bucket can go on with it. The zero Upload is empty; what it will be sealed
+// under is said by Domain, which is not kept with it.
 type Upload struct {
 	Size    int64  // bytes received and durable
-	Hash    []byte // the SHA-256 state after Size bytes; nil while Content holds them
-	Content []byte // the bytes themselves, until there are more than Inline
+	Hash    []byte // the SHA-256 state after Size bytes; nil while Content holds them, and if sealed
+	Content []byte // the bytes themselves, until there are more than Inline; what is not in the bucket, if sealed
 	Key     string // in the bucket; "" while Content holds the bytes
 	State   []byte // the driver's
+
+	Domain     Domain
+	Format     int    // as of an Object; decided by the first Append
+	WrappedKey []byte // an envelope of data keys; nil if plain
 }
 
 // Store is a bucket with digests. It is safe for concurrent use.
 type Store struct {
 	bucket Bucket
+	keys   KeyWrapper // nil for none
+	seal   bool       // all that is new
 }
 
-// NewStore returns a Store over a bucket.
+// NewStore returns a Store over a bucket that seals nothing and opens nothing that
+// is sealed.
 func NewStore(b Bucket) *Store { return &Store{bucket: b} }
+
+// NewSealing returns a Store that opens what is sealed under keys, whatever it seals
+// itself: with all everything that is new, without it what has a KMS key.
+func NewSealing(b Bucket, keys KeyWrapper, all bool) *Store {
+	return &Store{bucket: b, keys: keys, seal: all}
+}
 
 // Append reads r to its end and adds what it reads to the upload. When it
 // returns, u describes the upload as it is durable now: with all that was read
-// if the error is nil, or one of r's; unchanged if the error is ErrUploadLost
-// or ErrNotDone, after which it can go on; worthless if it is ErrPoisoned. An error of r is returned as it is.
+// if the error is nil, or one of r's; unchanged if the error is ErrUploadLost, or
+// ErrNotDone or a KeyError, after which it can go on; worthless if it is ErrPoisoned.
+// An error of r is returned as it is.
 //
 // The memory used does not depend on the number of bytes. No two calls may work
 // on the same upload at once.
 func (s *Store) Append(ctx context.Context, u *Upload, r io.Reader) error {
+	if u.Size == 0 && u.Key == "" && u.WrappedKey == nil {
+		u.Format = s.sealedAs(u.Domain)
+	}
+	if u.Format != FormatPlain {
+		return s.appendSealed(ctx, u, r)
+	}
 	if u.Key == "" {
 		content, err := io.ReadAll(io.LimitReader(r, Inline+1-int64(len(u.Content))))
 		content = slices.Concat(u.Content, content)
@@ -97,7 +121,7 @@ func (s *Store) Append(ctx context.Context, u *Upload, r io.Reader) error {
 func (s *Store) appendToBucket(ctx context.Context, u *Upload, r io.Reader) error {
 	next := *u
 	if next.Key == "" {
-		next = Upload{Key: newKey()}
+		next = Upload{Key: newKey(), Domain: u.Domain}
 	}
 	h, err := resumeHash(next.Hash)
 	if err != nil {
@@ -181,7 +205,13 @@ func resumeHash(state []byte) (hash.Hash, error) {
 // must then be abandoned by who owns it. After ErrNotDone it can be finished again. Nobody reaches the object until the caller
 // has recorded it; until then it is an orphan, which a crash may leave behind.
 func (s *Store) Finish(ctx context.Context, u Upload, want digest.Digest) (Object, error) {
-	o := Object{Digest: want, Size: u.Size, Key: u.Key, Content: u.Content}
+	if u.Size == 0 && u.Key == "" && u.WrappedKey == nil {
+		u.Format = s.sealedAs(u.Domain)
+	}
+	if u.Format != FormatPlain {
+		return s.finishSealed(ctx, u, want)
+	}
+	o := Object{Digest: want, Size: u.Size, Key: u.Key, Content: u.Content, Domain: u.Domain}
 	if u.Key == "" {
 		if want.Algorithm().FromBytes(u.Content) != want {
 			return Object{}, ErrDigest
@@ -204,10 +234,15 @@ func (s *Store) Finish(ctx context.Context, u Upload, want digest.Digest) (Objec
 	if want.Algorithm() == digest.SHA256 {
 		return o, nil
 	}
-	// Only a SHA-256 state is kept with an upload: another algorithm reads the
-	// bytes once more. The object stays: somebody else may have finished the same
-	// upload with another digest, and recorded it.
-	err = s.Verify(ctx, o)
+	return s.verified(ctx, u, o)
+}
+
+// verified returns an object that has just been finished if it has its digest. Only
+// a SHA-256 state is kept with an upload: another algorithm reads the bytes once
+// more. The object stays: somebody else may have finished the same upload with
+// another digest, and recorded it.
+func (s *Store) verified(ctx context.Context, u Upload, o Object) (Object, error) {
+	err := s.Verify(ctx, o)
 	if errors.Is(err, ErrDamaged) {
 		err = ErrDigest
 	}
@@ -260,15 +295,23 @@ func (s *Store) Remove(ctx context.Context, o Object) error {
 // Open returns a reader of the object's bytes. It returns ErrNotFound if they
 // are gone and ErrDamaged if there are more or fewer than there should be. A
 // plain object in a directory is returned as a bare *os.File, so that the
-// kernel can send it.
+// kernel can send it. Of a sealed object no byte is returned that is not authentic:
+// Read returns ErrDamaged instead.
 func (s *Store) Open(ctx context.Context, o Object) (Reader, error) {
-	if o.Format != FormatPlain {
+	switch {
+	case layersOf(o.Format) > 0:
+		return s.openSealed(ctx, o)
+	case o.Format != FormatPlain:
 		return nil, fmt.Errorf("%w: unknown format %d", ErrDamaged, o.Format)
-	}
-	if o.Key == "" {
+	case o.Key == "":
 		return memory{bytes.NewReader(o.Content)}, nil
 	}
-	r, err := s.bucket.Open(ctx, o.Key)
+	return s.openStored(ctx, o.Key, o.Size)
+}
+
+// openStored opens what the bucket has under a key, which must be of that size.
+func (s *Store) openStored(ctx context.Context, key string, want int64) (Reader, error) {
+	r, err := s.bucket.Open(ctx, key)
 	if err != nil {
 		return nil, err
 	}
@@ -276,8 +319,8 @@ func (s *Store) Open(ctx context.Context, o Object) (Reader, error) {
 	if err == nil {
 		_, err = r.Seek(0, io.SeekStart)
 	}
-	if err == nil && size != o.Size {
-		err = fmt.Errorf("%w: %d bytes instead of %d", ErrDamaged, size, o.Size)
+	if err == nil && size != want {
+		err = fmt.Errorf("%w: %d bytes instead of %d", ErrDamaged, size, want)
 	}
 	if err != nil {
 		return nil, errors.Join(err, r.Close())
