@@ -36,7 +36,7 @@ var layers = map[string][]string{
 	"fsck":     {"blob", "fault"},
 
 	// SQL.
-	"metadata":        {"registry", "identity", "audit", "fsck", "access", "blob", "fault", "lifecycle"},
+	"metadata":        {"registry", "identity", "audit", "fsck", "access", "blob", "fault", "lifecycle", "seal"},
 	"metadata/pgtest": {},
 
 	// The way out.

@@ -59,6 +59,8 @@ type Config struct {
 	OIDCKeys            []string `key:"oidc-jwks" form:"map" help:"files with the keys (JWK sets) of token issuers that are not to be asked for them, as ISSUER=FILE"`
 	MasterKey           string   `key:"master-key" help:"the key that all others derive from: 32 bytes in hex or base64" secret:"true"`
 	MasterKeyFile       string   `key:"master-key-file" help:"file that holds the master key (default: made in the data directory)"`
+	OldMasterKeys       []string `key:"old-master-keys" help:"master keys that came before, until berth keys rotate has been run" secret:"true"`
+	Seal                string   `key:"seal" default:"on" help:"encrypt layers and manifests at rest: on, or off for volumes that are encrypted below; what has a KMS key is always sealed"`
 	RootAccessKeyID     string   `key:"root-access-key-id" help:"access key id of the default account's root (default: made in the data directory)"`
 	RootSecretAccessKey string   `key:"root-secret-access-key" help:"the secret that goes with it" secret:"true"`
 
@@ -149,6 +151,7 @@ func (c *Config) Validate() error {
 	bad(c.LogFormat != "text" && c.LogFormat != "json", "log-format: %q is neither text nor json", c.LogFormat)
 	bad(c.ImmutableRepush != "refuse" && c.ImmutableRepush != "accept", "immutable-repush: %q is neither refuse nor accept", c.ImmutableRepush)
 	bad(c.MasterKey != "" && c.MasterKeyFile != "", "master-key and master-key-file: give one of them")
+	bad(c.Seal != "on" && c.Seal != "off", "seal: %q is neither on nor off", c.Seal)
 	bad((c.RootAccessKeyID == "") != (c.RootSecretAccessKey == ""), "root-access-key-id and root-secret-access-key: give both or neither")
 	bad(c.RootSecretAccessKey != "" && len(c.RootSecretAccessKey) < 16, "root-secret-access-key: at least 16 characters")
 	bad(c.RequestRates != "ecr" && c.RequestRates != "off", "request-rates: %q is neither ecr nor off", c.RequestRates)

@@ -35,7 +35,7 @@ func load(t *testing.T, file string, environ []string, args ...string) (*config.
 func defaults() *config.Config {
 	return &config.Config{
 		Data: "data", Listen: "127.0.0.1:5000", Account: "123456789012", Region: "us-east-1", LogLevel: "info", LogFormat: "text",
-		ImmutableRepush: "refuse", RequestRates: "off", Public: "on", DeletedRetention: "168h", PasswordLogin: "off",
+		ImmutableRepush: "refuse", RequestRates: "off", Public: "on", DeletedRetention: "168h", PasswordLogin: "off", Seal: "on",
 		S3Checksums: "when-supported", S3Redirects: "off",
 	}
 }

@@ -58,7 +58,7 @@ type Repairer interface {
 
 // Problem is one thing that is not as it should be.
 type Problem struct {
-	Kind   string `json:"kind"` // missing, damaged, orphan, abandoned or miscounted
+	Kind   string `json:"kind"` // missing, damaged, orphan, abandoned, miscounted or locked
 	Key    string `json:"key,omitempty"`
 	Digest string `json:"digest,omitempty"`
 	Detail string `json:"detail"`
@@ -71,6 +71,7 @@ const (
 	Orphan     = "orphan"     // bytes are there that nothing refers to
 	Abandoned  = "abandoned"  // an upload that nobody has finished
 	Miscounted = "miscounted" // a count that quotas go by is wrong
+	Locked     = "locked"     // bytes that are sealed under a key that cannot be used
 )
 
 // Report is what a check found.
@@ -97,6 +98,7 @@ func (r *Report) Lost() int {
 type Options struct {
 	Store    Store
 	Bucket   blob.Bucket
+	Keys     blob.KeyWrapper // of what is sealed; nil for none
 	Progress func(*Report)
 	Repair   bool // put counts right that are wrong
 }
@@ -107,7 +109,7 @@ const page = 500
 // Check reads and hashes every object. It changes nothing but, with Repair, counts.
 // Nobody else may use the data meanwhile.
 func Check(ctx context.Context, o Options) (*Report, error) {
-	c := &check{Options: o, blobs: blob.NewStore(o.Bucket), known: map[string]bool{}, report: &Report{Problems: []Problem{}}}
+	c := &check{Options: o, blobs: blob.NewSealing(o.Bucket, o.Keys, false), known: map[string]bool{}, report: &Report{Problems: []Problem{}}}
 	for _, step := range []func(context.Context) error{c.objects, c.uploads, c.leftovers, c.counts} {
 		if err := step(ctx); err != nil {
 			return c.report, err
@@ -156,7 +158,10 @@ func (c *check) object(ctx context.Context, o Object) error {
 	if o.Key != "" {
 		c.known[o.Key] = true
 	}
+	var locked *blob.KeyError
 	switch err := c.blobs.Verify(ctx, o.Object); {
+	case errors.As(err, &locked):
+		c.found(Locked, o.Key, o.Digest.String(), "not read: %v", locked)
 	case errors.Is(err, blob.ErrNotFound):
 		c.found(Missing, o.Key, o.Digest.String(), "its %d bytes are not in the store", o.Size)
 	case errors.Is(err, blob.ErrDamaged):

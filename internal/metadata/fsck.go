@@ -3,6 +3,7 @@ package metadata
 import (
 	"database/sql"
 
+	"berth/internal/blob"
 	"berth/internal/fsck"
 )
 
@@ -14,10 +15,11 @@ var (
 // Objects implements [fsck.Tx].
 func (tx *Tx) Objects(after string, limit int) ([]fsck.Object, error) {
 	var out []fsck.Object
-	err := tx.rows(`SELECT uid, digest, size, format, key, content FROM objects
+	err := tx.rows(`SELECT uid, digest, size, format, key, content, `+sealColumns+` FROM objects o
 		WHERE uid > $1 AND deleted_at = 0 ORDER BY uid LIMIT $2`, []any{after, limit}, func(rows *sql.Rows) error {
 		var o fsck.Object
-		err := rows.Scan(&o.UID, &o.Digest, &o.Size, &o.Format, &o.Key, &o.Content)
+		err := rows.Scan(append([]any{&o.UID, &o.Digest, &o.Size, &o.Format, &o.Key, &o.Content}, sealFields(&o.Object)...)...)
+		o.Domain.Double = o.Format == blob.FormatDoublySealed
 		out = append(out, o)
 		return err
 	})

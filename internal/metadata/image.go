@@ -53,10 +53,11 @@ func (tx *Tx) ImageByTag(repository, tag string) (*registry.Image, error) {
 // Manifest implements [registry.ImageReader].
 func (tx *Tx) Manifest(i *registry.Image) (blob.Object, error) {
 	k := memoKey{"manifest", i.UID, "", ""}
-	return remember(tx, k, func(o blob.Object) int { return 300 + len(o.Content) }, func() (blob.Object, error) {
+	return remember(tx, k, func(o blob.Object) int { return 300 + len(o.Content) + len(o.WrappedKey) }, func() (blob.Object, error) {
 		o := blob.Object{Digest: i.Digest, Size: i.ManifestSize}
-		_, err := tx.row(`SELECT o.format, o.key, o.content FROM images i JOIN objects o ON o.uid = i.object WHERE i.uid = $1`,
-			[]any{i.UID}, &o.Format, &o.Key, &o.Content)
+		_, err := tx.row(`SELECT o.format, o.key, o.content, `+sealColumns+` FROM images i JOIN objects o ON o.uid = i.object WHERE i.uid = $1`,
+			[]any{i.UID}, append([]any{&o.Format, &o.Key, &o.Content}, sealFields(&o)...)...)
+		o.Domain.Double = o.Format == blob.FormatDoublySealed
 		return o, err
 	})
 }
@@ -169,7 +170,7 @@ func (tx *Tx) Referrers(repository string, subject digest.Digest, f registry.Ref
 	}
 	return remember(tx, k, sizeOfReferrers, func() ([]registry.Referrer, error) {
 		var out []registry.Referrer
-		err := tx.rows(`SELECT i.digest, i.media_type, i.artifact_type, i.manifest_size, i.annotations, i.status FROM images i
+		err := tx.rows(`SELECT i.digest, i.media_type, i.artifact_type, i.manifest_size, i.annotations, i.sealed_annotations, i.status FROM images i
 			WHERE i.repository = $1 AND i.subject = $2 AND i.digest > $3 AND i.subject <> '' AND i.deleted_at = 0
 				AND ($4 = '' OR i.status = $4)`+types+`
 			ORDER BY i.digest LIMIT $5`,
@@ -186,6 +187,7 @@ func (tx *Tx) Referrers(repository string, subject digest.Digest, f registry.Ref
 func sizeOfReferrers(found []registry.Referrer) int {
 	n := 500 * len(found)
 	for _, r := range found {
+		n += len(r.Sealed)
 		for k, v := range r.Annotations {
 			n += 100 + len(k) + len(v)
 		}
@@ -196,7 +198,7 @@ func sizeOfReferrers(found []registry.Referrer) int {
 func scanReferrer(rows *sql.Rows) (registry.Referrer, error) {
 	var r registry.Referrer
 	var annotations string
-	if err := rows.Scan(&r.Digest, &r.MediaType, &r.ArtifactType, &r.Size, &annotations, &r.Status); err != nil || annotations == "" {
+	if err := rows.Scan(&r.Digest, &r.MediaType, &r.ArtifactType, &r.Size, &annotations, &r.Sealed, &r.Status); err != nil || annotations == "" {
 		return r, err
 	}
 	return r, json.Unmarshal([]byte(annotations), &r.Annotations)
@@ -216,7 +218,7 @@ func (tx *Tx) InsertImage(repo *registry.Repository, i *registry.Image, refs reg
 		return err
 	}
 	annotations := ""
-	if len(refs.Annotations) > 0 {
+	if len(refs.Annotations) > 0 && refs.Sealed == nil {
 		b, err := json.Marshal(refs.Annotations)
 		if err != nil {
 			return err
@@ -224,10 +226,10 @@ func (tx *Tx) InsertImage(repo *registry.Repository, i *registry.Image, refs reg
 		annotations = string(b)
 	}
 	if err := tx.change(`INSERT INTO images (uid, repository, digest, object, media_type, artifact_type, subject,
-			annotations, manifest_size, size, status, pushed_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+			annotations, manifest_size, size, status, pushed_at, sealed_annotations)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
 		i.UID, i.Repository, string(i.Digest), object, i.MediaType, i.ArtifactType, string(i.Subject),
-		annotations, i.ManifestSize, i.Size, string(i.Status), micros(i.PushedAt)); err != nil {
+		annotations, i.ManifestSize, i.Size, string(i.Status), micros(i.PushedAt), refs.Sealed); err != nil {
 		return err
 	}
 	if err := tx.change(`UPDATE repositories SET images = images + $2 WHERE uid = $1`, i.Repository, counted(i.Status)); err != nil {

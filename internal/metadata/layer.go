@@ -18,17 +18,18 @@ func (tx *Tx) Layer(repository string, d digest.Digest) (*registry.Layer, error)
 	l.Object.Digest = d
 	var lease int64
 	var use string
-	found, err := tx.row(`SELECT l.object, l.lease_until, o.size, o.format, o.key, o.content,
+	found, err := tx.row(`SELECT l.object, l.lease_until, o.size, o.format, o.key, o.content, `+sealColumns+`,
 			COALESCE((SELECT 'ACTIVE ' || x.media_type FROM image_layers x JOIN images i ON i.uid = x.image
 					WHERE x.repository = l.repository AND x.digest = l.digest AND i.status = 'ACTIVE' AND i.deleted_at = 0 LIMIT 1),
 				(SELECT 'ARCHIVED ' || x.media_type FROM image_layers x JOIN images i ON i.uid = x.image
 					WHERE x.repository = l.repository AND x.digest = l.digest AND i.deleted_at = 0 LIMIT 1), '')
 		FROM layers l JOIN objects o ON o.uid = l.object WHERE l.repository = $1 AND l.digest = $2`,
-		[]any{repository, string(d)}, &l.ObjectUID, &lease, &l.Object.Size, &l.Object.Format, &l.Object.Key, &l.Object.Content,
-		&use)
+		[]any{repository, string(d)}, append(append([]any{&l.ObjectUID, &lease, &l.Object.Size, &l.Object.Format, &l.Object.Key,
+			&l.Object.Content}, sealFields(&l.Object)...), &use)...)
 	if err != nil || !found {
 		return nil, err
 	}
+	l.Object.Domain.Double = l.Object.Format == blob.FormatDoublySealed
 	l.LeaseUntil = fromMicros(lease)
 	l.Archived = strings.HasPrefix(use, "ARCHIVED ")
 	_, l.MediaType, _ = strings.Cut(use, " ")
@@ -56,14 +57,36 @@ func (tx *Tx) LayerHolders(id registry.ID, domain string, d digest.Digest, limit
 	return out, err
 }
 
+// sealColumns are what an object needs to be opened that is sealed, and sealFields
+// where they go.
+const sealColumns = `o.key_domain, o.key_id, o.wrapped_key`
+
+func sealFields(o *blob.Object) []any { return []any{&o.Domain.Name, &o.Domain.Key, &o.WrappedKey} }
+
+// algorithm is what an object of a format is sealed with.
+func algorithm(format int) string {
+	if format == blob.FormatPlain {
+		return ""
+	}
+	return blob.Algorithm
+}
+
+// keyID is the key that wraps an object's data keys.
+func keyID(o *blob.Object) string {
+	if o.Format == blob.FormatPlain {
+		return ""
+	}
+	return o.Domain.Key
+}
+
 // object returns the id of the key domain's object of that digest, and whether
 // it is the given one, recorded now.
 func (tx *Tx) object(domain string, o blob.Object, now time.Time) (string, bool, error) {
 	uid := uuid.Must(uuid.NewV7()).String()
-	n, err := tx.exec(`INSERT INTO objects (uid, key_domain, digest, size, format, created_at, key, content)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+	n, err := tx.exec(`INSERT INTO objects (uid, key_domain, digest, size, format, created_at, key, content, algorithm, key_id, wrapped_key)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 		ON CONFLICT (key_domain, digest) WHERE deleted_at = 0 DO NOTHING`,
-		uid, domain, string(o.Digest), o.Size, o.Format, micros(now), o.Key, o.Content)
+		uid, domain, string(o.Digest), o.Size, o.Format, micros(now), o.Key, o.Content, algorithm(o.Format), keyID(&o), o.WrappedKey)
 	if err != nil || n == 1 {
 		return uid, n == 1, err
 	}

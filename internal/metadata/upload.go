@@ -10,9 +10,10 @@ import (
 func (tx *Tx) Upload(repository, id string) (*registry.Upload, error) {
 	u := registry.Upload{ID: id, Repository: repository}
 	var created, short int64
-	found, err := tx.row(`SELECT principal, created_at, parts, last_part, short_part, size, key, hash, state, content
+	found, err := tx.row(`SELECT principal, created_at, parts, last_part, short_part, size, key, hash, state, content, format, wrapped_key
 		FROM uploads WHERE id = $1 AND repository = $2`, []any{id, repository},
-		&u.Principal, &created, &u.Parts, &u.LastPart, &short, &u.Blob.Size, &u.Blob.Key, &u.Blob.Hash, &u.Blob.State, &u.Blob.Content)
+		&u.Principal, &created, &u.Parts, &u.LastPart, &short, &u.Blob.Size, &u.Blob.Key, &u.Blob.Hash, &u.Blob.State, &u.Blob.Content,
+		&u.Blob.Format, &u.Blob.WrappedKey)
 	if err != nil || !found {
 		return nil, err
 	}
@@ -35,18 +36,20 @@ func (tx *Tx) HasObjectKey(key string) (bool, error) {
 // InsertUpload implements [registry.UploadWriter].
 func (tx *Tx) InsertUpload(u *registry.Upload) error {
 	return tx.change(`INSERT INTO uploads (id, repository, principal, created_at, parts, last_part, short_part, size, key,
-			hash, state, content)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+			hash, state, content, format, wrapped_key)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
 		u.ID, u.Repository, u.Principal, micros(u.CreatedAt), u.Parts, u.LastPart, boolean(u.ShortPart), u.Blob.Size, u.Blob.Key,
-		u.Blob.Hash, u.Blob.State, u.Blob.Content)
+		u.Blob.Hash, u.Blob.State, u.Blob.Content, u.Blob.Format, u.Blob.WrappedKey)
 }
 
-// UpdateUpload implements [registry.UploadWriter].
+// UpdateUpload implements [registry.UploadWriter]. The data keys of an upload never
+// change: only how they are wrapped does, and not here.
 func (tx *Tx) UpdateUpload(u *registry.Upload, size int64) (bool, error) {
 	n, err := tx.exec(`UPDATE uploads SET parts = $3, last_part = $4, short_part = $5, size = $6, key = $7, hash = $8,
-			state = $9, content = $10
+			state = $9, content = $10, format = $11, wrapped_key = COALESCE(wrapped_key, $12)
 		WHERE id = $1 AND size = $2`,
-		u.ID, size, u.Parts, u.LastPart, boolean(u.ShortPart), u.Blob.Size, u.Blob.Key, u.Blob.Hash, u.Blob.State, u.Blob.Content)
+		u.ID, size, u.Parts, u.LastPart, boolean(u.ShortPart), u.Blob.Size, u.Blob.Key, u.Blob.Hash, u.Blob.State, u.Blob.Content,
+		u.Blob.Format, u.Blob.WrappedKey)
 	return n == 1, err
 }
 

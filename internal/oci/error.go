@@ -28,6 +28,7 @@ var answers = map[string]answer{
 	"ImageDigestDoesNotMatchException":    {"DIGEST_INVALID", http.StatusBadRequest},
 	"ImageTagAlreadyExistsException":      {"TAG_INVALID", http.StatusBadRequest},
 	"LayerInUseException":                 {"UNSUPPORTED", http.StatusMethodNotAllowed},
+	"KmsException":                        {"DENIED", http.StatusForbidden},
 	registry.ImageReferencedByManifestSet: {"UNSUPPORTED", http.StatusMethodNotAllowed},
 }
 

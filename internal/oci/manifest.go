@@ -98,6 +98,8 @@ func imageFailure(f registry.ImageFailure) error {
 		return fault.New(fault.NotFound, "ImageNotFoundException", "%s", f.Reason)
 	case registry.InvalidImageTag:
 		return fault.New(fault.NotFound, "ImageNotFoundException", "Requested image not found")
+	case registry.KmsError:
+		return fault.New(fault.Conflict, "KmsException", "%s", f.Reason)
 	case registry.ImageReferencedByManifestSet:
 		return fault.New(fault.Conflict, f.Code, "%s", f.Reason)
 	}

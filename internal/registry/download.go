@@ -40,7 +40,7 @@ func (l Link) fields() []string {
 // repository refers to; it works for an hour, for anybody who comes the way that
 // the caller came, through the same VPC endpoint or through none. Errors:
 // RepositoryNotFoundException, LayersNotFoundException,
-// LayerInaccessibleException, InvalidParameterException.
+// LayerInaccessibleException, InvalidParameterException, KmsException.
 func (r *Registry) GetDownloadUrlForLayer(ctx context.Context, c access.Caller, ref Ref, d digest.Digest) (Link, error) {
 	var link Link
 	var layer *Layer
@@ -56,6 +56,9 @@ func (r *Registry) GetDownloadUrlForLayer(ctx context.Context, c access.Caller, 
 		}
 		if !used {
 			return errLayerInaccessible(ref, d)
+		}
+		if err := r.usable(ctx, repo); err != nil {
+			return err
 		}
 		link = Link{ID: ref.ID, RepositoryUID: repo.UID, Digest: d, Expires: r.now().Add(linkLife).Truncate(time.Second)}
 		if c.Endpoint != nil {
@@ -73,7 +76,8 @@ func (r *Registry) GetDownloadUrlForLayer(ctx context.Context, c access.Caller, 
 // OpenLink opens the layer that a link is for. The link itself is the right to
 // it: no caller is asked for. With here the content has the bytes, never a URL.
 // Errors: AccessDeniedException for a link that is
-// forged or has expired, LayersNotFoundException if the layer is gone since.
+// forged or has expired, LayersNotFoundException if the layer is gone since,
+// KmsException.
 func (r *Registry) OpenLink(ctx context.Context, link Link, here bool) (*Content, error) {
 	mac, err := seal.DecodeText(link.Signature)
 	if err != nil || !r.links.Verify(mac, link.fields()...) || !r.now().Before(link.Expires) {

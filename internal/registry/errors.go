@@ -1,10 +1,12 @@
 package registry
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	"berth/internal/access"
+	"berth/internal/blob"
 	"berth/internal/fault"
 
 	"github.com/opencontainers/go-digest"
@@ -111,6 +113,18 @@ func errReferencedMissing(r Ref, missing []digest.Digest) error {
 	return fault.New(fault.NotFound, "ReferencedImagesNotFoundException",
 		"Images with digests '%s' required for pushing image into repository with name '%s' in the registry with id '%s' do not exist",
 		digestList(missing), r.Name, r.Account)
+}
+
+// errKey returns KmsException for an error that says that a key cannot be used, and
+// any other error as it is.
+func errKey(err error) error {
+	var k *blob.KeyError
+	if !errors.As(err, &k) {
+		return err
+	}
+	e := fault.New(fault.Conflict, "KmsException", "The operation failed because the KMS key of the repository cannot be used: %s", k.Reason)
+	e.Members, e.Err = map[string]any{"kmsError": k.Reason}, err
+	return e
 }
 
 // digestList prints digests as ECR does: [a, b].

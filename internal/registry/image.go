@@ -93,6 +93,7 @@ const (
 	ImageNotFound                = "ImageNotFound"
 	MissingDigestAndTag          = "MissingDigestAndTag"
 	ImageReferencedByManifestSet = "ImageReferencedByManifestList"
+	KmsError                     = "KmsError"
 	ImageInaccessible            = "ImageInaccessible"
 	InvalidLayerDigest           = "InvalidLayerDigest"
 	MissingLayerDigest           = "MissingLayerDigest"

@@ -2,8 +2,12 @@ package registry
 
 import (
 	"context"
+	"encoding/json"
+	"slices"
 
 	"berth/internal/access"
+	"berth/internal/blob"
+	"berth/internal/fault"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -22,6 +26,8 @@ type StoredImage struct {
 	Image
 	ID       ImageID // with the digest that the image is stored under
 	Manifest []byte
+
+	byTag bool // it was asked for by tag alone
 }
 
 // BatchGetImage returns the images that the ids name, in the order of the ids,
@@ -32,12 +38,13 @@ type StoredImage struct {
 func (r *Registry) BatchGetImage(ctx context.Context, c access.Caller, in BatchGetImageInput) ([]StoredImage, []ImageFailure, error) {
 	var images []StoredImage
 	var failures []ImageFailure
+	var manifests []blob.Object // of the images
 	var uid string
 	q := request{caller: c, event: "BatchGetImage", ref: in.Ref, params: in, readOnly: true, pull: true, images: pulled(in.IDs...)}
 	err := r.view(ctx, q, func(tx ReadTx, repo *Repository) error {
-		uid, images, failures = repo.UID, images[:0], failures[:0]
+		uid, images, failures, manifests = repo.UID, images[:0], failures[:0], manifests[:0]
 		for _, id := range in.IDs {
-			img, failure, err := getImage(tx, repo, id, in.Accept)
+			img, manifest, failure, err := getImage(tx, repo, id)
 			if err != nil {
 				return err
 			}
@@ -45,10 +52,13 @@ func (r *Registry) BatchGetImage(ctx context.Context, c access.Caller, in BatchG
 				failures = append(failures, *failure)
 				continue
 			}
-			images = append(images, *img)
+			images, manifests = append(images, *img), append(manifests, manifest)
 		}
 		return nil
 	})
+	if err == nil {
+		images, failures, err = r.openManifests(ctx, images, manifests, failures, in.Accept)
+	}
 	for i := range images {
 		if in.Probe {
 			break
@@ -59,26 +69,42 @@ func (r *Registry) BatchGetImage(ctx context.Context, c access.Caller, in BatchG
 	return images, failures, err
 }
 
-func getImage(tx ReadTx, repo *Repository, id ImageID, accept []string) (*StoredImage, *ImageFailure, error) {
+// openManifests fills in the manifests of images, and returns those whose manifest
+// can be opened, and with the failures those whose key cannot be used.
+func (r *Registry) openManifests(ctx context.Context, images []StoredImage, manifests []blob.Object, failures []ImageFailure, accept []string) ([]StoredImage, []ImageFailure, error) {
+	opened := images[:0]
+	for i, img := range images {
+		var err error
+		img.Manifest, err = r.blobs.Content(ctx, manifests[i])
+		if keyRefused(err) {
+			e, _ := fault.As(errKey(err))
+			failures = append(failures, ImageFailure{img.ID, KmsError, e.Message})
+			continue
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		if img.byTag {
+			img.convert(accept)
+		}
+		opened = append(opened, img)
+	}
+	return opened, failures, nil
+}
+
+func getImage(tx ReadTx, repo *Repository, id ImageID) (*StoredImage, blob.Object, *ImageFailure, error) {
 	img, failure, err := find(tx, repo, id)
 	if err != nil || failure != nil {
-		return nil, failure, err
+		return nil, blob.Object{}, failure, err
 	}
 	if img.Status != Active {
-		return nil, &ImageFailure{
+		return nil, blob.Object{}, &ImageFailure{
 			ImageID{img.Digest, id.Tag}, ImageInaccessible,
 			"Requested image not found: its status is " + string(img.Status) + ". Restore it with update-image-storage-class to pull it.",
 		}, nil
 	}
 	o, err := tx.Manifest(img)
-	if err != nil {
-		return nil, nil, err
-	}
-	out := &StoredImage{*img, ImageID{img.Digest, id.Tag}, o.Content}
-	if id.Digest == "" {
-		out.convert(accept)
-	}
-	return out, nil, nil
+	return &StoredImage{Image: *img, ID: ImageID{img.Digest, id.Tag}, byTag: id.Digest == ""}, o, nil, err
 }
 
 // ListImagesInput is what ListImages is asked for.
@@ -199,6 +225,27 @@ type Referrer struct {
 	Size         int64             // of the manifest
 	Annotations  map[string]string // of the manifest
 	Status       Status
+	Sealed       []byte // the annotations as they are kept, if not as they are; in what the store returns only
+}
+
+// openAnnotations fills in the annotations of referrers in repo that are sealed.
+// Errors: KmsException.
+func (r *Registry) openAnnotations(ctx context.Context, repo *Repository, found []Referrer) ([]Referrer, error) {
+	out := slices.Clone(found) // the store may remember them
+	for i := range out {
+		sealed := out[i].Sealed
+		if out[i].Sealed = nil; sealed == nil {
+			continue
+		}
+		text, err := r.blobs.OpenValue(ctx, annotationsOf(repo.Domain(), out[i].Digest), sealed)
+		if err != nil {
+			return nil, errKey(err)
+		}
+		if err := json.Unmarshal(text, &out[i].Annotations); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // ReferrerFilter says which referrers a listing contains.
@@ -222,6 +269,7 @@ type ReferrersInput struct {
 // InvalidParameterException, ThrottlingException.
 func (r *Registry) Referrers(ctx context.Context, c access.Caller, in ReferrersInput) ([]Referrer, error) {
 	var out []Referrer
+	var of *Repository
 	q := request{caller: c, event: "ListImageReferrers", action: "BatchGetImage", ref: in.Ref, params: in, readOnly: true, pull: true}
 	q.images = pulled(ImageID{Digest: in.Subject})
 	err := r.view(ctx, q, func(tx ReadTx, repo *Repository) error {
@@ -229,10 +277,14 @@ func (r *Registry) Referrers(ctx context.Context, c access.Caller, in ReferrersI
 			return err
 		}
 		var err error
+		of = repo
 		out, err = tx.Referrers(repo.UID, in.Subject, in.Filter, in.After, in.Limit)
 		return err
 	})
-	return out, err
+	if err != nil {
+		return nil, err
+	}
+	return r.openAnnotations(ctx, of, out)
 }
 
 // ListImageReferrersInput is what ListImageReferrers is asked for.
@@ -247,6 +299,7 @@ type ListImageReferrersInput struct {
 // and 50 at most. Errors: those of Referrers.
 func (r *Registry) ListImageReferrers(ctx context.Context, c access.Caller, in ListImageReferrersInput) ([]Referrer, NextToken, error) {
 	var out []Referrer
+	var of *Repository
 	var next NextToken
 	q := request{caller: c, event: "ListImageReferrers", action: "BatchGetImage", ref: in.Ref, params: in, readOnly: true}
 	q.images = pulled(ImageID{Digest: in.Subject})
@@ -254,6 +307,7 @@ func (r *Registry) ListImageReferrers(ctx context.Context, c access.Caller, in L
 		if err := checkDigest("subjectId.imageDigest", string(in.Subject)); err != nil {
 			return err
 		}
+		of = repo
 		operation := "ListImageReferrers " + string(in.Subject)
 		after, err := r.pages.open(in.Page.Token, operation, repo)
 		if err != nil {
@@ -266,5 +320,9 @@ func (r *Registry) ListImageReferrers(ctx context.Context, c access.Caller, in L
 		out, next = cut(r.pages, out, limit, func(i Referrer) string { return string(i.Digest) }, operation, repo)
 		return nil
 	})
+	if err != nil {
+		return nil, "", err
+	}
+	out, err = r.openAnnotations(ctx, of, out)
 	return out, next, err
 }

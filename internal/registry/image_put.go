@@ -3,6 +3,7 @@ package registry
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"slices"
 
 	"berth/internal/access"
@@ -24,6 +25,36 @@ type PutImageInput struct {
 	// Again allows the image to be there already with these tags, as the
 	// distribution API does and ECR's does not.
 	Again bool `json:"-"`
+
+	sealed sealedManifest
+}
+
+// sealedManifest is a manifest as it is to be stored, and what is taken out of it.
+type sealedManifest struct {
+	object      blob.Object
+	annotations []byte // of a referrer; nil if they are not sealed
+}
+
+// sealManifest makes the manifest ready to be stored in repositories of a key
+// domain. It must have been parsed. Errors: KmsException.
+func (r *Registry) sealManifest(ctx context.Context, d blob.Domain, in *PutImageInput, m *Manifest) (s sealedManifest, err error) {
+	if s.object, err = r.blobs.Seal(ctx, d, in.Digest, in.Manifest); err != nil {
+		return s, errKey(err)
+	}
+	if m.Subject == nil || len(m.Annotations) == 0 {
+		return s, nil
+	}
+	text, err := json.Marshal(m.Annotations)
+	if err != nil {
+		return s, err
+	}
+	s.annotations, err = r.blobs.SealValue(ctx, annotationsOf(d, in.Digest), text)
+	return s, errKey(err)
+}
+
+// annotationsOf names the annotations of a referrer.
+func annotationsOf(d blob.Domain, of digest.Digest) blob.Value {
+	return blob.Value{Domain: d, Name: "annotations", Digest: of}
 }
 
 // PutImage stores a manifest and puts tags on it. All layers and images that it
@@ -33,24 +64,30 @@ type PutImageInput struct {
 // Errors: RepositoryNotFoundException, InvalidParameterException,
 // ImageDigestDoesNotMatchException, LayersNotFoundException,
 // ReferencedImagesNotFoundException, ImageTagAlreadyExistsException,
-// ImageAlreadyExistsException, LimitExceededException.
+// ImageAlreadyExistsException, LimitExceededException, KmsException.
 func (r *Registry) PutImage(ctx context.Context, c access.Caller, in PutImageInput) (*Image, error) {
 	var img *Image
 	var m *Manifest
 	q := request{caller: c, event: "PutImage", ref: in.Ref, params: in, lock: LockChange, create: true}
 	q.images = func(ReadTx, *Repository) ([]access.Image, error) { return in.pushed(m), nil }
-	if err := r.mayPush(ctx, &q); err != nil {
+	domain, err := r.mayPush(ctx, &q)
+	if err != nil {
 		return nil, err
 	}
 	if in.Read != nil {
-		var err error
 		if in.Manifest, err = in.Read(); err != nil {
 			return nil, err
 		}
 	}
 	var malformed error
 	m, malformed = in.parse()
-	err := r.update(ctx, q, func(tx Tx, repo *Repository) error {
+	if malformed == nil && domain != nil {
+		if in.sealed, err = r.sealManifest(ctx, *domain, &in, m); err != nil {
+			r.auditor.Record(q.record(r.now(), err))
+			return nil, err
+		}
+	}
+	err = r.update(ctx, q, func(tx Tx, repo *Repository) error {
 		if malformed != nil {
 			return malformed
 		}
@@ -58,7 +95,12 @@ func (r *Registry) PutImage(ctx context.Context, c access.Caller, in PutImageInp
 			return err
 		}
 		var err error
-		img, err = r.putImage(tx, repo, in, m, c)
+		if repo.Domain() != in.sealed.object.Domain { // a template has just made it, or it is another one
+			if in.sealed, err = r.sealManifest(ctx, repo.Domain(), &in, m); err != nil {
+				return err
+			}
+		}
+		img, err = r.putImage(ctx, tx, repo, in, m, c)
 		return err
 	})
 	return img, err
@@ -66,9 +108,10 @@ func (r *Registry) PutImage(ctx context.Context, c access.Caller, in PutImageInp
 
 // mayPush counts a push against its rate and decides about it before anything is
 // read and parsed for it. It leaves a record only of a refusal: the push itself is
-// decided about, and recorded, too.
-func (r *Registry) mayPush(ctx context.Context, q *request) error {
-	err := r.admit(q)
+// decided about, and recorded, too. It returns the repository's key domain, nil if
+// there is no repository yet.
+func (r *Registry) mayPush(ctx context.Context, q *request) (domain *blob.Domain, err error) {
+	err = r.admit(q)
 	if err == nil {
 		early := *q
 		early.early = true
@@ -77,13 +120,18 @@ func (r *Registry) mayPush(ctx context.Context, q *request) error {
 			if err != nil {
 				return err
 			}
-			return r.decide(ctx, tx, early, repo)
+			if err := r.decide(ctx, tx, early, repo); err != nil || repo == nil {
+				return err
+			}
+			d := repo.Domain()
+			domain = &d
+			return r.usable(ctx, repo)
 		})
 	}
 	if err != nil {
 		r.auditor.Record(q.record(r.now(), err))
 	}
-	return err
+	return domain, err
 }
 
 // pushed says what policies decide a push by: the image under each of its tags. m is
@@ -121,7 +169,7 @@ func (in *PutImageInput) parse() (*Manifest, error) {
 	return m, nil
 }
 
-func (r *Registry) putImage(tx Tx, repo *Repository, in PutImageInput, m *Manifest, c access.Caller) (*Image, error) {
+func (r *Registry) putImage(ctx context.Context, tx Tx, repo *Repository, in PutImageInput, m *Manifest, c access.Caller) (*Image, error) {
 	img, err := tx.Image(repo.UID, in.Digest)
 	if err != nil {
 		return nil, err
@@ -130,7 +178,7 @@ func (r *Registry) putImage(tx Tx, repo *Repository, in PutImageInput, m *Manife
 	if added {
 		img, err = r.newImage(tx, repo, in, m)
 	} else {
-		err = sameBytes(tx, img, in.Manifest, m)
+		err = r.sameBytes(ctx, tx, img, in.Manifest, m)
 	}
 	if err != nil {
 		return nil, err
@@ -167,7 +215,7 @@ func firstOf(tags []string) string {
 
 // sameBytes guards against bytes that mean one thing under the media type that
 // they were stored as and another under the one that they are sent as now.
-func sameBytes(tx ReadTx, img *Image, manifest []byte, m *Manifest) error {
+func (r *Registry) sameBytes(ctx context.Context, tx ReadTx, img *Image, manifest []byte, m *Manifest) error {
 	if img.MediaType != m.MediaType {
 		return errManifest("the image is stored with the media type '%s', which cannot be changed to '%s'", img.MediaType, m.MediaType)
 	}
@@ -175,7 +223,11 @@ func sameBytes(tx ReadTx, img *Image, manifest []byte, m *Manifest) error {
 	if err != nil {
 		return err
 	}
-	if !bytes.Equal(o.Content, manifest) {
+	content, err := r.blobs.Content(ctx, o)
+	if err != nil {
+		return errKey(err)
+	}
+	if !bytes.Equal(content, manifest) {
 		return errManifest("the digest is that of another manifest")
 	}
 	return nil
@@ -225,9 +277,9 @@ func (r *Registry) newImage(tx Tx, repo *Repository, in PutImageInput, m *Manife
 	}
 	if m.Subject != nil {
 		img.Subject = m.Subject.Digest
-		refs.Annotations = m.Annotations
+		refs.Annotations, refs.Sealed = m.Annotations, in.sealed.annotations
 	}
-	return img, tx.InsertImage(repo, img, refs, blob.Object{Digest: in.Digest, Size: img.ManifestSize, Content: in.Manifest})
+	return img, tx.InsertImage(repo, img, refs, in.sealed.object)
 }
 
 // References are what an image holds on to.
@@ -235,6 +287,7 @@ type References struct {
 	Children    []digest.Digest   // of an index: images of the repository
 	Layers      []Descriptor      // layers of the repository, each digest once
 	Annotations map[string]string // of a referrer, for listing it
+	Sealed      []byte            // what to keep in place of Annotations; nil for these themselves
 }
 
 // resolve returns what the manifest refers to, and the image's size, if all of

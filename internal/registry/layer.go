@@ -147,7 +147,7 @@ const redirectLife = 20 * time.Minute
 // allowed ecr:GetDownloadUrlForLayer and must close the content, which may be no
 // more than a URL. It counts as
 // bytes out. Errors: RepositoryNotFoundException, LayersNotFoundException,
-// InvalidParameterException, ThrottlingException.
+// InvalidParameterException, ThrottlingException, KmsException.
 func (r *Registry) OpenLayer(ctx context.Context, c access.Caller, ref Ref, d digest.Digest) (*Content, error) {
 	var l *Layer
 	q := request{caller: c, event: "GetDownloadUrlForLayer", ref: ref, params: layerParams{ref, d}, readOnly: true}
@@ -195,7 +195,7 @@ func (r *Registry) openContent(ctx context.Context, ref Ref, l *Layer, principal
 		c.Reader, err = r.blobs.Open(ctx, l.Object)
 	}
 	if err != nil {
-		return nil, err
+		return nil, errKey(err)
 	}
 	r.meter.add(Usage{Ref: ref, RepositoryUID: l.Repository, Principal: principal, BytesOut: l.Object.Size})
 	return c, nil
@@ -241,7 +241,7 @@ const maxMountSources = 100
 // (ecr:GetDownloadUrlForLayer) and the account setting BLOB_MOUNTING is not
 // DISABLED; it says nothing of which of these was wanting. The caller must be
 // allowed ecr:InitiateLayerUpload. Errors: RepositoryNotFoundException,
-// InvalidParameterException, LimitExceededException.
+// InvalidParameterException, LimitExceededException, KmsException.
 func (r *Registry) MountLayer(ctx context.Context, c access.Caller, in MountLayerInput) (upload string, err error) {
 	q := request{caller: c, event: "InitiateLayerUpload", ref: in.Ref, params: in, lock: LockAdd, create: true}
 	err = r.update(ctx, q, func(tx Tx, repo *Repository) error {
@@ -255,7 +255,10 @@ func (r *Registry) MountLayer(ctx context.Context, c access.Caller, in MountLaye
 		}
 		if source == nil {
 			upload = uuid.NewString()
-			return r.startUpload(tx, repo, upload, c)
+			return r.startUpload(ctx, tx, repo, upload, c)
+		}
+		if err := r.usable(ctx, repo); err != nil {
+			return err
 		}
 		if err := r.admitImage(tx, repo); err != nil {
 			return err

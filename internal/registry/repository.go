@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"berth/internal/access"
+	"berth/internal/blob"
 )
 
 // Repository is a named set of images in a registry.
@@ -37,6 +38,11 @@ type Encryption struct {
 // or keys.
 func (r *Repository) KeyDomain() string {
 	return strings.Join([]string{r.Account, r.Region, r.Encryption.Type, r.Encryption.Key}, "/")
+}
+
+// Domain says what the repository's bytes are sealed under.
+func (r *Repository) Domain() blob.Domain {
+	return blob.Domain{Name: r.KeyDomain(), Key: r.Encryption.Key, Double: r.Encryption.Type == "KMS_DSSE"}
 }
 
 // CreateRepositoryInput is what CreateRepository is asked for.

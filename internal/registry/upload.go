@@ -41,7 +41,7 @@ type Upload struct {
 // costs no wait for the disk: an upload may be lost with the power, and is then
 // not found. A repository that has no room for another image, or for another
 // byte, takes no upload. Errors: RepositoryNotFoundException,
-// LimitExceededException.
+// LimitExceededException, KmsException.
 func (r *Registry) InitiateLayerUpload(ctx context.Context, c access.Caller, ref Ref) (string, error) {
 	return r.initiate(ctx, request{caller: c, event: "InitiateLayerUpload", ref: ref, lock: LockAdd, create: true})
 }
@@ -49,16 +49,27 @@ func (r *Registry) InitiateLayerUpload(ctx context.Context, c access.Caller, ref
 func (r *Registry) initiate(ctx context.Context, q request) (string, error) {
 	id := uuid.NewString()
 	err := r.updateRelaxed(ctx, q, func(tx Tx, repo *Repository) error {
-		return r.startUpload(tx, repo, id, q.caller)
+		return r.startUpload(ctx, tx, repo, id, q.caller)
 	})
 	return id, err
 }
 
-func (r *Registry) startUpload(tx Tx, repo *Repository, id string, c access.Caller) error {
+func (r *Registry) startUpload(ctx context.Context, tx Tx, repo *Repository, id string, c access.Caller) error {
+	if err := r.usable(ctx, repo); err != nil {
+		return err
+	}
 	if err := r.admitUpload(tx, repo); err != nil {
 		return err
 	}
 	return tx.InsertUpload(&Upload{ID: id, Repository: repo.UID, Principal: c.ID, CreatedAt: r.now()})
+}
+
+// usable returns KmsException if the repository has a KMS key that cannot be used.
+func (r *Registry) usable(ctx context.Context, repo *Repository) error {
+	if repo.Encryption.Key == "" {
+		return nil
+	}
+	return errKey(r.blobs.Usable(ctx, repo.Domain()))
 }
 
 // findUpload returns the caller's upload. One that another principal started,
@@ -74,6 +85,7 @@ func (r *Registry) findUpload(tx ReadTx, repo *Repository, id string, c access.C
 	if u == nil || u.Principal != c.ID || r.now().Sub(u.CreatedAt) > uploadLife {
 		return nil, errUploadNotFound(repo.Ref, id)
 	}
+	u.Blob.Domain = repo.Domain()
 	return u, nil
 }
 
@@ -96,7 +108,7 @@ type AppendUploadInput struct {
 // ecr:UploadLayerPart.
 //
 // Errors: RepositoryNotFoundException, UploadNotFoundException,
-// InvalidLayerPartException, LimitExceededException.
+// InvalidLayerPartException, LimitExceededException, KmsException.
 func (r *Registry) AppendUpload(ctx context.Context, c access.Caller, in AppendUploadInput, body io.Reader) (int64, error) {
 	return r.appendUpload(ctx, request{caller: c, event: "UploadLayerPart", ref: in.Ref, params: in}, in, body)
 }
@@ -181,6 +193,8 @@ func (r *Registry) receive(ctx context.Context, q request, in AppendUploadInput,
 	counted := &countingReader{r: io.LimitReader(body, limit+1)}
 	readErr := r.blobs.Append(ctx, &u.Blob, counted)
 	switch {
+	case keyRefused(readErr):
+		return errKey(readErr) // nothing was read
 	case errors.Is(readErr, blob.ErrUploadLost):
 		return r.dropUpload(ctx, u, before, errUploadNotFound(in.Ref, in.UploadID))
 	case errors.Is(readErr, blob.ErrPoisoned):
@@ -215,6 +229,12 @@ func (r *Registry) receive(ctx context.Context, q request, in AppendUploadInput,
 		return err
 	}
 	return readErr
+}
+
+// keyRefused reports whether an error says that a key cannot be used.
+func keyRefused(err error) bool {
+	var k *blob.KeyError
+	return errors.As(err, &k)
 }
 
 // dropUpload removes an upload that cannot go on from where it had size bytes, and
@@ -262,8 +282,8 @@ type CompleteUploadInput struct {
 // be allowed ecr:CompleteLayerUpload.
 //
 // Errors: RepositoryNotFoundException, UploadNotFoundException,
-// InvalidLayerException, InvalidParameterException, LimitExceededException; with
-// AsParts EmptyUploadException, LayerPartTooSmallException and
+// InvalidLayerException, InvalidParameterException, LimitExceededException,
+// KmsException; with AsParts EmptyUploadException, LayerPartTooSmallException and
 // LayerAlreadyExistsException.
 func (r *Registry) CompleteUpload(ctx context.Context, c access.Caller, in CompleteUploadInput) error {
 	return r.completeUpload(ctx, request{caller: c, event: "CompleteLayerUpload", ref: in.Ref, params: in, lock: LockAdd}, in)
@@ -309,7 +329,7 @@ func (r *Registry) finishUpload(ctx context.Context, q request, in CompleteUploa
 	case errors.Is(err, blob.ErrNotDone):
 		err = errStoreAway(err)
 	}
-	return u, o, err
+	return u, o, errKey(err)
 }
 
 // beginComplete returns the upload if it may be completed as in says.

@@ -26,6 +26,7 @@ const MasterSize = 32
 type Master struct {
 	secret []byte
 	id     [idSize]byte
+	old    []*Master
 }
 
 const (
@@ -68,6 +69,37 @@ func fromSecret(b []byte) *Master {
 	return m
 }
 
+// WithOld returns the master key with others that came before it: what they sealed
+// and authenticated is still opened and verified, and nothing new is.
+func (m *Master) WithOld(old ...*Master) *Master {
+	return &Master{secret: m.secret, id: m.id, old: old}
+}
+
+// ID returns the name of the key that every sealed value has in it, in hexadecimal.
+func (m *Master) ID() string { return hex.EncodeToString(m.id[:]) }
+
+// IDs returns the names of the key and of those that came before it.
+func (m *Master) IDs() []string {
+	out := []string{m.ID()}
+	for _, o := range m.old {
+		out = append(out, o.ID())
+	}
+	return out
+}
+
+// Current reports whether a value was sealed under this master key and not under
+// one that came before it. It does not look at anything else.
+func (m *Master) Current(sealed []byte) bool { return IDOf(sealed) == m.ID() }
+
+// IDOf returns the name of the master key that a value was sealed under, "" if it is
+// no sealed value.
+func IDOf(sealed []byte) string {
+	if len(sealed) < header || sealed[0] != version {
+		return ""
+	}
+	return hex.EncodeToString(sealed[1 : 1+idSize])
+}
+
 // Text returns the key in base64, for the file that keeps it.
 func (m *Master) Text() []byte {
 	return []byte(base64.StdEncoding.EncodeToString(m.secret))
@@ -92,7 +124,11 @@ func (m *Master) Key(purpose string) *Key {
 	if err != nil {
 		panic(err) // only for a block size other than AES's
 	}
-	return &Key{id: m.id, aead: aead, mac: m.derive(purpose+" mac", 32)}
+	k := &Key{id: m.id, aead: aead, mac: m.derive(purpose+" mac", 32)}
+	for _, o := range m.old {
+		k.old = append(k.old, o.Key(purpose))
+	}
+	return k
 }
 
 // Key seals and authenticates values of one purpose. It is safe for concurrent
@@ -101,6 +137,13 @@ type Key struct {
 	id   [idSize]byte
 	aead cipher.AEAD
 	mac  []byte
+	old  []*Key // of the master keys that came before
+}
+
+// Current reports whether a value was sealed under the present master key. It does
+// not look at anything else.
+func (k *Key) Current(sealed []byte) bool {
+	return len(sealed) > idSize && bytes.Equal(sealed[1:1+idSize], k.id[:])
 }
 
 // Seal encrypts plain with AES-256-GCM and binds it to context, which must be
@@ -119,6 +162,13 @@ func (k *Key) Seal(plain []byte, context string) []byte {
 
 // Open returns what [Key.Seal] was given, or [ErrOpen].
 func (k *Key) Open(sealed []byte, context string) ([]byte, error) {
+	if !k.Current(sealed) {
+		for _, o := range k.old {
+			if o.Current(sealed) {
+				return o.Open(sealed, context)
+			}
+		}
+	}
 	if len(sealed) < header+k.aead.Overhead() || sealed[0] != version || !bytes.Equal(sealed[1:1+idSize], k.id[:]) {
 		return nil, ErrOpen
 	}
@@ -143,7 +193,15 @@ func (k *Key) MAC(fields ...string) []byte {
 
 // Verify reports in constant time whether mac is the MAC of fields.
 func (k *Key) Verify(mac []byte, fields ...string) bool {
-	return hmac.Equal(mac, k.MAC(fields...))
+	if hmac.Equal(mac, k.MAC(fields...)) {
+		return true
+	}
+	for _, o := range k.old {
+		if o.Verify(mac, fields...) {
+			return true
+		}
+	}
+	return false
 }
 
 // tuple encodes fields unambiguously: their number, then each with its length.

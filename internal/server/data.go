@@ -13,7 +13,6 @@ import (
 
 	"berth/internal/config"
 	"berth/internal/identity"
-	"berth/internal/seal"
 
 	"github.com/gofrs/flock"
 )
@@ -45,32 +44,6 @@ func lockData(dir string) (*flock.Flock, error) {
 		return nil, fmt.Errorf("%s: %w", dir, ErrInUse)
 	}
 	return l, nil
-}
-
-// masterKey returns the master key: from the configuration, or from the data
-// directory, where it is made at the first start.
-func masterKey(c *config.Config) (*seal.Master, error) {
-	if c.MasterKey != "" {
-		return seal.ParseMaster([]byte(c.MasterKey))
-	}
-	if c.MasterKeyFile != "" {
-		text, err := os.ReadFile(c.MasterKeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("master key: %w", err)
-		}
-		return seal.ParseMaster(text)
-	}
-	text, err := once(filepath.Join(c.Data, masterFile), func() ([]byte, error) {
-		return append(seal.NewMaster().Text(), '\n'), nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("master key: %w", err)
-	}
-	m, err := seal.ParseMaster(text)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(c.Data, masterFile), err)
-	}
-	return m, nil
 }
 
 // rootKeyFile is the JSON of the file that holds the root's access key.

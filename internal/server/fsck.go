@@ -33,7 +33,11 @@ func Fsck(ctx context.Context, c *config.Config, o FsckOptions) (_ *fsck.Report,
 	if err != nil {
 		return nil, err
 	}
+	master, err := s.masterKey(ctx)
+	if err != nil {
+		return nil, err
+	}
 	return fsck.Check(ctx, fsck.Options{
-		Store: metadata.For[fsck.Tx, fsck.Repairer](s.db), Bucket: bucket, Progress: o.Progress, Repair: o.Repair,
+		Store: metadata.For[fsck.Tx, fsck.Repairer](s.db), Bucket: bucket, Keys: newDataKeys(master), Progress: o.Progress, Repair: o.Repair,
 	})
 }

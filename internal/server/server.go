@@ -142,8 +142,11 @@ func openDatabase(ctx context.Context, c *config.Config) (*metadata.DB, error) {
 // assemble makes the domains, gives them their ports, and puts the fronts before
 // them.
 func (s *Server) assemble(ctx context.Context) error {
-	master, err := masterKey(s.config)
+	master, err := s.masterKey(ctx)
 	if err != nil {
+		return err
+	}
+	if err := s.recordMaster(ctx, master); err != nil {
 		return err
 	}
 	root, err := RootKey(s.config)
@@ -216,7 +219,7 @@ func (s *Server) newDirectory(ctx context.Context, master *seal.Master, root ide
 func (s *Server) newRegistry(master *seal.Master, auth *authn.Authenticator, authorizer *access.Authorizer) *registry.Registry {
 	return registry.New(registry.Options{
 		Store:            metadata.For[registry.ReadTx, registry.Tx](s.db),
-		Blobs:            blob.NewStore(s.bucket),
+		Blobs:            blob.NewSealing(s.bucket, newDataKeys(master), s.config.Seal != "off"),
 		Authorizer:       authorizer,
 		Auditor:          s.auditLog,
 		Tokens:           auth,

@@ -1,0 +1,14 @@
+-- What sealed bytes need beside the columns that objects have had from the start.
+
+-- +goose Up
+
+ALTER TABLE uploads ADD COLUMN format INTEGER NOT NULL DEFAULT 0; -- as of objects
+ALTER TABLE uploads ADD COLUMN wrapped_key BLOB;
+
+ALTER TABLE images ADD COLUMN sealed_annotations BLOB; -- in place of annotations
+
+-- The master keys that something is sealed under, by their ids.
+CREATE TABLE master_keys (
+  id         TEXT PRIMARY KEY,
+  first_used INTEGER NOT NULL
+) WITHOUT ROWID;
