@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"berth/internal/config"
 	"berth/internal/servertest"
 
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
@@ -113,9 +114,8 @@ func TestDownloadLinksEnd(t *testing.T) {
 		c.Push(t, "app", "v1", img)
 		check(t, "GET from the repository before", anybody(c).Do(t, "GET", u.RequestURI(), nil), 404)
 		u = link(t, s.ECR(), "app", d)
-		s.Config.MasterKey = strings.Repeat("2b", 32)
-		restart(t, s, c)
-		checkError(t, "GET under another master key", anybody(c).Do(t, "GET", u.RequestURI(), nil), 403, "DENIED")
+		other := servertest.Start(t, servertest.Options{Configure: func(c *config.Config) { c.MasterKey = strings.Repeat("2b", 32) }})
+		checkError(t, "GET under another master key", anybody(begin(t, other, "app")).Do(t, "GET", u.RequestURI(), nil), 403, "DENIED")
 	})
 }
 
