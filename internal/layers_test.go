@@ -34,9 +34,10 @@ var layers = map[string][]string{
 	"identity": {"access", "fault", "policy", "seal"},
 	"audit":    {"access", "fault"},
 	"fsck":     {"blob", "fault"},
+	"rotate":   {"access", "blob", "fault", "seal"},
 
 	// SQL.
-	"metadata":        {"registry", "identity", "audit", "fsck", "access", "blob", "fault", "lifecycle", "seal"},
+	"metadata":        {"registry", "identity", "audit", "fsck", "access", "blob", "fault", "lifecycle", "rotate", "seal"},
 	"metadata/pgtest": {},
 
 	// The way out.
@@ -62,7 +63,7 @@ var layers = map[string][]string{
 
 	// Assembly. Only server imports everything, only cmd imports server.
 	"server":     {"..."},
-	"servertest": {"server", "blob/buckettest", "config", "access", "identity", "registry", "metadata/pgtest"},
+	"servertest": {"blob", "server", "blob/buckettest", "config", "access", "identity", "registry", "metadata/pgtest"},
 }
 
 // weighty are third-party modules that only one package may import, or as many as are

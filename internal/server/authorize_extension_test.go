@@ -37,6 +37,7 @@ var extensions = map[string]asks{
 	server.BindingsPath:  {body: `{}`, action: "berth:ListServiceBindings", resource: "*", own: true},
 	server.ExplainPath: {body: `{"principal":"arn:aws:iam::123456789012:root","action":"iam:GetUser","resource":"*"}`, // of repositories it asks more
 		action: "iam:SimulatePrincipalPolicy", resource: "arn:aws:iam::123456789012:root", own: true},
+	server.RotatePath:   {body: `{}`, action: "berth:RotateKeys", resource: "*", own: true},
 	server.DecisionPath: {body: `{"decisionId":"aaaaaaaaaaaaaaaaaaaa"}`, action: "berth:GetDecision", resource: "*", own: true, fails: "DecisionNotFoundException"},
 }
 

@@ -29,6 +29,15 @@ func newDataKeys(m *seal.Master) *dataKeys {
 	return &dataKeys{master: m, keys: map[string]*seal.Key{}}
 }
 
+// keyWrapper returns what wraps data keys.
+func (s *Server) keyWrapper(m *seal.Master) blob.KeyWrapper {
+	var w blob.KeyWrapper = newDataKeys(m)
+	if s.options.Keys != nil {
+		w = s.options.Keys(w)
+	}
+	return w
+}
+
 // maxDataKeys bounds how many keys are kept ready.
 const maxDataKeys = 10_000
 

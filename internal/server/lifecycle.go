@@ -95,6 +95,7 @@ func (s *Server) extensions(verify verifier) map[string]http.Handler {
 		BindingsPath:            extension(s, verify, "ListServiceBindings", s.listBindings),
 		UnbindingPath:           extension(s, verify, "DeleteServiceBinding", s.deleteBinding),
 		ExplainPath:             extension(s, verify, explainDecision, s.explain),
+		RotatePath:              extension(s, verify, "RotateKeys", s.rotate),
 		DecisionPath:            extension(s, verify, "GetDecision", s.decision),
 		QuotaListPath:           extension(s, verify, "ListServiceQuotaRequests", s.listQuotaRequests),
 		QuotaApprovePath:        extension(s, verify, decideQuotaRequest, s.approveQuotaRequest),

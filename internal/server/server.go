@@ -33,6 +33,7 @@ import (
 	"berth/internal/metadata"
 	"berth/internal/oci"
 	"berth/internal/registry"
+	"berth/internal/rotate"
 	"berth/internal/seal"
 )
 
@@ -45,6 +46,8 @@ type Options struct {
 	Now func() time.Time
 	// Tokens verifies identity tokens instead of what the configuration makes.
 	Tokens identity.TokenVerifier
+	// Keys returns what wraps data keys, given what does so by itself; nil for that.
+	Keys func(blob.KeyWrapper) blob.KeyWrapper
 	// Observe is told of every decision about access.
 	Observe func(access.Request, error)
 	// Dev has further routes, for berth dev.
@@ -69,6 +72,7 @@ type Server struct {
 	db        *metadata.DB
 	auditLog  *audit.Log
 	decisions *audit.Decisions
+	rotator   *rotate.Rotator
 	registry  *registry.Registry
 	directory *identity.Directory
 
@@ -169,7 +173,12 @@ func (s *Server) assemble(ctx context.Context) error {
 		Source: source, Endpoint: endpointOf, RequestID: requestID, Now: s.options.Now,
 		AccessKeys: s.accessKeys(), Log: s.log,
 	})
-	s.registry = s.newRegistry(master, auth, authorizer)
+	blobs := blob.NewSealing(s.bucket, s.keyWrapper(master), s.config.Seal != "off")
+	s.registry = s.newRegistry(master, auth, authorizer, blobs)
+	s.rotator = &rotate.Rotator{
+		Store: metadata.For[rotate.Tx, rotate.Tx](s.db), Blobs: blobs, Secrets: master.Key("access key"), Master: master,
+		Authorizer: authorizer, Auditor: s.auditLog, Account: s.config.Account, Now: s.options.Now,
+	}
 	if err := s.beginQuotas(ctx); err != nil {
 		return err
 	}
@@ -216,10 +225,10 @@ func (s *Server) newDirectory(ctx context.Context, master *seal.Master, root ide
 	return d, nil
 }
 
-func (s *Server) newRegistry(master *seal.Master, auth *authn.Authenticator, authorizer *access.Authorizer) *registry.Registry {
+func (s *Server) newRegistry(master *seal.Master, auth *authn.Authenticator, authorizer *access.Authorizer, blobs *blob.Store) *registry.Registry {
 	return registry.New(registry.Options{
 		Store:            metadata.For[registry.ReadTx, registry.Tx](s.db),
-		Blobs:            blob.NewSealing(s.bucket, newDataKeys(master), s.config.Seal != "off"),
+		Blobs:            blobs,
 		Authorizer:       authorizer,
 		Auditor:          s.auditLog,
 		Tokens:           auth,

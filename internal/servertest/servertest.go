@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"berth/internal/access"
+	"berth/internal/blob"
 	"berth/internal/blob/buckettest"
 	"berth/internal/config"
 	"berth/internal/identity"
@@ -42,6 +43,8 @@ type Options struct {
 	Configure func(*config.Config) // changes the configuration
 	// Tokens verifies identity tokens.
 	Tokens identity.TokenVerifier
+	// Keys returns what wraps data keys, given what does so by itself.
+	Keys func(blob.KeyWrapper) blob.KeyWrapper
 	// Errors allows the server to log errors.
 	Errors bool
 	// Log takes what the server logs; errors are allowed then.
@@ -118,7 +121,7 @@ func (s *Server) start(t testing.TB, listeners *server.Listeners) {
 	var err error
 	s.Host = s.Config.Listen
 	s.URL = "http://" + s.Host
-	s.server, err = server.Open(context.Background(), s.Config, server.Options{Log: s.log, Now: s.Clock.Now, Observe: s.observe, Tokens: s.options.Tokens})
+	s.server, err = server.Open(context.Background(), s.Config, server.Options{Log: s.log, Now: s.Clock.Now, Observe: s.observe, Tokens: s.options.Tokens, Keys: s.options.Keys})
 	if err != nil {
 		t.Fatal(err)
 	}

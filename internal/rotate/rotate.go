@@ -1,0 +1,242 @@
+// Package rotate seals anew what was sealed under keys that are to be retired: the
+// data keys of objects and uploads, and secrets. Bytes are not rewritten.
+//
+// It works in steps, while everything goes on. A step looks at a bounded number of
+// things; what is sealed as it would be now is left alone, so that to begin again
+// costs little and does no harm.
+package rotate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"berth/internal/access"
+	"berth/internal/blob"
+	"berth/internal/fault"
+	"berth/internal/seal"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// Kind is a kind of thing that is sealed.
+type Kind string
+
+// The kinds, in the order of their turns.
+const (
+	Objects     Kind = "objects"
+	Uploads     Kind = "uploads"
+	Annotations Kind = "annotations"
+	AccessKeys  Kind = "access-keys"
+	Sessions    Kind = "sessions"
+)
+
+var kinds = []Kind{Objects, Uploads, Annotations, AccessKeys, Sessions}
+
+// Item is a thing that is sealed. Of a secret it has the id and what is sealed, with
+// the id as context.
+type Item struct {
+	ID     string
+	Sealed []byte
+
+	Domain blob.Domain
+	Format int
+	Key    string // in the bucket
+	Digest digest.Digest
+	Size   int64
+}
+
+// Store reads and replaces what is sealed. It is implemented by package metadata.
+type Store interface {
+	View(ctx context.Context, fn func(Tx) error) error
+	Update(ctx context.Context, fn func(Tx) error) error
+}
+
+// Tx is a transaction.
+type Tx interface {
+	// SealedItems returns at most limit items of a kind whose ids come after one.
+	SealedItems(k Kind, after string, limit int) ([]Item, error)
+	// Reseal replaces what is sealed, unless it has changed since.
+	Reseal(k Kind, id string, was, is []byte) error
+	// ForgetMasterKeys forgets all master keys but one.
+	ForgetMasterKeys(but string) error
+}
+
+// Rotator seals anew.
+type Rotator struct {
+	Store      Store
+	Blobs      *blob.Store
+	Secrets    *seal.Key    // of access keys and sessions
+	Master     *seal.Master // that all is to be sealed under
+	Authorizer *access.Authorizer
+	Auditor    access.Auditor
+	Account    string // the administrator's
+	Now        func() time.Time
+}
+
+// page is how many things a step looks at.
+const page = 500
+
+// Progress is what a step has done.
+type Progress struct {
+	Kind     Kind   `json:"kind,omitempty"` // that it looked at
+	Examined int    `json:"examined"`       // things that were looked at
+	Resealed int    `json:"resealed"`       // of those, that were sealed anew
+	Locked   int    `json:"locked"`         // whose KMS key cannot be used
+	Damaged  int    `json:"damaged"`        // that do not open
+	After    string `json:"after"`          // where to go on; "" at the end
+	Retired  bool   `json:"retired"`        // nothing is sealed under earlier master keys any more
+	Master   string `json:"masterKeyId"`    // the id of the one in use
+}
+
+var errPlace = fault.New(fault.Invalid, "InvalidParameterException", "Invalid parameter at 'after' failed to satisfy constraint: 'must be what the step before returned'")
+
+// Step seals anew what is due of the things after a place, "" for the first. With
+// the last step it looks whether anything is left that is sealed under an earlier
+// master key; if not, that is not needed any more. The caller must be allowed
+// berth:RotateKeys in the administrator's account.
+func (r *Rotator) Step(ctx context.Context, c access.Call, after string) (Progress, error) {
+	err := r.Authorizer.Decide(ctx, access.Request{Caller: c.Caller, Action: "berth:RotateKeys", Account: r.Account, Resource: "*"})
+	var p Progress
+	if err == nil {
+		p, err = r.step(ctx, after)
+	}
+	rec := access.Record{
+		Time: r.Now(), Caller: c.Caller, Service: "berth", Event: "RotateKeys", Account: r.Account, Region: c.Region,
+		Parameters: p, Error: fault.CodeOf(err), Refusal: access.RefusalOf(err),
+	}
+	if f, ok := fault.As(err); ok {
+		rec.Message = f.Message
+	}
+	r.Auditor.Record(rec)
+	return p, err
+}
+
+func (r *Rotator) step(ctx context.Context, after string) (Progress, error) {
+	kind, id := kinds[0], ""
+	if after != "" {
+		name, rest, ok := strings.Cut(after, "/")
+		if kind, id = Kind(name), rest; !ok || !slices.Contains(kinds, kind) || strings.ContainsFunc(id, func(c rune) bool { return c < ' ' }) || !asciiOnly(id) {
+			return Progress{}, errPlace
+		}
+	}
+	p := Progress{Kind: kind, Master: r.Master.ID()}
+	items, err := r.items(ctx, kind, id)
+	if err != nil {
+		return p, err
+	}
+	if err := r.reseal(ctx, kind, items, &p); err != nil {
+		return p, err
+	}
+	i := slices.Index(kinds, kind)
+	switch {
+	case len(items) == page:
+		p.After = string(kind) + "/" + items[page-1].ID
+	case i+1 < len(kinds):
+		p.After = string(kinds[i+1]) + "/"
+	default:
+		p.Retired, err = r.retire(ctx)
+	}
+	return p, err
+}
+
+func asciiOnly(s string) bool {
+	return !strings.ContainsFunc(s, func(c rune) bool { return c > '~' })
+}
+
+func (r *Rotator) items(ctx context.Context, k Kind, after string) (items []Item, err error) {
+	err = r.Store.View(ctx, func(tx Tx) error {
+		items, err = tx.SealedItems(k, after, page)
+		return err
+	})
+	return items, err
+}
+
+// reseal seals items anew and stores those that were due.
+func (r *Rotator) reseal(ctx context.Context, k Kind, items []Item, p *Progress) error {
+	type change struct {
+		id      string
+		was, is []byte
+	}
+	var due []change
+	for _, i := range items {
+		was := i.Sealed
+		changed, err := r.one(ctx, k, &i)
+		var locked *blob.KeyError
+		switch {
+		case errors.As(err, &locked):
+			p.Locked++
+		case errors.Is(err, blob.ErrDamaged) || errors.Is(err, seal.ErrOpen):
+			p.Damaged++
+		case err != nil:
+			return fmt.Errorf("seal %s %s anew: %w", k, i.ID, err)
+		case changed:
+			due = append(due, change{i.ID, was, i.Sealed})
+		}
+	}
+	p.Examined, p.Resealed = len(items), len(due)
+	if len(due) == 0 {
+		return nil
+	}
+	return r.Store.Update(ctx, func(tx Tx) error {
+		for _, d := range due {
+			if err := tx.Reseal(k, d.id, d.was, d.is); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// one seals an item anew if that is due.
+func (r *Rotator) one(ctx context.Context, k Kind, i *Item) (changed bool, err error) {
+	switch k {
+	case Objects:
+		o := blob.Object{Digest: i.Digest, Size: i.Size, Format: i.Format, Key: i.Key, Domain: i.Domain, WrappedKey: i.Sealed}
+		changed, err = r.Blobs.Rewrap(ctx, &o)
+		i.Sealed = o.WrappedKey
+	case Uploads:
+		u := blob.Upload{Format: i.Format, Domain: i.Domain, WrappedKey: i.Sealed}
+		changed, err = r.Blobs.RewrapUpload(ctx, &u)
+		i.Sealed = u.WrappedKey
+	case Annotations:
+		changed, err = r.Blobs.RewrapValue(ctx, blob.Value{Domain: i.Domain, Name: "annotations", Digest: i.Digest}, &i.Sealed)
+	default:
+		if r.Secrets.Current(i.Sealed) {
+			return false, nil
+		}
+		plain, err := r.Secrets.Open(i.Sealed, i.ID)
+		if err != nil {
+			return false, err
+		}
+		i.Sealed = r.Secrets.Seal(plain, i.ID)
+		return true, nil
+	}
+	return changed, err
+}
+
+// retire forgets earlier master keys if nothing is sealed under them.
+func (r *Rotator) retire(ctx context.Context) (bool, error) {
+	for _, k := range kinds {
+		for after := ""; ; {
+			items, err := r.items(ctx, k, after)
+			if err != nil {
+				return false, err
+			}
+			for _, i := range items {
+				changed, err := r.one(ctx, k, &i)
+				if changed || err != nil {
+					return false, ctx.Err()
+				}
+			}
+			if len(items) < page {
+				break
+			}
+			after = items[page-1].ID
+		}
+	}
+	return true, r.Store.Update(ctx, func(tx Tx) error { return tx.ForgetMasterKeys(r.Master.ID()) })
+}
