@@ -67,7 +67,12 @@ type sealedReader struct {
 	held   int64           // its number; -1 for none
 	cipher *chunkCipher    // of the piece numbered piece
 	piece  int
+	failed error // what reading has ended with
 }
+
+// Err returns the error that reading has ended with, nil if it has not. Those who
+// only copy the bytes to a client, which gets too few, do not see it.
+func (r *sealedReader) Err() error { return r.failed }
 
 var errClosed = errors.New("read of a closed object")
 
@@ -85,23 +90,19 @@ func (r *sealedReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// WriteTo implements [io.WriterTo]. It hands on whole chunks.
-func (r *sealedReader) WriteTo(w io.Writer) (total int64, err error) {
-	for {
-		b, err := r.next()
-		if err == io.EOF {
-			return total, nil
-		}
-		if err != nil {
-			return total, err
-		}
-		n, err := w.Write(b)
-		r.at += int64(n)
-		total += int64(n)
-		if err != nil {
-			return total, err
-		}
-	}
+// Chunked is a Reader that hands out bytes without copying them.
+type Chunked interface {
+	// Next returns the next bytes, some but at most as many as given, and moves on.
+	// They are good until the next call of any method. At the end it returns io.EOF.
+	Next(most int64) ([]byte, error)
+}
+
+// Next implements [Chunked].
+func (r *sealedReader) Next(most int64) ([]byte, error) {
+	b, err := r.next()
+	b = b[:min(int64(len(b)), most)]
+	r.at += int64(len(b))
+	return b, err
 }
 
 // next returns the rest of the chunk that the next byte is in.
@@ -114,6 +115,7 @@ func (r *sealedReader) next() ([]byte, error) {
 	}
 	if n := r.at / ChunkSize; n != r.held {
 		if err := r.load(n); err != nil {
+			r.failed = err
 			return nil, err
 		}
 	}

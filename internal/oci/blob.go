@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -18,13 +19,14 @@ func (f *Front) getBlob(c *call) error {
 		return err
 	}
 	defer content.Close()
-	serveContent(c.w, c.r, content)
+	f.serveContent(c.w, c.r, content)
 	return nil
 }
 
-// serveContent sends a layer, or where it is. It hands on the reader itself, so
-// that the kernel can send a file.
-func serveContent(w http.ResponseWriter, r *http.Request, content *registry.Content) {
+// serveContent sends a layer, or where it is. It hands on the reader itself, so that
+// the kernel can send a file. What cannot be read is reported, and the client gets
+// too few bytes.
+func (f *Front) serveContent(w http.ResponseWriter, r *http.Request, content *registry.Content) {
 	h := w.Header()
 	h.Set("Docker-Content-Digest", string(content.Digest))
 	if content.URL != "" {
@@ -39,6 +41,9 @@ func serveContent(w http.ResponseWriter, r *http.Request, content *registry.Cont
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Content-Disposition", "attachment")
 	http.ServeContent(w, r, "", time.Time{}, content.Reader)
+	if failing, ok := content.Reader.(interface{ Err() error }); ok && failing.Err() != nil {
+		f.fail(r, fmt.Errorf("read %s: %w", content.Digest, failing.Err()))
+	}
 }
 
 // headBlob answers HEAD of a blob. Who is told that it exists may rely on it for

@@ -53,6 +53,6 @@ func (f *Front) serveLink(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer content.Close()
-	serveContent(w, r, content)
+	f.serveContent(w, r, content)
 	return nil
 }

@@ -126,7 +126,7 @@ func FuzzRange(f *testing.F) {
 			r.Header.Set("If-Range", condition)
 		}
 		w := httptest.NewRecorder()
-		serveContent(w, r, &registry.Content{Reader: unclosed{bytes.NewReader(content)}, Digest: d, Size: int64(len(content))})
+		new(Front).serveContent(w, r, &registry.Content{Reader: unclosed{bytes.NewReader(content)}, Digest: d, Size: int64(len(content))})
 		res := w.Result()
 		switch kind, parameters, _ := mime.ParseMediaType(res.Header.Get("Content-Type")); {
 		case res.StatusCode == http.StatusOK:

@@ -38,7 +38,7 @@ const (
 
 // privateCalls are calls of every operation of ECR, in an order in which they work.
 var privateCalls = []sdkCall{
-	{operation: "CreateRepository", input: `{"repositoryName":"app"}`, differs: "`encryptionConfiguration` is kept, but Berth does not encrypt yet"},
+	{operation: "CreateRepository", input: `{"repositoryName":"app"}`, differs: "the KMS key is not looked up: a key that derives from the master key for its name seals"},
 	{operation: "DescribeRepositories", input: `{}`},
 	{operation: "InitiateLayerUpload", input: `{"repositoryName":"app"}`},
 	{operation: "UploadLayerPart", input: `{"repositoryName":"app","uploadId":"UPLOAD","partFirstByte":0,"partLastByte":1,"layerPartBlob":"PART"}`},

@@ -4,6 +4,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"berth/internal/blob"
 )
 
 // stall is how long a client may take to send, or to take, the next bytes. There
@@ -74,6 +76,9 @@ func (w *response) ReadFrom(src io.Reader) (total int64, err error) {
 	if l, ok := src.(*io.LimitedReader); ok {
 		from = l
 	}
+	if c, ok := from.R.(blob.Chunked); ok {
+		return w.readChunks(c, from)
+	}
 	for from.N > 0 {
 		w.progress()
 		part := io.LimitedReader{R: from.R, N: min(from.N, chunk)}
@@ -83,6 +88,26 @@ func (w *response) ReadFrom(src io.Reader) (total int64, err error) {
 		w.written += n
 		total += n
 		if err != nil || n < want {
+			return total, err
+		}
+	}
+	return total, nil
+}
+
+// readChunks sends what is in memory anyway from there.
+func (w *response) readChunks(c blob.Chunked, from *io.LimitedReader) (total int64, err error) {
+	for from.N > 0 {
+		b, err := c.Next(from.N)
+		if err == io.EOF {
+			return total, nil
+		}
+		if err != nil {
+			return total, err
+		}
+		n, err := w.Write(b)
+		from.N -= int64(n)
+		total += int64(n)
+		if err != nil {
 			return total, err
 		}
 	}
