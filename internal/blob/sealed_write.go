@@ -338,7 +338,9 @@ func (s *Store) Content(ctx context.Context, o Object) ([]byte, error) {
 		return nil, err
 	}
 	defer r.Close()
-	return io.ReadAll(r)
+	b := make([]byte, o.Size)
+	_, err = io.ReadFull(r, b)
+	return b, err
 }
 
 // Rewrap wraps the data keys of an object anew, as its key wraps them now, and

@@ -2,6 +2,7 @@ package seal
 
 import (
 	"bytes"
+	"errors"
 	"testing"
 )
 
@@ -72,4 +73,26 @@ func FuzzTuple(f *testing.F) {
 			t.Errorf("tuple(%q, %q) equals tuple(%q)", a, b, a+b)
 		}
 	})
+}
+
+func TestEarlierMasterKeysOpenAndVerifyAndSealNothing(t *testing.T) {
+	t.Parallel()
+	old, now := NewMaster(), NewMaster()
+	before, after, alone := old.Key("p"), now.WithOld(old).Key("p"), now.Key("p")
+	sealed, mac := before.Seal([]byte("x"), "c"), before.MAC("f")
+	if plain, err := after.Open(sealed, "c"); err != nil || string(plain) != "x" || !after.Verify(mac, "f") {
+		t.Errorf("with the earlier key: %q, %v, %t, want what it sealed", plain, err, after.Verify(mac, "f"))
+	}
+	if _, err := alone.Open(sealed, "c"); !errors.Is(err, ErrOpen) || alone.Verify(mac, "f") {
+		t.Errorf("without the earlier key: %v, want ErrOpen", err)
+	}
+	if _, err := after.Open(sealed, "d"); !errors.Is(err, ErrOpen) || after.Verify(mac, "g") {
+		t.Errorf("of another context: %v, want ErrOpen", err)
+	}
+	if again := after.Seal([]byte("x"), "c"); !alone.Current(again) || after.Current(sealed) || IDOf(again) != now.ID() || IDOf(sealed) != old.ID() {
+		t.Error("a value is not sealed under the present key")
+	}
+	if IDOf(nil) != "" || IDOf([]byte("no sealed value")) != "" || IDOf(make([]byte, 100)) != "" {
+		t.Error("what is no sealed value names a key")
+	}
 }

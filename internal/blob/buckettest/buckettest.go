@@ -28,6 +28,7 @@ func Run(t *testing.T, open func(t *testing.T) blob.Bucket) {
 		"keys that are not keys are refused":                refusesKeys,
 		"a store keeps small blobs out of the bucket":       inline,
 		"a store keeps and verifies any size":               sizes,
+		"a store that seals keeps and verifies any size":    sealedSizes,
 		"a store refuses a wrong digest and can go on":      wrongDigest,
 		"a store reads sha512 content once more":            sha512,
 		"a wrong digest takes nothing from who was faster":  staysFinished,
@@ -307,8 +308,38 @@ func inline(t *testing.T, b blob.Bucket) {
 	}
 }
 
-func sizes(t *testing.T, b blob.Bucket) {
-	s := blob.NewStore(b)
+// unsealed is a KeyWrapper that wraps nothing.
+type unsealed struct{}
+
+func (unsealed) Wrap(_ context.Context, _ string, k []byte, _ string) ([]byte, error)   { return k, nil }
+func (unsealed) Unwrap(_ context.Context, _ string, k []byte, _ string) ([]byte, error) { return k, nil }
+
+func sizes(t *testing.T, b blob.Bucket) { keepsSizes(t, blob.NewStore(b)) }
+
+func sealedSizes(t *testing.T, b blob.Bucket) {
+	s := blob.NewSealing(b, unsealed{}, true)
+	keepsSizes(t, s)
+	// Bytes that were written and not recorded are written over.
+	want := content(5 * blob.ChunkSize)
+	u := store(t, s, want[:2*blob.ChunkSize+1])
+	forgotten := u
+	if err := s.Append(t.Context(), &forgotten, bytes.NewReader(content(2*blob.ChunkSize))); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Append(t.Context(), &u, bytes.NewReader(want[2*blob.ChunkSize+1:])); err != nil {
+		t.Fatal(err)
+	}
+	o, err := s.Finish(t.Context(), u, digest.FromBytes(want))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := readObject(t, s, o); !bytes.Equal(got, want) {
+		t.Error("what was written twice reads back changed")
+	}
+}
+
+func keepsSizes(t *testing.T, s *blob.Store) {
+	t.Helper()
 	for _, n := range []int{0, 1, blob.Inline, blob.Inline + 1, 1 << 20} {
 		for _, cut := range []int{0, n / 3, n} {
 			want := content(n)
