@@ -33,6 +33,12 @@ that was done under an earlier master key or an earlier version of a KMS key. No
 is rewritten but these keys, and the server goes on meanwhile. What was done is done:
 after an interruption, run it again.
 
+To replace the master key, give the server the new one and name the old one among
+old-master-keys (BERTH_OLD_MASTER_KEYS, or the configuration file). Where several
+servers share a database, first name the new one there on all of them, so that each
+can read what the others seal. Passwords, links and page tokens of the old key are
+good as long as it is named.
+
 Once it says that earlier master keys are retired, they can be taken out of
 old-master-keys, after what was stored by then has been backed up. The exit code is 1
 if they cannot.`,

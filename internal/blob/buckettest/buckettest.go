@@ -311,8 +311,10 @@ func inline(t *testing.T, b blob.Bucket) {
 // unsealed is a KeyWrapper that wraps nothing.
 type unsealed struct{}
 
-func (unsealed) Wrap(_ context.Context, _ string, k []byte, _ string) ([]byte, error)   { return k, nil }
-func (unsealed) Unwrap(_ context.Context, _ string, k []byte, _ string) ([]byte, error) { return k, nil }
+func (unsealed) Wrap(_ context.Context, _ string, k []byte, _ string) ([]byte, error) { return k, nil }
+func (unsealed) Unwrap(_ context.Context, _ string, k []byte, _ string) ([]byte, error) {
+	return k, nil
+}
 
 func sizes(t *testing.T, b blob.Bucket) { keepsSizes(t, blob.NewStore(b)) }
 
