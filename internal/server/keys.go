@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"berth/internal/blob"
+	"berth/internal/fault"
 	"berth/internal/seal"
 )
 
@@ -29,9 +30,71 @@ func newDataKeys(m *seal.Master) *dataKeys {
 	return &dataKeys{master: m, keys: map[string]*seal.Key{}}
 }
 
-// keyWrapper returns what wraps data keys.
-func (s *Server) keyWrapper(m *seal.Master) blob.KeyWrapper {
+// keyService wraps data keys under KMS keys. Its errors are faults with KMS's
+// exceptions.
+type keyService interface {
+	blob.KeyWrapper
+	blob.Currency
+}
+
+// keyring wraps data keys under KMS keys and, for what has none, under those that
+// derive from the master key.
+type keyring struct {
+	own *dataKeys
+	kms keyService
+}
+
+var (
+	_ blob.KeyWrapper = (*keyring)(nil)
+	_ blob.Currency   = (*keyring)(nil)
+)
+
+// Wrap implements [blob.KeyWrapper].
+func (k *keyring) Wrap(ctx context.Context, key string, dataKey []byte, about string) ([]byte, error) {
+	if key == "" {
+		return k.own.Wrap(ctx, key, dataKey, about)
+	}
+	wrapped, err := k.kms.Wrap(ctx, key, dataKey, about)
+	return wrapped, keyError(err)
+}
+
+// Unwrap implements [blob.KeyWrapper].
+func (k *keyring) Unwrap(ctx context.Context, key string, wrapped []byte, about string) ([]byte, error) {
+	if key == "" {
+		return k.own.Unwrap(ctx, key, wrapped, about)
+	}
+	dataKey, err := k.kms.Unwrap(ctx, key, wrapped, about)
+	return dataKey, keyError(err)
+}
+
+// Current implements [blob.Currency].
+func (k *keyring) Current(ctx context.Context, key string, wrapped []byte) (bool, error) {
+	if key == "" {
+		return k.own.Current(ctx, key, wrapped)
+	}
+	current, err := k.kms.Current(ctx, key, wrapped)
+	return current, keyError(err)
+}
+
+// keyError returns what package blob is told of an error of the key service.
+func keyError(err error) error {
+	f, ok := fault.As(err)
+	switch {
+	case !ok:
+		return err
+	case f.Code == "InvalidCiphertextException" || f.Code == "IncorrectKeyException":
+		return errors.Join(blob.ErrDamaged, err)
+	}
+	return &blob.KeyError{Reason: f.Code, Err: err}
+}
+
+// keyWrapper returns what wraps data keys. Without a key service the keys for KMS
+// keys derive from the master key, too.
+func (s *Server) keyWrapper(m *seal.Master, kms keyService) blob.KeyWrapper {
 	var w blob.KeyWrapper = newDataKeys(m)
+	if kms != nil {
+		w = &keyring{newDataKeys(m), kms}
+	}
 	if s.options.Keys != nil {
 		w = s.options.Keys(w)
 	}

@@ -152,27 +152,27 @@ func TestNothingIsStoredInPlain(t *testing.T) {
 	})
 }
 
-// keyring refuses to use KMS keys when it is told to.
-type keyring struct {
+// refusingKeys refuses to use KMS keys when it is told to.
+type refusingKeys struct {
 	blob.KeyWrapper
 	reason *atomic.Pointer[string]
 }
 
-func (k keyring) refuse(key string) error {
+func (k refusingKeys) refuse(key string) error {
 	if r := k.reason.Load(); r != nil && key != "" {
 		return &blob.KeyError{Reason: *r}
 	}
 	return nil
 }
 
-func (k keyring) Wrap(ctx context.Context, key string, dataKey []byte, about string) ([]byte, error) {
+func (k refusingKeys) Wrap(ctx context.Context, key string, dataKey []byte, about string) ([]byte, error) {
 	if err := k.refuse(key); err != nil {
 		return nil, err
 	}
 	return k.KeyWrapper.Wrap(ctx, key, dataKey, about)
 }
 
-func (k keyring) Unwrap(ctx context.Context, key string, wrapped []byte, about string) ([]byte, error) {
+func (k refusingKeys) Unwrap(ctx context.Context, key string, wrapped []byte, about string) ([]byte, error) {
 	if err := k.refuse(key); err != nil {
 		return nil, err
 	}
@@ -184,7 +184,7 @@ func (k keyring) Unwrap(ctx context.Context, key string, wrapped []byte, about s
 func TestAKeyThatCannotBeUsed(t *testing.T) {
 	t.Parallel()
 	var reason atomic.Pointer[string]
-	o := servertest.Options{Keys: func(k blob.KeyWrapper) blob.KeyWrapper { return keyring{k, &reason} }}
+	o := servertest.Options{Keys: func(k blob.KeyWrapper) blob.KeyWrapper { return refusingKeys{k, &reason} }}
 	s := servertest.Start(t, o)
 	createSealed(t, s, "kms", types.EncryptionTypeKms, nil)
 	s.CreateRepository(t, "other")
