@@ -228,6 +228,10 @@ func (r *Rotator) retire(ctx context.Context) (bool, error) {
 			}
 			for _, i := range items {
 				changed, err := r.one(ctx, k, &i)
+				var locked *blob.KeyError
+				if errors.As(err, &locked) {
+					continue // a KMS key wraps it, no master key
+				}
 				if changed || err != nil {
 					return false, ctx.Err()
 				}
