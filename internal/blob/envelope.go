@@ -13,7 +13,7 @@ import (
 //
 //	number of pieces (uvarint) | for each: its first chunk (uvarint), its salt (16 bytes)
 //
-// as dataKeys.sealBox does for the purpose "pieces", bound to the object's key.
+// as dataKeys.sealBox does for the purpose "pieces".
 
 // appendWrapped begins an envelope.
 func appendWrapped(b []byte, wrapped [][]byte) []byte {
@@ -27,7 +27,7 @@ func appendWrapped(b []byte, wrapped [][]byte) []byte {
 
 // cutWrapped returns the wrapped data keys of an envelope, and the rest of it.
 func cutWrapped(b []byte) (wrapped [][]byte, rest []byte, err error) {
-	if len(b) == 0 || b[0] > 2 {
+	if len(b) == 0 || b[0] < 1 || b[0] > 2 {
 		return nil, nil, fmt.Errorf("%w: malformed data keys", ErrDamaged)
 	}
 	n := int(b[0])

@@ -28,28 +28,32 @@ func TestSealedFormatsStayAsTheyAre(t *testing.T) {
 	for _, test := range []struct {
 		format, chunk int
 		final         bool
-		key, want     string
+		want          string
 	}{
-		{FormatSealed, 2, false, "000102030405060708090a0b0c0d0e0f", "ea0bd3e3dc8f6e26d8b351719db2c54142a56e29c973"},
-		{FormatSealed, 3, true, "000102030405060708090a0b0c0d0e0f", "73d079cb3958893cd3c50c2ef3d3cc850066af23cc01"},
-		{FormatSealed, 0, true, "", "9853335e5d91d1ec1386efd36899868514223182f8b3"},
-		{FormatDoublySealed, 3, true, "000102030405060708090a0b0c0d0e0f", "84e5f8b88d092fbdf27367d72276f6eefb1395655571566c412ff2850e96830fc9344f0ca7d6"},
+		{FormatSealed, 2, false, "ea0bd3e3dc8fe1785fa2663f25968abd3c8568340306"},
+		{FormatSealed, 3, true, "73d079cb39585445fbf620fb58e9aba017795f6ace82"},
+		{FormatSealed, 0, true, "9853335e5d91d1ec1386efd36899868514223182f8b3"},
+		{FormatDoublySealed, 3, true, "84e5f8b88d0923c299c4c7dc82825b8db575b0e8c322a74efec55b008965340fd5bd0b1548dd"},
 	} {
 		plain := append(make([]byte, 0, 100), "sealed"...)
-		sealed := newChunkCipher(keys[:layersOf(test.format)], p, test.format, test.key).seal(plain, int64(test.chunk), test.final)
+		sealed := newChunkCipher(keys[:layersOf(test.format)], p, test.format).seal(plain, int64(test.chunk), test.final)
 		if got := hex.EncodeToString(sealed); got != test.want {
-			t.Errorf("format %d, chunk %d of %q = %s, want %s", test.format, test.chunk, test.key, got, test.want)
+			t.Errorf("format %d, chunk %d = %s, want %s", test.format, test.chunk, got, test.want)
 		}
 	}
 	list := pieces{p, {first: 300, salt: p.salt}}.append(nil)
 	if got, want := hex.EncodeToString(list), "0202000102030405060708090a0b0c0d0e0fac02000102030405060708090a0b0c0d0e0f"; got != want {
 		t.Errorf("pieces = %s, want %s", got, want)
 	}
+	last := lastPiece(keys, 3*ChunkSize+1, counting(32))
+	if got, want := hex.EncodeToString(last.salt[:]), "841546782b7543e2d4e254833e00007b"; got != want || last.first != 3 {
+		t.Errorf("the last piece begins with chunk %d and has the salt %s, want 3 and %s", last.first, got, want)
+	}
 }
 
 func TestNoNonceIsUsedTwice(t *testing.T) {
 	t.Parallel()
-	c := newChunkCipher(newDataKeys(FormatSealed), newPiece(0), FormatSealed, "")
+	c := newChunkCipher(newDataKeys(FormatSealed), newPiece(0), FormatSealed)
 	seen := make(map[[12]byte]bool, 1_000_000)
 	for n := range int64(1_000_000) {
 		c.at(n, n%2 == 0)
@@ -121,7 +125,7 @@ func TestHundredGiBAreReadInLittleMemory(t *testing.T) {
 	const size = 100<<30 + 5
 	keys, p := newDataKeys(FormatSealed), newPiece(0)
 	o := Object{Size: size, Format: FormatSealed, Key: "000102030405060708090a0b0c0d0e0f"}
-	object := &made{cipher: newChunkCipher(keys, p, FormatSealed, o.Key), size: size, buffer: make([]byte, 0, maxChunk)}
+	object := &made{cipher: newChunkCipher(keys, p, FormatSealed), size: size, buffer: make([]byte, 0, maxChunk)}
 	s := NewSealing(madeUp{object: object}, same{}, true)
 	if err := s.bind(t.Context(), &o, keys, pieces{p}); err != nil {
 		t.Fatal(err)
@@ -221,7 +225,7 @@ func BenchmarkRead(b *testing.B) {
 	const size = 64 << 20
 	keys, p := newDataKeys(FormatSealed), newPiece(0)
 	o := Object{Size: size, Format: FormatSealed, Key: "000102030405060708090a0b0c0d0e0f"}
-	content, err := io.ReadAll(&made{cipher: newChunkCipher(keys, p, FormatSealed, o.Key), size: size, buffer: make([]byte, 0, maxChunk)})
+	content, err := io.ReadAll(&made{cipher: newChunkCipher(keys, p, FormatSealed), size: size, buffer: make([]byte, 0, maxChunk)})
 	if err != nil {
 		b.Fatal(err)
 	}

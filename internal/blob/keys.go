@@ -73,7 +73,7 @@ func about(purpose string, format, layer int, fields ...string) (string, error) 
 
 // about is what the data key of one of the object's layers is bound to.
 func (o *Object) about(layer int) (string, error) {
-	return about("object", o.Format, layer, o.Domain.Name, o.Key, string(o.Digest), strconv.FormatInt(o.Size, 10))
+	return about("object", o.Format, layer, o.Domain.Name, string(o.Digest), strconv.FormatInt(o.Size, 10))
 }
 
 // about is what the data key of one of the upload's layers is bound to.

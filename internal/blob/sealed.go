@@ -18,10 +18,15 @@ import (
 // takes the place of bytes n*ChunkSize ff., with a tag of 16 bytes for each layer
 // after it. What is kept in the database is one chunk, whatever its size.
 //
-// A piece is the chunks that one Append, or Finish, has sealed. It has a random
-// salt, and with it keys of its own: what was written twice, because the first
-// time was never recorded, is never sealed twice under one key, and the first
-// version does not open.
+// A piece is the chunks that one Append, or Finish, has sealed. It has a salt, and
+// with it keys of its own. The salt of an Append is random: what is written again,
+// because the first time was never recorded, is sealed under another key, and the
+// first version does not open. The salt of a Finish derives from the data key and
+// from what the whole content is: one that is done again, because nobody knows
+// whether it was done, seals the same bytes in the same way.
+//
+// An object is known by its data keys, which no other one has: where it is stored is
+// not authenticated, and it can be moved.
 const (
 	FormatSealed       = 1 // AES-256-GCM, one layer
 	FormatDoublySealed = 2 // the same twice, under independent data keys
@@ -35,7 +40,7 @@ const (
 	dataKeySize = 32
 	saltSize    = 16
 	tagSize     = 16
-	maxPieces   = 1 << 16
+	maxPieces   = 1 << 14
 	maxChunk    = ChunkSize + 2*tagSize
 )
 
@@ -98,6 +103,17 @@ func newPiece(first int64) piece {
 	return p
 }
 
+// lastPiece is the piece of the last chunk of an upload whose bytes have that hash.
+func lastPiece(keys dataKeys, size int64, hash []byte) piece {
+	p := piece{first: max(chunksOf(size)-1, 0)}
+	salt, err := hkdf.Key(sha256.New, keys[0], hash, "berth last chunk", saltSize)
+	if err != nil {
+		panic(err) // only for lengths beyond 8,160 bytes
+	}
+	copy(p.salt[:], salt)
+	return p
+}
+
 // pieces are those of an object, in order. The first begins with chunk 0.
 type pieces []piece
 
@@ -110,13 +126,11 @@ func (ps pieces) of(chunk int64) int {
 type chunkCipher struct {
 	layers []cipher.AEAD
 	nonce  [12]byte
-	bound  []byte // what is authenticated besides: format, layer, final, chunk, object key
+	bound  [11]byte // what is authenticated besides: format, layer, final, chunk
 }
 
-func newChunkCipher(keys dataKeys, p piece, format int, objectKey string) *chunkCipher {
-	c := &chunkCipher{bound: make([]byte, 11, 11+len(objectKey))}
-	c.bound[0] = byte(format)
-	c.bound = append(c.bound, objectKey...)
+func newChunkCipher(keys dataKeys, p piece, format int) *chunkCipher {
+	c := &chunkCipher{bound: [11]byte{byte(format)}}
 	for _, k := range keys {
 		c.layers = append(c.layers, derived(k, p.salt[:], "chunks"))
 	}
@@ -138,7 +152,7 @@ func (c *chunkCipher) seal(plain []byte, chunk int64, final bool) []byte {
 	c.at(chunk, final)
 	for i, l := range c.layers {
 		c.bound[1] = byte(i)
-		plain = l.Seal(plain[:0], c.nonce[:], plain, c.bound)
+		plain = l.Seal(plain[:0], c.nonce[:], plain, c.bound[:])
 	}
 	return plain
 }
@@ -149,7 +163,7 @@ func (c *chunkCipher) open(sealed []byte, chunk int64, final bool) ([]byte, erro
 	for i := len(c.layers) - 1; i >= 0; i-- {
 		c.bound[1] = byte(i)
 		var err error
-		if sealed, err = c.layers[i].Open(sealed[:0], c.nonce[:], sealed, c.bound); err != nil {
+		if sealed, err = c.layers[i].Open(sealed[:0], c.nonce[:], sealed, c.bound[:]); err != nil {
 			return nil, fmt.Errorf("%w: chunk %d is not authentic", ErrDamaged, chunk)
 		}
 	}

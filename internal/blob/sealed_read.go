@@ -19,7 +19,7 @@ func (s *Store) openSealed(ctx context.Context, o Object) (Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := keys.openBox(box, "pieces", o.Key)
+	list, err := keys.openBox(box, "pieces", "")
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +31,7 @@ func (s *Store) openSealed(ctx context.Context, o Object) (Reader, error) {
 		return nil, fmt.Errorf("%w: malformed pieces", ErrDamaged)
 	}
 	if o.Key == "" {
-		plain, err := newChunkCipher(keys, ps[0], o.Format, "").open(bytes.Clone(o.Content), 0, true)
+		plain, err := newChunkCipher(keys, ps[0], o.Format).open(bytes.Clone(o.Content), 0, true)
 		if err == nil && int64(len(plain)) != o.Size {
 			err = fmt.Errorf("%w: %d bytes instead of %d", ErrDamaged, len(plain), o.Size)
 		}
@@ -44,7 +44,7 @@ func (s *Store) openSealed(ctx context.Context, o Object) (Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &sealedReader{from: from, size: o.Size, format: o.Format, key: o.Key, keys: keys, pieces: ps, held: -1, piece: -1}, nil
+	return &sealedReader{from: from, size: o.Size, format: o.Format, keys: keys, pieces: ps, held: -1, piece: -1}, nil
 }
 
 // chunkBuffers are for one chunk each.
@@ -56,7 +56,6 @@ type sealedReader struct {
 	from   Reader
 	size   int64 // of the plain bytes
 	format int
-	key    string
 	keys   dataKeys
 	pieces pieces
 
@@ -145,7 +144,7 @@ func (r *sealedReader) load(n int64) error {
 		return err
 	}
 	if p := r.pieces.of(n); p != r.piece {
-		r.cipher, r.piece = newChunkCipher(r.keys, r.pieces[p], r.format, r.key), p
+		r.cipher, r.piece = newChunkCipher(r.keys, r.pieces[p], r.format), p
 	}
 	if r.plain, err = r.cipher.open(sealed, n, n == chunksOf(r.size)-1); err != nil {
 		return err

@@ -115,7 +115,7 @@ func (s *Store) appendSealed(ctx context.Context, u *Upload, r io.Reader) error 
 	if len(p.pieces) >= maxPieces {
 		return fault.New(fault.Exhausted, "LimitExceededException", "An upload cannot be made of more than %d pieces", maxPieces)
 	}
-	w := &chunkWriter{ctx: ctx, bucket: s.bucket, upload: &next, progress: p}
+	w := &chunkWriter{ctx: ctx, store: s, upload: &next, progress: p}
 	defer w.close()
 	read, readErr, err := w.receive(r)
 	if err != nil {
@@ -125,7 +125,7 @@ func (s *Store) appendSealed(ctx context.Context, u *Upload, r io.Reader) error 
 		return readErr // as if there had been no call
 	}
 	if err := w.suspend(); err != nil {
-		return fmt.Errorf("%w: %w", ErrPoisoned, err)
+		return poisoned(err)
 	}
 	next.Size += read
 	if err := p.store(&next); err != nil {
@@ -145,7 +145,7 @@ var slotBuffers = sync.Pool{New: func() any { return new([slots * maxChunk]byte)
 // there is a byte after it: else it could be the last.
 type chunkWriter struct {
 	ctx      context.Context
-	bucket   Bucket
+	store    *Store
 	upload   *Upload
 	progress *progress
 
@@ -207,7 +207,7 @@ func (w *chunkWriter) seal(slot int) {
 		}
 		p := newPiece(chunk)
 		w.progress.pieces = append(w.progress.pieces, p)
-		w.cipher = newChunkCipher(w.progress.keys, p, w.upload.Format, w.upload.Key)
+		w.cipher = newChunkCipher(w.progress.keys, p, w.upload.Format)
 	}
 	w.cipher.seal(w.buffer[slot*w.stride:slot*w.stride+ChunkSize], chunk, false)
 	w.open = false
@@ -225,12 +225,12 @@ func (w *chunkWriter) flush(more int) error {
 	}
 	if w.to == nil {
 		var err error
-		if w.to, err = w.bucket.Upload(w.ctx, w.upload.Key, w.base*int64(w.stride), w.upload.State); err != nil {
+		if w.to, err = w.store.open(w.ctx, w.upload.Key, w.base*int64(w.stride), w.upload.State); err != nil {
 			return err
 		}
 	}
 	if _, err := w.to.Write(w.buffer[:n*w.stride]); err != nil {
-		return fmt.Errorf("%w: %w", ErrPoisoned, err)
+		return poisoned(err)
 	}
 	copy(w.buffer[:], w.buffer[n*w.stride:w.slot*w.stride+w.fill+more])
 	w.base += int64(n)
@@ -270,7 +270,7 @@ func (s *Store) finishSealed(ctx context.Context, u Upload, want digest.Digest) 
 		u.Key == "" && want.Algorithm().FromBytes(p.tail) != want {
 		return Object{}, ErrDigest
 	}
-	last := newPiece(max(chunksOf(u.Size)-1, 0))
+	last := lastPiece(p.keys, u.Size, p.hash.Sum(nil))
 	p.pieces = append(p.pieces, last)
 	o := Object{Digest: want, Size: u.Size, Format: u.Format, Key: u.Key, Domain: u.Domain}
 	if err := s.bind(ctx, &o, p.keys, p.pieces); err != nil {
@@ -278,12 +278,12 @@ func (s *Store) finishSealed(ctx context.Context, u Upload, want digest.Digest) 
 	}
 	tail := make([]byte, len(p.tail), len(p.tail)+2*tagSize)
 	copy(tail, p.tail)
-	tail = newChunkCipher(p.keys, last, o.Format, o.Key).seal(tail, last.first, true)
+	tail = newChunkCipher(p.keys, last, o.Format).seal(tail, last.first, true)
 	if o.Key == "" {
 		o.Content = tail
 		return o, nil
 	}
-	up, err := s.bucket.Upload(ctx, u.Key, sealedSize(last.first*ChunkSize, u.Format), u.State)
+	up, err := s.open(ctx, u.Key, sealedSize(last.first*ChunkSize, u.Format), u.State)
 	if err != nil {
 		return Object{}, err
 	}
@@ -306,7 +306,7 @@ func (s *Store) bind(ctx context.Context, o *Object, keys dataKeys, ps pieces) e
 	if err != nil {
 		return err
 	}
-	o.WrappedKey = append(appendWrapped(nil, wrapped), keys.sealBox(ps.append(nil), "pieces", o.Key)...)
+	o.WrappedKey = append(appendWrapped(nil, wrapped), keys.sealBox(ps.append(nil), "pieces", "")...)
 	return nil
 }
 
@@ -323,7 +323,7 @@ func (s *Store) Seal(ctx context.Context, d Domain, want digest.Digest, content 
 	}
 	sealed := make([]byte, len(content), len(content)+2*tagSize)
 	copy(sealed, content)
-	o.Content = newChunkCipher(keys, p, o.Format, "").seal(sealed, 0, true)
+	o.Content = newChunkCipher(keys, p, o.Format).seal(sealed, 0, true)
 	return o, nil
 }
 

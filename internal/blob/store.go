@@ -91,6 +91,12 @@ func NewSealing(b Bucket, keys KeyWrapper, all bool) *Store {
 	return &Store{bucket: b, keys: keys, seal: all}
 }
 
+// Fits reports whether an object can be taken where bytes are to be stored for a key
+// domain: what is stored in plain is not good enough for what is to be sealed.
+func (s *Store) Fits(o Object, d Domain) bool {
+	return o.Format != FormatPlain || s.sealedAs(d) == FormatPlain
+}
+
 // Append reads r to its end and adds what it reads to the upload. When it
 // returns, u describes the upload as it is durable now: with all that was read
 // if the error is nil, or one of r's; unchanged if the error is ErrUploadLost, or
@@ -127,7 +133,7 @@ func (s *Store) appendToBucket(ctx context.Context, u *Upload, r io.Reader) erro
 	if err != nil {
 		return err
 	}
-	up, err := s.open(ctx, next)
+	up, err := s.open(ctx, next.Key, next.Size, next.State)
 	if err != nil {
 		return err
 	}
@@ -148,9 +154,9 @@ func (s *Store) appendToBucket(ctx context.Context, u *Upload, r io.Reader) erro
 	return readErr
 }
 
-// open opens the upload, which changes nothing if it fails.
-func (s *Store) open(ctx context.Context, u Upload) (Writer, error) {
-	up, err := s.bucket.Upload(ctx, u.Key, u.Size, u.State)
+// open opens an upload, which changes nothing if it fails.
+func (s *Store) open(ctx context.Context, key string, size int64, state []byte) (Writer, error) {
+	up, err := s.bucket.Upload(ctx, key, size, state)
 	if err != nil && !errors.Is(err, ErrUploadLost) {
 		err = fmt.Errorf("%w: %w", ErrNotDone, err)
 	}
@@ -256,7 +262,7 @@ func (s *Store) verified(ctx context.Context, u Upload, o Object) (Object, error
 }
 
 func (s *Store) finish(ctx context.Context, u Upload) (key string, err error) {
-	up, err := s.open(ctx, u)
+	up, err := s.open(ctx, u.Key, u.Size, u.State)
 	if err != nil {
 		return "", err
 	}

@@ -79,19 +79,19 @@ func keyID(o *blob.Object) string {
 	return o.Domain.Key
 }
 
-// object returns the id of the key domain's object of that digest, and whether
-// it is the given one, recorded now.
+// object returns the id of the key domain's object of that digest, sealed or not as the
+// given one is, and whether it is the given one, recorded now.
 func (tx *Tx) object(domain string, o blob.Object, now time.Time) (string, bool, error) {
 	uid := uuid.Must(uuid.NewV7()).String()
 	n, err := tx.exec(`INSERT INTO objects (uid, key_domain, digest, size, format, created_at, key, content, algorithm, key_id, wrapped_key)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-		ON CONFLICT (key_domain, digest) WHERE deleted_at = 0 DO NOTHING`,
+		ON CONFLICT (key_domain, digest, algorithm) WHERE deleted_at = 0 DO NOTHING`,
 		uid, domain, string(o.Digest), o.Size, o.Format, micros(now), o.Key, o.Content, algorithm(o.Format), keyID(&o), o.WrappedKey)
 	if err != nil || n == 1 {
 		return uid, n == 1, err
 	}
-	_, err = tx.row(`SELECT uid FROM objects WHERE key_domain = $1 AND digest = $2 AND deleted_at = 0`+tx.locks[registry.LockAdd],
-		[]any{domain, string(o.Digest)}, &uid)
+	_, err = tx.row(`SELECT uid FROM objects WHERE key_domain = $1 AND digest = $2 AND algorithm = $3 AND deleted_at = 0`+tx.locks[registry.LockAdd],
+		[]any{domain, string(o.Digest), algorithm(o.Format)}, &uid)
 	return uid, false, err
 }
 
@@ -116,8 +116,9 @@ func (tx *Tx) LinkObject(repo *registry.Repository, from *registry.Layer, lease 
 		if n == 1 {
 			return tx.addStorage(repo.Account, string(repo.Name), from.Object.Size)
 		}
-		n, err = tx.exec(`UPDATE layers SET lease_until = $3 WHERE repository = $1 AND digest = $2`,
-			repo.UID, string(from.Digest), micros(lease))
+		n, err = tx.exec(`UPDATE layers SET lease_until = $3, object = CASE WHEN $4 = '' THEN object ELSE $5 END
+			WHERE repository = $1 AND digest = $2`,
+			repo.UID, string(from.Digest), micros(lease), algorithm(from.Object.Format), from.ObjectUID)
 		if err != nil || n == 1 {
 			return err
 		}

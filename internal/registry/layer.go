@@ -292,8 +292,12 @@ func (r *Registry) mountSource(ctx context.Context, tx ReadTx, repo *Repository,
 		if source.KeyDomain() != repo.KeyDomain() {
 			continue
 		}
-		if l, err := tx.Layer(source.UID, in.Digest); err != nil || l != nil && !l.Archived {
-			return l, err
+		l, err := tx.Layer(source.UID, in.Digest)
+		if err != nil {
+			return nil, err
+		}
+		if l != nil && !l.Archived && r.blobs.Fits(l.Object, repo.Domain()) {
+			return l, nil
 		}
 	}
 	return nil, nil

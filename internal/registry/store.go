@@ -183,8 +183,9 @@ type LayerReader interface {
 type LayerWriter interface {
 	// LinkLayer makes a repository hold a layer, whose bytes are in the object,
 	// until at least the time lease. If the key domain has an object of that
-	// digest already, it is used instead and the given one is not recorded:
-	// the second result is then false.
+	// digest already, sealed or not as the given one is, it is used instead and
+	// the given one is not recorded: the second result is then false. A layer that
+	// the repository holds in plain is replaced by one that is sealed.
 	LinkLayer(repo *Repository, o blob.Object, at, lease time.Time) (*Layer, bool, error)
 	// LinkObject makes a repository hold a layer of another one of its key
 	// domain until at least the time lease.

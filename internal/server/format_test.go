@@ -81,12 +81,12 @@ func (o formatObject) read(t *testing.T, master []byte, dir string) []byte {
 		n := formatNumber(t, &rest)
 		value := rest[:n]
 		rest = rest[n:]
-		context := fmt.Sprintf("berth object, format %d, layer %d\n%s\n%s\n%s\n%d", o.format, layer, o.domain, o.key, o.digest, o.size)
+		context := fmt.Sprintf("berth object, format %d, layer %d\n%s\n%s\n%d", o.format, layer, o.domain, o.digest, o.size)
 		keys = append(keys, formatOpen(t, wrapping, value[5:17], value[17:], append(bytes.Clone(value[:5]), context...)))
 	}
 	list := rest
 	for layer := len(keys) - 1; layer >= 0; layer-- {
-		list = formatOpen(t, formatKey(t, keys[layer], nil, "berth pieces"), list[:12], list[12:], []byte(o.key))
+		list = formatOpen(t, formatKey(t, keys[layer], nil, "berth pieces"), list[:12], list[12:], nil)
 	}
 	type piece struct {
 		first int
@@ -119,7 +119,7 @@ func (o formatObject) read(t *testing.T, master []byte, dir string) []byte {
 			if len(stored) == 0 {
 				last = 1
 			}
-			bound := append(binary.BigEndian.AppendUint64([]byte{byte(o.format), byte(layer), last}, uint64(n)), o.key...)
+			bound := binary.BigEndian.AppendUint64([]byte{byte(o.format), byte(layer), last}, uint64(n))
 			sealed = formatOpen(t, formatKey(t, keys[layer], pieces[0].salt, "berth chunks"), nonce, sealed, bound)
 		}
 		plain = append(plain, sealed...)

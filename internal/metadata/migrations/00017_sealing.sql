@@ -7,6 +7,10 @@ ALTER TABLE uploads ADD COLUMN wrapped_key BLOB;
 
 ALTER TABLE images ADD COLUMN sealed_annotations BLOB; -- in place of annotations
 
+-- What is stored in plain never stands in for what is to be sealed.
+DROP INDEX objects_digest;
+CREATE UNIQUE INDEX objects_digest ON objects (key_domain, digest, algorithm) WHERE deleted_at = 0;
+
 -- The master keys that something is sealed under, by their ids.
 CREATE TABLE master_keys (
   id         TEXT PRIMARY KEY,
