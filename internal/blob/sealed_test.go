@@ -431,3 +431,27 @@ func TestKnownDigest(t *testing.T) {
 		t.Errorf("Finish as SHA-512 = %v", err)
 	}
 }
+
+// An envelope without data keys says that nothing is to be authenticated.
+func TestAValueWithoutDataKeysIsRefused(t *testing.T) {
+	t.Parallel()
+	s, _, _ := sealing(t)
+	for _, d := range []blob.Domain{single, double} {
+		v := blob.Value{Domain: d, Name: "annotations", Digest: digest.FromString("x")}
+		sealed, err := s.SealValue(t.Context(), v, []byte("value"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.OpenValue(t.Context(), v, sealed); err != nil || string(got) != "value" {
+			t.Errorf("OpenValue = %q, %v", got, err)
+		}
+		other := v
+		other.Digest = digest.FromString("y")
+		if got, err := s.OpenValue(t.Context(), other, sealed); !errors.Is(err, blob.ErrDamaged) {
+			t.Errorf("OpenValue for another object = %q, %v, want ErrDamaged", got, err)
+		}
+		if got, err := s.OpenValue(t.Context(), v, []byte("\x00value")); !errors.Is(err, blob.ErrDamaged) {
+			t.Errorf("OpenValue without data keys = %q, %v, want ErrDamaged", got, err)
+		}
+	}
+}

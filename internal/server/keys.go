@@ -38,7 +38,8 @@ type keyService interface {
 }
 
 // keyring wraps data keys under KMS keys and, for what has none, under those that
-// derive from the master key.
+// derive from the master key. What those have wrapped for a KMS key, when there was no
+// key service, it unwraps, too, until it is wrapped anew.
 type keyring struct {
 	own *dataKeys
 	kms keyService
@@ -49,21 +50,25 @@ var (
 	_ blob.Currency   = (*keyring)(nil)
 )
 
+// byService begins a data key that the key service has wrapped. A value that a master
+// key has sealed begins with another byte.
+const byService = 2
+
 // Wrap implements [blob.KeyWrapper].
 func (k *keyring) Wrap(ctx context.Context, key string, dataKey []byte, about string) ([]byte, error) {
 	if key == "" {
 		return k.own.Wrap(ctx, key, dataKey, about)
 	}
 	wrapped, err := k.kms.Wrap(ctx, key, dataKey, about)
-	return wrapped, keyError(err)
+	return append([]byte{byService}, wrapped...), keyError(err)
 }
 
 // Unwrap implements [blob.KeyWrapper].
 func (k *keyring) Unwrap(ctx context.Context, key string, wrapped []byte, about string) ([]byte, error) {
-	if key == "" {
+	if len(wrapped) == 0 || wrapped[0] != byService {
 		return k.own.Unwrap(ctx, key, wrapped, about)
 	}
-	dataKey, err := k.kms.Unwrap(ctx, key, wrapped, about)
+	dataKey, err := k.kms.Unwrap(ctx, key, wrapped[1:], about)
 	return dataKey, keyError(err)
 }
 
@@ -72,7 +77,10 @@ func (k *keyring) Current(ctx context.Context, key string, wrapped []byte) (bool
 	if key == "" {
 		return k.own.Current(ctx, key, wrapped)
 	}
-	current, err := k.kms.Current(ctx, key, wrapped)
+	if len(wrapped) == 0 || wrapped[0] != byService {
+		return false, nil
+	}
+	current, err := k.kms.Current(ctx, key, wrapped[1:])
 	return current, keyError(err)
 }
 

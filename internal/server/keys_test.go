@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"testing"
@@ -41,10 +42,10 @@ func TestWhatTheKeyServiceAnswersIsToldOn(t *testing.T) {
 		if _, err := w.Wrap(t.Context(), "k", nil, about); !test.want(err) {
 			t.Errorf("Wrap with %v = %v", test.err, err)
 		}
-		if _, err := w.Unwrap(t.Context(), "k", nil, about); !test.want(err) {
+		if _, err := w.Unwrap(t.Context(), "k", []byte{byService}, about); !test.want(err) {
 			t.Errorf("Unwrap with %v = %v", test.err, err)
 		}
-		if _, err := w.(blob.Currency).Current(t.Context(), "k", nil); !test.want(err) {
+		if _, err := w.(blob.Currency).Current(t.Context(), "k", []byte{byService}); !test.want(err) {
 			t.Errorf("Current with %v = %v", test.err, err)
 		}
 		wrapped, err := w.Wrap(t.Context(), "", make([]byte, 32), about)
@@ -54,5 +55,30 @@ func TestWhatTheKeyServiceAnswersIsToldOn(t *testing.T) {
 		if _, err := w.Unwrap(t.Context(), "", wrapped, about); err != nil {
 			t.Errorf("without a KMS key Unwrap = %v", err)
 		}
+	}
+}
+
+// What was wrapped for a KMS key by a server without a key service.
+func TestWhatWasWrappedBeforeTheKeyServiceStaysReadable(t *testing.T) {
+	t.Parallel()
+	const about = "berth object, format 1, layer 0\n123456789012/us-east-1/KMS/k\n"
+	m := seal.NewMaster()
+	dataKey := make([]byte, 32)
+	wrapped, err := (&Server{}).keyWrapper(m, nil).Wrap(t.Context(), "k", dataKey, about)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := (&Server{}).keyWrapper(m, refusing{errors.New("asked")})
+	if got, err := w.Unwrap(t.Context(), "k", wrapped, about); err != nil || !bytes.Equal(got, dataKey) {
+		t.Errorf("Unwrap = %x, %v, want the data key", got, err)
+	}
+	if _, err := w.Unwrap(t.Context(), "k", wrapped, about+"x"); !errors.Is(err, blob.ErrDamaged) {
+		t.Errorf("Unwrap about something else = %v, want ErrDamaged", err)
+	}
+	if current, err := w.(blob.Currency).Current(t.Context(), "k", wrapped); current || err != nil {
+		t.Errorf("Current = %t, %v, want false: the key service is to wrap it anew", current, err)
+	}
+	if _, err := w.Unwrap(t.Context(), "k", nil, about); !errors.Is(err, blob.ErrDamaged) {
+		t.Errorf("Unwrap of nothing = %v, want ErrDamaged", err)
 	}
 }
