@@ -21,6 +21,9 @@ func (b *bench) group(ctx context.Context, g group, only string, t *table) error
 		}
 	}()
 	for _, name := range g.servers {
+		if name == alone {
+			continue
+		}
 		p, err := b.start(ctx, name, filepath.Join(b.dir, "data", strings.ReplaceAll(name, " ", "")))
 		if err != nil {
 			return err
@@ -82,6 +85,9 @@ func (b *bench) alternate(ctx context.Context, g group, w workload, servers map[
 // measure runs a workload on a server once. What stores something gets a server
 // of its own, so that the disk does not fill up.
 func (b *bench) measure(ctx context.Context, name string, p *process, seed int, w workload) (result, error) {
+	if name == alone {
+		return sealGiB()
+	}
 	if !w.varies {
 		return b.load(ctx, p, seed, w.args...)
 	}

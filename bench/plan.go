@@ -14,30 +14,38 @@ type group struct {
 type workload struct {
 	name    string
 	args    []string
-	varies  bool // each round stores its own content, on a server of its own
+	varies  bool   // each round stores its own content, on a server of its own
+	subject string // whose figures are held against the targets; berth if ""
 	base    string
 	targets []target
 }
 
-// target is a bound on Berth's figure divided by the base's.
+// target is a bound on the subject's figure divided by the base's. That of overCipher is
+// on how often the CPU time of the cipher alone is in what the subject needs more than
+// the base.
 type target struct {
 	figure string // rate or cpu
 	bound  float64
 }
 
 const (
-	gib     = "1073741824"
-	rate    = "rate"
-	cpu     = "cpu"
-	floor   = "floor"
-	floorFS = "floor -fsync"
-	peer    = "docker-registry"
-	berth   = "berth"
+	gib        = "1073741824"
+	rate       = "rate"
+	cpu        = "cpu"
+	overCipher = "cpu over cipher"
+	floor      = "floor"
+	floorFS    = "floor -fsync"
+	peer       = "docker-registry"
+	berth      = "berth"        // with --seal=off
+	sealed     = "berth sealed" // with --seal=on
+	alone      = "AES-256-GCM"  // no server: what sealing a GiB costs
 )
 
 var (
 	pulls = []target{{rate, 0.85}, {cpu, 1.3}}
 	reads = []target{{cpu, 3}}
+
+	sealedPulls = []target{{rate, 0.35}, {overCipher, 1.5}}
 )
 
 // groups is the whole plan.
@@ -48,6 +56,20 @@ var groups = []group{
 		workloads: []workload{
 			{name: "pull 1 GiB, 1 client", args: []string{"-workload", "pull", "-keep", "-count", "4", "-size", gib}, base: floor, targets: pulls},
 			{name: "pull 1 GiB, 16 clients", args: []string{"-workload", "pull", "-keep", "-count", "16", "-conc", "16", "-size", gib}, base: floor, targets: pulls},
+		},
+	},
+	{
+		servers: []string{floor, berth, sealed, alone},
+		prepare: [][]string{{"-workload", "pull", "-count", "1", "-size", gib}},
+		workloads: []workload{
+			{name: "sealed: pull 1 GiB, 1 client", args: []string{"-workload", "pull", "-keep", "-count", "4", "-size", gib}, subject: sealed, base: floor, targets: sealedPulls},
+			{name: "sealed: pull 1 GiB, 16 clients", args: []string{"-workload", "pull", "-keep", "-count", "16", "-conc", "16", "-size", gib}, subject: sealed, base: floor, targets: sealedPulls},
+		},
+	},
+	{
+		servers: []string{berth, sealed, alone},
+		workloads: []workload{
+			{name: "sealed: push 1 GiB", args: []string{"-workload", "push-mono", "-count", "1", "-size", gib}, varies: true, subject: sealed, base: berth, targets: []target{{cpu, 1.25}}},
 		},
 	},
 	{

@@ -73,9 +73,10 @@ func (b *bench) start(ctx context.Context, name, dir string) (*process, error) {
 		p.cmd = exec.CommandContext(ctx, b.path("floor"), "-addr", address, "-dir", dir)
 	case floorFS:
 		p.cmd = exec.CommandContext(ctx, b.path("floor"), "-addr", address, "-dir", dir, "-fsync")
-	case berth:
+	case berth, sealed:
 		// berth dev makes repositories on push; it stores like berth serve.
-		p.cmd = exec.CommandContext(ctx, b.path("berth"), "dev", "--data", dir, "--listen", address, "--quota", "tags-per-image=100000")
+		seal := map[string]string{berth: "off", sealed: "on"}[name]
+		p.cmd = exec.CommandContext(ctx, b.path("berth"), "dev", "--data", dir, "--listen", address, "--quota", "tags-per-image=100000", "--seal", seal)
 		health = p.url + "/readyz"
 	case peer:
 		file := filepath.Join(dir, "config.yml")
@@ -94,7 +95,7 @@ func (b *bench) start(ctx context.Context, name, dir string) (*process, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	p.started = time.Since(begin)
-	if name == berth {
+	if name == berth || name == sealed {
 		if err := b.logIn(ctx, p); err != nil {
 			p.stop()
 			return nil, err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -30,8 +31,8 @@ func (t *table) add(w workload, servers []string, f map[string]figures) {
 		if name != w.base {
 			row[4], row[5] = fmt.Sprintf("%.2f", v.rate/base.rate), fmt.Sprintf("%.2f", v.cpu/base.cpu)
 		}
-		if name == berth {
-			row[6], row[7] = t.judge(w.targets, v, base)
+		if name == cmp.Or(w.subject, berth) {
+			row[6], row[7] = t.judge(w.targets, v, base, f[alone])
 		}
 		t.rows = append(t.rows, row)
 	}
@@ -43,15 +44,20 @@ func (t *table) begin() {
 	}
 }
 
-// judge holds Berth's figures against the targets.
-func (t *table) judge(targets []target, v, base figures) (want, verdict string) {
+// judge holds figures against the targets.
+func (t *table) judge(targets []target, v, base, cipher figures) (want, verdict string) {
 	var texts []string
 	ok := true
 	for _, g := range targets {
-		if g.figure == rate {
+		switch g.figure {
+		case rate:
 			texts = append(texts, fmt.Sprintf("rate >= %.2f", g.bound))
 			ok = ok && v.rate/base.rate >= g.bound
-		} else {
+		case overCipher:
+			most := base.cpu + g.bound*cipher.cpu
+			texts = append(texts, fmt.Sprintf("CPU <= base + %.2g ciphers = %s", g.bound, duration(most)))
+			ok = ok && v.cpu <= most
+		default:
 			texts = append(texts, fmt.Sprintf("CPU <= %.2f", g.bound))
 			ok = ok && v.cpu/base.cpu <= g.bound
 		}

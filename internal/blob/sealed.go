@@ -157,13 +157,18 @@ func (c *chunkCipher) seal(plain []byte, chunk int64, final bool) []byte {
 	return plain
 }
 
-// open opens a chunk in its place.
-func (c *chunkCipher) open(sealed []byte, chunk int64, final bool) ([]byte, error) {
+// open opens a chunk into p, which has room for its plain bytes and is either where the
+// chunk is or apart from it. The chunk is overwritten if there are layers.
+func (c *chunkCipher) open(p, sealed []byte, chunk int64, final bool) ([]byte, error) {
 	c.at(chunk, final)
 	for i := len(c.layers) - 1; i >= 0; i-- {
 		c.bound[1] = byte(i)
+		into := sealed
+		if i == 0 {
+			into = p
+		}
 		var err error
-		if sealed, err = c.layers[i].Open(sealed[:0], c.nonce[:], sealed, c.bound[:]); err != nil {
+		if sealed, err = c.layers[i].Open(into[:0], c.nonce[:], sealed, c.bound[:]); err != nil {
 			return nil, fmt.Errorf("%w: chunk %d is not authentic", ErrDamaged, chunk)
 		}
 	}

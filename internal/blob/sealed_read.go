@@ -31,7 +31,7 @@ func (s *Store) openSealed(ctx context.Context, o Object) (Reader, error) {
 		return nil, fmt.Errorf("%w: malformed pieces", ErrDamaged)
 	}
 	if o.Key == "" {
-		plain, err := newChunkCipher(keys, ps[0], o.Format).open(bytes.Clone(o.Content), 0, true)
+		plain, err := newChunkCipher(keys, ps[0], o.Format).open(make([]byte, len(o.Content)), bytes.Clone(o.Content), 0, true)
 		if err == nil && int64(len(plain)) != o.Size {
 			err = fmt.Errorf("%w: %d bytes instead of %d", ErrDamaged, len(plain), o.Size)
 		}
@@ -51,7 +51,8 @@ func (s *Store) openSealed(ctx context.Context, o Object) (Reader, error) {
 var chunkBuffers = sync.Pool{New: func() any { return new([maxChunk]byte) }}
 
 // sealedReader reads a sealed object from a bucket. No byte leaves it that is not
-// authentic. It holds one chunk.
+// authentic. Whole chunks are opened into the memory of who reads; of one that is asked
+// for in part it keeps the rest.
 type sealedReader struct {
 	from   Reader
 	size   int64 // of the plain bytes
@@ -61,7 +62,7 @@ type sealedReader struct {
 
 	at     int64           // the next plain byte
 	stored int64           // the next byte of from
-	buffer *[maxChunk]byte // nil until the first Read
+	buffer *[maxChunk]byte // for a chunk as it is stored; nil until the first Read
 	plain  []byte          // of the chunk held, in buffer
 	held   int64           // its number; -1 for none
 	cipher *chunkCipher    // of the piece numbered piece
@@ -75,54 +76,47 @@ func (r *sealedReader) Err() error { return r.failed }
 
 var errClosed = errors.New("read of a closed object")
 
-// Read implements [io.Reader].
-func (r *sealedReader) Read(p []byte) (int, error) {
-	if len(p) == 0 {
-		return 0, nil
+// Read implements [io.Reader]. It fills p as far as the bytes reach.
+func (r *sealedReader) Read(p []byte) (n int, err error) {
+	if r.from == nil {
+		return 0, errClosed
 	}
-	b, err := r.next()
-	if err != nil {
-		return 0, err
+	for n < len(p) && r.at < r.size {
+		k, err := r.readChunk(p[n:])
+		n += k
+		r.at += int64(k)
+		if err != nil {
+			r.failed = err
+			return n, err
+		}
 	}
-	n := copy(p, b)
-	r.at += int64(n)
+	if n == 0 && len(p) > 0 {
+		return 0, io.EOF
+	}
 	return n, nil
 }
 
-// Chunked is a Reader that hands out bytes without copying them.
-type Chunked interface {
-	// Next returns the next bytes, some but at most as many as given, and moves on.
-	// They are good until the next call of any method. At the end it returns io.EOF.
-	Next(most int64) ([]byte, error)
-}
-
-// Next implements [Chunked].
-func (r *sealedReader) Next(most int64) ([]byte, error) {
-	b, err := r.next()
-	b = b[:min(int64(len(b)), most)]
-	r.at += int64(len(b))
-	return b, err
-}
-
-// next returns the rest of the chunk that the next byte is in.
-func (r *sealedReader) next() ([]byte, error) {
-	if r.from == nil {
-		return nil, errClosed
-	}
-	if r.at >= r.size {
-		return nil, io.EOF
-	}
-	if n := r.at / ChunkSize; n != r.held {
-		if err := r.load(n); err != nil {
-			r.failed = err
-			return nil, err
+// readChunk reads what p has room for of the chunk that the next byte is in.
+func (r *sealedReader) readChunk(p []byte) (int, error) {
+	n := r.at / ChunkSize
+	if n != r.held {
+		length := int(min(r.size-n*ChunkSize, ChunkSize))
+		into := p
+		if r.at%ChunkSize != 0 || len(p) < length {
+			into = nil
 		}
+		plain, err := r.load(n, length, into)
+		if err != nil || into != nil {
+			return len(plain), err
+		}
+		r.plain, r.held = plain, n
 	}
-	return r.plain[r.at-r.held*ChunkSize:], nil
+	return copy(p, r.plain[r.at-n*ChunkSize:]), nil
 }
 
-// load reads and opens chunk n.
-func (r *sealedReader) load(n int64) error {
+// load reads chunk n, which has so many plain bytes, and opens it into p, or in the
+// buffer if that is nil.
+func (r *sealedReader) load(n int64, length int, p []byte) ([]byte, error) {
 	if r.buffer == nil {
 		r.buffer = chunkBuffers.Get().(*[maxChunk]byte)
 	}
@@ -130,27 +124,26 @@ func (r *sealedReader) load(n int64) error {
 	tags := tagSize * layersOf(r.format)
 	if start := n * int64(ChunkSize+tags); start != r.stored {
 		if _, err := r.from.Seek(start, io.SeekStart); err != nil {
-			return err
+			return nil, err
 		}
 		r.stored = start
 	}
-	sealed := r.buffer[:int(min(r.size-n*ChunkSize, ChunkSize))+tags]
+	sealed := r.buffer[:length+tags]
 	k, err := io.ReadFull(r.from, sealed)
 	r.stored += int64(k)
 	if err == io.EOF || err == io.ErrUnexpectedEOF {
-		return fmt.Errorf("%w: it ends in chunk %d", ErrDamaged, n)
+		return nil, fmt.Errorf("%w: it ends in chunk %d", ErrDamaged, n)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if p := r.pieces.of(n); p != r.piece {
-		r.cipher, r.piece = newChunkCipher(r.keys, r.pieces[p], r.format), p
+	if p == nil {
+		p = sealed
 	}
-	if r.plain, err = r.cipher.open(sealed, n, n == chunksOf(r.size)-1); err != nil {
-		return err
+	if i := r.pieces.of(n); i != r.piece {
+		r.cipher, r.piece = newChunkCipher(r.keys, r.pieces[i], r.format), i
 	}
-	r.held = n
-	return nil
+	return r.cipher.open(p, sealed, n, n == chunksOf(r.size)-1)
 }
 
 // Seek implements [io.Seeker].
