@@ -35,8 +35,7 @@ func TestSealedFormatsStayAsTheyAre(t *testing.T) {
 		{FormatSealed, 0, true, "9853335e5d91d1ec1386efd36899868514223182f8b3"},
 		{FormatDoublySealed, 3, true, "84e5f8b88d0923c299c4c7dc82825b8db575b0e8c322a74efec55b008965340fd5bd0b1548dd"},
 	} {
-		plain := append(make([]byte, 0, 100), "sealed"...)
-		sealed := newChunkCipher(keys[:layersOf(test.format)], p, test.format).seal(plain, int64(test.chunk), test.final)
+		sealed := newChunkCipher(keys[:layersOf(test.format)], p, test.format).seal(nil, []byte("sealed"), int64(test.chunk), test.final)
 		if got := hex.EncodeToString(sealed); got != test.want {
 			t.Errorf("format %d, chunk %d = %s, want %s", test.format, test.chunk, got, test.want)
 		}
@@ -90,7 +89,7 @@ func (m *made) Read(p []byte) (int, error) {
 		plain := m.buffer[:0:cap(m.buffer)]
 		plain = plain[:min(ChunkSize, m.size-n*ChunkSize)]
 		clear(plain)
-		m.buffer, m.chunk = m.cipher.seal(plain, n, n == chunksOf(m.size)-1), n
+		m.buffer, m.chunk = m.cipher.seal(plain[:0], plain, n, n == chunksOf(m.size)-1), n
 	}
 	k := copy(p, m.buffer[m.at-n*stride:])
 	m.at += int64(k)

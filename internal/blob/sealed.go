@@ -147,14 +147,16 @@ func (c *chunkCipher) at(chunk int64, final bool) {
 	}
 }
 
-// seal seals a chunk in its place, which needs room for the tags behind it.
-func (c *chunkCipher) seal(plain []byte, chunk int64, final bool) []byte {
+// seal appends a chunk to dst, sealed.
+func (c *chunkCipher) seal(dst, plain []byte, chunk int64, final bool) []byte {
 	c.at(chunk, final)
+	begin := len(dst)
 	for i, l := range c.layers {
 		c.bound[1] = byte(i)
-		plain = l.Seal(plain[:0], c.nonce[:], plain, c.bound[:])
+		dst = l.Seal(dst[:begin], c.nonce[:], plain, c.bound[:])
+		plain = dst[begin:]
 	}
-	return plain
+	return dst
 }
 
 // open opens a chunk into p, which has room for its plain bytes and is either where the

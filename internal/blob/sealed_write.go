@@ -135,11 +135,17 @@ func (s *Store) appendSealed(ctx context.Context, u *Upload, r io.Reader) error 
 	return readErr
 }
 
-// slots is how many chunks a chunkWriter has room for. The last one is where reading
-// goes on while those before it are full.
-const slots = bufferSize / ChunkSize
+// batch is how many chunks are sealed and written at once.
+const batch = bufferSize / ChunkSize
 
-var slotBuffers = sync.Pool{New: func() any { return new([slots * maxChunk]byte) }}
+// chunkBuffer is what one upload in flight costs in memory: a batch of chunks and what
+// comes after it, and the batch sealed.
+type chunkBuffer struct {
+	plain  [(batch + 1) * ChunkSize]byte
+	sealed [batch * maxChunk]byte
+}
+
+var uploadBuffers = sync.Pool{New: func() any { return new(chunkBuffer) }}
 
 // chunkWriter seals what comes after an upload's tail. A full chunk is sealed when
 // there is a byte after it: else it could be the last.
@@ -149,93 +155,72 @@ type chunkWriter struct {
 	upload   *Upload
 	progress *progress
 
-	buffer *[slots * maxChunk]byte
-	stride int          // from one slot to the next: a chunk with its tags
-	base   int64        // the chunk that slot 0 is for
-	slot   int          // being filled; those before it are full
-	fill   int          // bytes in it
-	open   bool         // the slot before it is not sealed
+	buffer *chunkBuffer
+	fill   int          // bytes in buffer.plain
+	base   int64        // the chunk that they begin with
 	cipher *chunkCipher // nil until a chunk is sealed
-	to     Writer       // nil until a chunk is written
+	to     Writer       // likewise
 }
 
 // receive reads r to its end. Errors of r and its own are told apart.
 func (w *chunkWriter) receive(r io.Reader) (n int64, readErr, err error) {
-	w.buffer = slotBuffers.Get().(*[slots * maxChunk]byte)
-	w.stride = ChunkSize + tagSize*layersOf(w.upload.Format)
+	w.buffer = uploadBuffers.Get().(*chunkBuffer)
 	w.base = (w.upload.Size - int64(len(w.progress.tail))) / ChunkSize
-	w.filled(copy(w.buffer[:], w.progress.tail))
+	w.fill = copy(w.buffer.plain[:], w.progress.tail)
 	for {
-		free := w.buffer[w.slot*w.stride+w.fill : w.slot*w.stride+ChunkSize]
-		k, readErr := r.Read(free)
-		w.progress.hash.Write(free[:k])
+		k, readErr := r.Read(w.buffer.plain[w.fill:])
+		w.progress.hash.Write(w.buffer.plain[w.fill : w.fill+k])
+		w.fill += k
 		n += int64(k)
-		if k > 0 {
-			if w.open {
-				w.seal(w.slot - 1)
+		if w.fill > batch*ChunkSize || readErr != nil {
+			if err := w.flush(); err != nil {
+				return n, nil, err
 			}
-			if w.slot == slots-1 {
-				if err := w.flush(k); err != nil {
-					return n, nil, err
-				}
-			}
-			w.filled(k)
+		}
+		if readErr == io.EOF {
+			return n, nil, nil
 		}
 		if readErr != nil {
-			if readErr == io.EOF {
-				readErr = nil
-			}
-			return n, readErr, w.flush(0)
+			return n, readErr, nil
 		}
 	}
 }
 
-// filled moves on by bytes that have come into the slot.
-func (w *chunkWriter) filled(n int) {
-	w.fill += n
-	if w.fill == ChunkSize {
-		w.slot, w.fill, w.open = w.slot+1, 0, true
-	}
-}
-
-// seal seals the chunk in a slot.
-func (w *chunkWriter) seal(slot int) {
-	chunk := w.base + int64(slot)
-	if w.cipher == nil {
-		if w.upload.Key == "" {
-			w.upload.Key = newKey()
-		}
-		p := newPiece(chunk)
-		w.progress.pieces = append(w.progress.pieces, p)
-		w.cipher = newChunkCipher(w.progress.keys, p, w.upload.Format)
-	}
-	w.cipher.seal(w.buffer[slot*w.stride:slot*w.stride+ChunkSize], chunk, false)
-	w.open = false
-}
-
-// flush writes the sealed chunks and moves what is not sealed to the front, with
-// more bytes that have come after it.
-func (w *chunkWriter) flush(more int) error {
-	n := w.slot
-	if w.open {
-		n--
-	}
-	if n <= 0 {
+// flush seals and writes the chunks that bytes come after, and keeps the rest.
+func (w *chunkWriter) flush() error {
+	chunks := (w.fill - 1) / ChunkSize
+	if chunks <= 0 {
 		return nil
 	}
-	if w.to == nil {
-		var err error
-		if w.to, err = w.store.open(w.ctx, w.upload.Key, w.base*int64(w.stride), w.upload.State); err != nil {
-			return err
-		}
+	if err := w.begin(); err != nil {
+		return err
 	}
-	if _, err := w.to.Write(w.buffer[:n*w.stride]); err != nil {
+	sealed := w.buffer.sealed[:0]
+	for i := range chunks {
+		chunk := w.buffer.plain[i*ChunkSize : (i+1)*ChunkSize]
+		sealed = w.cipher.seal(sealed, chunk, w.base+int64(i), false)
+	}
+	if _, err := w.to.Write(sealed); err != nil {
 		return poisoned(err)
 	}
-	copy(w.buffer[:], w.buffer[n*w.stride:w.slot*w.stride+w.fill+more])
-	w.base += int64(n)
-	w.slot -= n
+	w.base += int64(chunks)
+	w.fill = copy(w.buffer.plain[:], w.buffer.plain[chunks*ChunkSize:w.fill])
 	return nil
+}
+
+// begin begins a piece, and opens the upload.
+func (w *chunkWriter) begin() (err error) {
+	if w.to != nil {
+		return nil
+	}
+	if w.upload.Key == "" {
+		w.upload.Key = newKey()
+	}
+	p := newPiece(w.base)
+	w.progress.pieces = append(w.progress.pieces, p)
+	w.cipher = newChunkCipher(w.progress.keys, p, w.upload.Format)
+	w.to, err = w.store.open(w.ctx, w.upload.Key, sealedSize(w.base*ChunkSize, w.upload.Format), w.upload.State)
+	return err
 }
 
 // suspend makes what was written durable and takes the tail out of the buffer.
@@ -243,11 +228,7 @@ func (w *chunkWriter) suspend() (err error) {
 	if w.to != nil {
 		w.upload.State, err = w.to.Suspend()
 	}
-	tail := w.buffer[:w.fill]
-	if w.open {
-		tail = w.buffer[:ChunkSize]
-	}
-	w.progress.tail = bytes.Clone(tail)
+	w.progress.tail = bytes.Clone(w.buffer.plain[:w.fill])
 	return err
 }
 
@@ -256,7 +237,7 @@ func (w *chunkWriter) close() {
 		_ = w.to.Close() // after Suspend that does nothing
 	}
 	if w.buffer != nil {
-		slotBuffers.Put(w.buffer)
+		uploadBuffers.Put(w.buffer)
 	}
 }
 
@@ -276,9 +257,7 @@ func (s *Store) finishSealed(ctx context.Context, u Upload, want digest.Digest) 
 	if err := s.bind(ctx, &o, p.keys, p.pieces); err != nil {
 		return Object{}, err
 	}
-	tail := make([]byte, len(p.tail), len(p.tail)+2*tagSize)
-	copy(tail, p.tail)
-	tail = newChunkCipher(p.keys, last, o.Format).seal(tail, last.first, true)
+	tail := newChunkCipher(p.keys, last, o.Format).seal(nil, p.tail, last.first, true)
 	if o.Key == "" {
 		o.Content = tail
 		return o, nil
@@ -321,9 +300,7 @@ func (s *Store) Seal(ctx context.Context, d Domain, want digest.Digest, content 
 	if err := s.bind(ctx, &o, keys, pieces{p}); err != nil {
 		return Object{}, err
 	}
-	sealed := make([]byte, len(content), len(content)+2*tagSize)
-	copy(sealed, content)
-	o.Content = newChunkCipher(keys, p, o.Format).seal(sealed, 0, true)
+	o.Content = newChunkCipher(keys, p, o.Format).seal(nil, content, 0, true)
 	return o, nil
 }
 
