@@ -119,39 +119,55 @@ func (b *bench) process(ctx context.Context, t *table) error {
 	if err != nil {
 		return err
 	}
-	idle := p.rss()
 	t.note("binary", fmt.Sprintf("%d MiB", fi.Size()>>20))
 	t.note("start, empty", p.started.Round(time.Millisecond).String())
-	t.note("memory, idle", fmt.Sprintf("%d MiB", idle>>10))
-
-	if _, err := b.load(ctx, p, 1, "-workload", "pull", "-count", "1", "-size", gib); err != nil {
-		return err
+	t.note("memory, idle", fmt.Sprintf("%d MiB", p.rss()>>10))
+	for _, name := range []string{berth, sealed} {
+		if err := b.memory(ctx, name, t); err != nil {
+			return err
+		}
 	}
-	p, err = b.restart(ctx, p, dir)
+	p, err = b.filled(ctx, p, dir, t)
+	return err
+}
+
+// memory measures how much memory pulls and pushes take.
+func (b *bench) memory(ctx context.Context, name string, t *table) error {
+	dir := filepath.Join(b.dir, "data", "memory")
+	p, err := b.start(ctx, name, dir)
 	if err != nil {
 		return err
 	}
-	idle = p.rss()
+	defer func() {
+		p.stop()
+		_ = os.RemoveAll(dir)
+	}()
+	if _, err := b.load(ctx, p, 1, "-workload", "pull", "-count", "1", "-size", gib); err != nil {
+		return err
+	}
+	if p, err = b.restart(ctx, name, p, dir); err != nil {
+		return err
+	}
+	idle := p.rss()
 	pulled, err := b.load(ctx, p, 1, "-workload", "pull", "-keep", "-count", "16", "-conc", "16", "-size", gib)
 	if err != nil {
 		return err
 	}
-	t.limit("memory above idle while 16 pull 1 GiB", float64(pulled.RSSPeak-idle)/1024, 32, "MiB")
-	if p, err = b.restart(ctx, p, dir); err != nil {
+	t.limit(name+": memory above idle while 16 pull 1 GiB", float64(pulled.RSSPeak-idle)/1024, 32, "MiB")
+	if p, err = b.restart(ctx, name, p, dir); err != nil {
 		return err
 	}
 	pushed, err := b.load(ctx, p, 2, "-workload", "push-mono", "-count", "4", "-conc", "4", "-size", gib)
 	if err != nil {
 		return err
 	}
-	t.limit("memory while 4 push 1 GiB", float64(pushed.RSSPeak)/1024, 100, "MiB")
-	p, err = b.filled(ctx, p, dir, t)
-	return err
+	t.limit(name+": memory while 4 push 1 GiB", float64(pushed.RSSPeak)/1024, 100, "MiB")
+	return nil
 }
 
-func (b *bench) restart(ctx context.Context, p *process, dir string) (*process, error) {
+func (b *bench) restart(ctx context.Context, name string, p *process, dir string) (*process, error) {
 	p.stop()
-	return b.start(ctx, berth, dir)
+	return b.start(ctx, name, dir)
 }
 
 // filled compares start and push with few and with 10,000 images stored.
@@ -168,7 +184,7 @@ func (b *bench) filled(ctx context.Context, p *process, dir string, t *table) (*
 		}
 		before = append(before, cpu)
 	}
-	p, err := b.restart(ctx, p, dir)
+	p, err := b.restart(ctx, berth, p, dir)
 	if err != nil {
 		return p, err
 	}
@@ -176,7 +192,7 @@ func (b *bench) filled(ctx context.Context, p *process, dir string, t *table) (*
 	if _, err := b.load(ctx, p, 3, "-workload", "push-images", "-count", strconv.Itoa(10_000), "-conc", "16"); err != nil {
 		return p, err
 	}
-	if p, err = b.restart(ctx, p, dir); err != nil {
+	if p, err = b.restart(ctx, berth, p, dir); err != nil {
 		return p, err
 	}
 	for round := range b.rounds {

@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"testing"
+
+	"github.com/opencontainers/go-digest"
 )
 
 // counting returns n bytes 0, 1, 2 ...
@@ -187,6 +189,40 @@ func TestUploadsAreSealedInLittleMemory(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	if used := after.TotalAlloc - before.TotalAlloc; used > 1<<20 || u.Size != 257<<20 {
 		t.Errorf("an upload of %d bytes allocated %d, want at most 1 MiB", u.Size, used)
+	}
+}
+
+func TestAnUploadOfTooManyPiecesCanBeFinished(t *testing.T) {
+	t.Parallel()
+	s := NewSealing(discarding{}, same{}, true)
+	u := Upload{Domain: Domain{Name: "a/b/c/"}, Key: "000102030405060708090a0b0c0d0e0f", Format: FormatSealed}
+	p, err := s.begin(t.Context(), &u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range int64(maxPieces - 1) {
+		p.pieces = append(p.pieces, newPiece(n))
+	}
+	u.Size, p.tail = maxPieces*ChunkSize, make([]byte, ChunkSize)
+	if err := p.store(&u); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Append(t.Context(), &u, io.LimitReader(zeros{}, 1)); err != nil {
+		t.Errorf("Append of the last piece = %v", err)
+	}
+	full := u
+	if err := s.Append(t.Context(), &u, io.LimitReader(zeros{}, 1)); err == nil || u.Size != full.Size {
+		t.Errorf("Append of one more = %v, and %d bytes, want a refusal", err, u.Size)
+	}
+	if p, err = s.begin(t.Context(), &u); err != nil {
+		t.Fatal(err)
+	}
+	o, err := s.Finish(t.Context(), u, digest.NewDigest(digest.SHA256, p.hash))
+	if err != nil {
+		t.Fatalf("Finish = %v", err)
+	}
+	if len(o.WrappedKey) > 512<<10 {
+		t.Errorf("the envelope has %d bytes, want at most 512 KiB", len(o.WrappedKey))
 	}
 }
 

@@ -26,18 +26,27 @@ func Run(t *testing.T, open func(t *testing.T) blob.Bucket) {
 		"delete removes objects and uploads, and is silent": deletes,
 		"list finds objects and uploads":                    lists,
 		"keys that are not keys are refused":                refusesKeys,
-		"a store keeps small blobs out of the bucket":       inline,
+		"a store keeps small blobs out of the bucket":       onBoth(inline),
 		"a store keeps and verifies any size":               sizes,
 		"a store that seals keeps and verifies any size":    sealedSizes,
-		"a store refuses a wrong digest and can go on":      wrongDigest,
-		"a store reads sha512 content once more":            sha512,
-		"a wrong digest takes nothing from who was faster":  staysFinished,
-		"a store keeps what came before a reader's error":   readerError,
+		"a store refuses a wrong digest and can go on":      onBoth(wrongDigest),
+		"a store reads sha512 content once more":            onBoth(sha512),
+		"a wrong digest takes nothing from who was faster":  onBoth(staysFinished),
+		"a store keeps what came before a reader's error":   onBoth(readerError),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test(t, open(t))
 		})
+	}
+}
+
+// onBoth runs a test on a store that does not seal and on one that does.
+func onBoth(test func(*testing.T, blob.Bucket, *blob.Store)) func(*testing.T, blob.Bucket) {
+	return func(t *testing.T, b blob.Bucket) {
+		for _, kind := range kinds {
+			test(t, b, kind.over(b))
+		}
 	}
 }
 
@@ -293,8 +302,7 @@ func readObject(t *testing.T, s *blob.Store, o blob.Object) []byte {
 	return p
 }
 
-func inline(t *testing.T, b blob.Bucket) {
-	s := blob.NewStore(b)
+func inline(t *testing.T, b blob.Bucket, s *blob.Store) {
 	want := content(blob.Inline)
 	o, err := s.Finish(t.Context(), store(t, s, want[:100], want[100:]), digest.FromBytes(want))
 	if err != nil {
@@ -319,7 +327,7 @@ func (unsealed) Unwrap(_ context.Context, _ string, k []byte, _ string) ([]byte,
 func sizes(t *testing.T, b blob.Bucket) { keepsSizes(t, blob.NewStore(b)) }
 
 func sealedSizes(t *testing.T, b blob.Bucket) {
-	s := blob.NewSealing(b, unsealed{}, true)
+	s := sealing(b)
 	keepsSizes(t, s)
 	// Bytes that were written and not recorded are written over.
 	want := content(5 * blob.ChunkSize)
@@ -360,8 +368,7 @@ func keepsSizes(t *testing.T, s *blob.Store) {
 	}
 }
 
-func wrongDigest(t *testing.T, b blob.Bucket) {
-	s := blob.NewStore(b)
+func wrongDigest(t *testing.T, _ blob.Bucket, s *blob.Store) {
 	for _, n := range []int{10, blob.Inline * 2} {
 		p := content(n)
 		u := store(t, s, p)
@@ -379,8 +386,7 @@ func wrongDigest(t *testing.T, b blob.Bucket) {
 	}
 }
 
-func sha512(t *testing.T, b blob.Bucket) {
-	s := blob.NewStore(b)
+func sha512(t *testing.T, b blob.Bucket, s *blob.Store) {
 	p := content(blob.Inline * 2)
 	o, err := s.Finish(t.Context(), store(t, s, p), digest.SHA512.FromBytes(p))
 	if err != nil {
@@ -404,8 +410,7 @@ func sha512(t *testing.T, b blob.Bucket) {
 
 // staysFinished finishes an upload once more, as a process does that does not know
 // that another one has.
-func staysFinished(t *testing.T, b blob.Bucket) {
-	s := blob.NewStore(b)
+func staysFinished(t *testing.T, _ blob.Bucket, s *blob.Store) {
 	for _, n := range []int{blob.Inline * 2, 6 << 20} {
 		p := content(n)
 		u := store(t, s, p)
@@ -424,8 +429,7 @@ func staysFinished(t *testing.T, b blob.Bucket) {
 
 var errReader = errors.New("the client went away")
 
-func readerError(t *testing.T, b blob.Bucket) {
-	s := blob.NewStore(b)
+func readerError(t *testing.T, _ blob.Bucket, s *blob.Store) {
 	for _, n := range []int{100, blob.Inline * 3} {
 		want := content(n)
 		var u blob.Upload
