@@ -90,6 +90,9 @@ type Request struct {
 	Repository, Registry []policy.Attached
 	// Trust is the policy of the role that is to be assumed.
 	Trust []policy.Attached
+	// Key are the policy of the KMS key that is to be used, and what grants on it
+	// come to.
+	Key []policy.Attached
 	// Services are services in whose name the caller may assume a role of its own
 	// account, if nothing denies it to the caller: it is enough that one of them may.
 	Services []string
@@ -234,7 +237,7 @@ func (a *Authorizer) serviceMay(r *Request, ask *policy.Request, all policy.Poli
 // owns the resource.
 func unlimited(r Request, mine, owner *Membership) bool {
 	return r.Caller.Type == Root && r.Account == r.Caller.Account &&
-		len(r.Repository)+len(r.Registry)+len(r.Caller.Endpoint.policy())+len(mine.serviceControl())+len(owner.resourceControl(r.Action)) == 0
+		len(r.Repository)+len(r.Registry)+len(r.Key)+len(r.Caller.Endpoint.policy())+len(mine.serviceControl())+len(owner.resourceControl(r.Action)) == 0
 }
 
 // ask is what the policy engine is asked about a request. The places in an
@@ -251,7 +254,7 @@ func (a *Authorizer) ask(r Request, p Policies, mine, owner *Membership, read po
 // they come from.
 func having(r Request, p Policies, mine, owner *Membership) policy.Policies {
 	return policy.Policies{
-		Identity: p.Identity, Boundary: p.Boundary, Session: p.Session, Repository: r.Repository, Registry: r.Registry, Trust: r.Trust,
+		Identity: p.Identity, Boundary: p.Boundary, Session: p.Session, Repository: r.Repository, Registry: r.Registry, Trust: r.Trust, Key: r.Key,
 		Endpoint: r.Caller.Endpoint.policy(), ServiceControl: mine.serviceControl(), ResourceControl: owner.resourceControl(r.Action),
 	}
 }

@@ -45,7 +45,7 @@ func (m *Membership) serviceControl() [][]policy.Attached {
 }
 
 // controlled are the services whose resources resource control policies are about.
-var controlled = []string{"ecr:", "sts:"}
+var controlled = []string{"ecr:", "sts:", "kms:"}
 
 // resourceControl returns the policies that limit an action on what is in the
 // account.

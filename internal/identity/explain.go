@@ -63,6 +63,9 @@ func (in Hypothetical) check(account string) error {
 	if strings.HasPrefix(in.Action, "sts:") {
 		return errInput("%s is not explained: trust policies decide it.", in.Action)
 	}
+	if strings.HasPrefix(in.Action, "kms:") && in.Resource != "*" {
+		return errInput("%s is not explained: key policies and grants decide it.", in.Action)
+	}
 	seen := map[string]bool{}
 	for key := range in.Context {
 		if err := checkContextKey(key, seen); err != nil {

@@ -20,7 +20,7 @@ func (p *Policies) Tellable(r *Request, d Decision) Decision {
 	plain.Context = Context{maps.Clone(r.Context.values)}
 	maps.DeleteFunc(plain.Context.values, func(key string, _ []string) bool { return reads(tagsOfResource, []string{key}) })
 	callers := *p
-	callers.Repository, callers.Registry, callers.Trust, callers.ResourceControl = nil, nil, nil, nil
+	callers.Repository, callers.Registry, callers.Trust, callers.Key, callers.ResourceControl = nil, nil, nil, nil, nil
 	by := Decide(&plain, &callers) // whatever the resource is like
 	limit := by.By.Kind == ServiceControl || by.By.Kind == Endpoint
 	switch {

@@ -29,6 +29,9 @@ type Policies struct {
 	// Trust is that of the role that is to be assumed. If there is one it must
 	// allow the request, even within one account.
 	Trust []Attached
+	// Key are those of the KMS key that is to be used, grants included. As with Trust,
+	// one must allow the request: even to the root of the key's own account.
+	Key []Attached
 	// Endpoint is that of the VPC endpoint that the request came through. There is
 	// none if it came another way.
 	Endpoint []Attached
@@ -50,6 +53,8 @@ type Policies struct {
 //     what the resource's policy gives to everybody, or to the user or session by
 //     its own name. A resource's policy that names the account leaves it to the
 //     identity policies. The account's root needs no policy.
+//   - of a role that is to be assumed and of a KMS key the policy must allow or name
+//     the account whoever asks, the account's root included.
 //   - across accounts the resource's policy must allow and, within their limits,
 //     the identity policies; but for a root, these.
 //   - nobody, services and federated principals need the resource's policy.
@@ -61,7 +66,11 @@ func Decide(r *Request, p *Policies) Decision {
 	f.boundary = r.ask(Boundary, 0, p.Boundary, f.bounded)
 	f.session = r.ask(Session, 0, p.Session, f.bounded)
 	f.inSession = len(p.Session) > 0 || r.Principal.Type == FederatedUser
-	f.trust = len(p.Trust) > 0
+	if len(p.Trust) > 0 {
+		f.needs = Trust
+	} else if len(p.Key) > 0 {
+		f.needs = Key
+	}
 	for _, s := range [...]Source{f.limits.deny, f.resource.deny, f.identity.deny, f.boundary.deny, f.session.deny} {
 		if s.Kind != 0 {
 			return Decision{Reason: ExplicitDeny, By: s}
@@ -88,7 +97,8 @@ type findings struct {
 	lacking                     Source  // the first of those that does not allow
 	resource                    finding
 	identity, boundary, session finding
-	bounded, inSession, trust   bool
+	bounded, inSession          bool
+	needs                       Kind // of the resource's policies that must allow even within one account
 }
 
 // finding is what the policies of one kind say: the first statement that denies,
@@ -170,6 +180,7 @@ func (r *Request) askResource(p *Policies, f *findings) {
 		f.resource.deny = Source{}
 	}
 	f.resource.or(r.ask(Trust, 0, p.Trust, f.bounded))
+	f.resource.or(r.ask(Key, 0, p.Key, f.bounded))
 }
 
 // ownRoot reports whether the principal is the root of the account that owns the
@@ -181,8 +192,8 @@ func (r *Request) ownRoot() bool {
 // grant decides a request that nothing denies.
 func (r *Request) grant(f *findings) Decision {
 	lacking := Source{Kind: Repository}
-	if f.trust {
-		lacking.Kind = Trust
+	if f.needs != 0 {
+		lacking.Kind = f.needs
 	}
 	switch account := r.Principal.Account; {
 	case r.Principal.Type == Nobody || r.Principal.Type == Service || r.Principal.Type == Federated || account == "":
@@ -190,7 +201,7 @@ func (r *Request) grant(f *findings) Decision {
 			return lacks(lacking)
 		}
 		return allows(f.resource.allow)
-	case account != r.ResourceAccount || f.trust:
+	case account != r.ResourceAccount || f.needs != 0:
 		if f.resource.reach == toNobody {
 			return lacks(lacking)
 		}
@@ -224,7 +235,7 @@ func (r *Request) grantWithin(f *findings) Decision {
 		return lacks(Source{Kind: Identity})
 	}
 	d := f.withinLimits(f.identity.allow)
-	if d.Allowed && f.trust {
+	if d.Allowed && f.needs != 0 {
 		d.With = f.resource.allow
 	}
 	return d

@@ -16,6 +16,7 @@ func TestRefusalsAreWordedAsAWSDoes(t *testing.T) {
 		policy.Repository:      {" because no resource-based policy allows the ecr:PutImage action", " with an explicit deny in a resource-based policy"},
 		policy.Registry:        {" because no resource-based policy allows the ecr:PutImage action", " with an explicit deny in a resource-based policy"},
 		policy.Trust:           {" because no resource-based policy allows the ecr:PutImage action", " with an explicit deny in a resource-based policy"},
+		policy.Key:             {" because no resource-based policy allows the ecr:PutImage action", " with an explicit deny in a resource-based policy"},
 		policy.Endpoint:        {" because no VPC endpoint policy allows the ecr:PutImage action", " with an explicit deny in a VPC endpoint policy"},
 		policy.ServiceControl:  {" because no service control policy allows the ecr:PutImage action", " with an explicit deny in a service control policy"},
 		policy.ResourceControl: {" because no resource control policy allows the ecr:PutImage action", " with an explicit deny in a resource control policy"},

@@ -46,7 +46,7 @@ func badDocument(kind Kind, cause *SyntaxError) *fault.Error {
 	case Repository, Registry:
 		code = "InvalidParameterException"
 		message = "Invalid parameter at 'PolicyText' failed to satisfy constraint: 'Invalid " + kinds[kind].name + " policy provided'"
-	case ServiceControl, ResourceControl:
+	case ServiceControl, ResourceControl, Key:
 		code = "MalformedPolicyDocumentException"
 	case Endpoint:
 		code = "InvalidPolicyDocument"

@@ -75,6 +75,7 @@ func Explain(r *Request, p *Policies) Explanation {
 	hear(Repository, 0, p.Repository)
 	hear(Registry, 0, p.Registry)
 	hear(Trust, 0, p.Trust)
+	hear(Key, 0, p.Key)
 	hear(Endpoint, 0, p.Endpoint)
 	for i := range p.ServiceControl {
 		hear(ServiceControl, i+1, p.ServiceControl[i])

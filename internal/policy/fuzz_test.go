@@ -90,6 +90,8 @@ func attach(k policy.Kind, p *policy.Policy) *policy.Policies {
 		return &policy.Policies{Registry: list}
 	case policy.Trust:
 		return &policy.Policies{Trust: list}
+	case policy.Key:
+		return &policy.Policies{Key: list}
 	case policy.Endpoint:
 		return &policy.Policies{Identity: list, Endpoint: list}
 	case policy.ServiceControl:

@@ -24,7 +24,7 @@ func keysOf(key string) Keys {
 // depend on no others.
 func (p *Policies) Keys() Keys {
 	var k Keys
-	for _, list := range [...][]Attached{p.Identity, p.Boundary, p.Session, p.Repository, p.Registry, p.Trust, p.Endpoint} {
+	for _, list := range [...][]Attached{p.Identity, p.Boundary, p.Session, p.Repository, p.Registry, p.Trust, p.Key, p.Endpoint} {
 		k |= keysRead(list)
 	}
 	for _, levels := range [...][][]Attached{p.ServiceControl, p.ResourceControl} {
@@ -51,7 +51,7 @@ func (p *Policies) Reads(keys ...string) bool {
 	if all := p.Keys(); !slices.ContainsFunc(keys, all.Has) {
 		return false
 	}
-	for _, list := range [...][]Attached{p.Identity, p.Boundary, p.Session, p.Repository, p.Registry, p.Trust, p.Endpoint} {
+	for _, list := range [...][]Attached{p.Identity, p.Boundary, p.Session, p.Repository, p.Registry, p.Trust, p.Key, p.Endpoint} {
 		if anyReads(list, keys) {
 			return true
 		}

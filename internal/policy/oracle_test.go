@@ -27,7 +27,7 @@ type oracle struct {
 // The order in which denies and lacking allows are reported.
 var oracleOrder = []policy.Kind{
 	policy.ServiceControl, policy.ResourceControl, policy.Endpoint, policy.Repository, policy.Registry,
-	policy.Trust, policy.Identity, policy.Boundary, policy.Session,
+	policy.Trust, policy.Key, policy.Identity, policy.Boundary, policy.Session,
 }
 
 // decide returns whether the request is allowed, why, and the kind of policy that
@@ -64,8 +64,11 @@ func (o *oracle) decide() (allowed bool, why policy.Reason, kind policy.Kind) {
 		}
 	}
 	has := func(k policy.Kind) bool { return len(o.policies[k]) > 0 && len(o.policies[k][0]) > 0 }
-	named := o.says("Allow", slices.Concat(o.all(policy.Repository), o.all(policy.Registry), o.all(policy.Trust)))
+	named := o.says("Allow", slices.Concat(o.all(policy.Repository), o.all(policy.Registry), o.all(policy.Trust), o.all(policy.Key)))
 	resourceKind := policy.Repository
+	if has(policy.Key) {
+		resourceKind = policy.Key
+	}
 	if has(policy.Trust) {
 		resourceKind = policy.Trust
 	}
@@ -75,7 +78,7 @@ func (o *oracle) decide() (allowed bool, why policy.Reason, kind policy.Kind) {
 		}
 		return false, policy.NoAllow, resourceKind
 	}
-	if named == "" && (!mine || has(policy.Trust)) {
+	if named == "" && (!mine || has(policy.Trust) || has(policy.Key)) {
 		return false, policy.NoAllow, resourceKind
 	}
 	if root {

@@ -158,6 +158,7 @@ func TestErrorsAreThoseOfTheAPIs(t *testing.T) {
 		policy.Trust:           "MalformedPolicyDocument: statement 1: must be an object",
 		policy.ServiceControl:  "MalformedPolicyDocumentException: statement 1: must be an object",
 		policy.ResourceControl: "MalformedPolicyDocumentException: statement 1: must be an object",
+		policy.Key:             "MalformedPolicyDocumentException: statement 1: must be an object",
 		policy.Endpoint:        "InvalidPolicyDocument: statement 1: must be an object",
 	} {
 		_, err := policy.Parse(`{"Statement": [1]}`, policy.Options{Kind: kind})

@@ -16,6 +16,7 @@ const (
 	Endpoint                        // of a VPC endpoint
 	ServiceControl                  // of an organization, on its principals
 	ResourceControl                 // of an organization, on its resources
+	Key                             // of a KMS key, or what a grant on one comes to
 )
 
 // kinds says how a kind is called, and what its documents are like.
@@ -35,6 +36,7 @@ var kinds = [...]struct {
 	Endpoint:        {"endpoint", "VPC endpoint policy", required, required, longDocument, false},
 	ServiceControl:  {"serviceControl", "service control policy", forbidden, required, longDocument, true},
 	ResourceControl: {"resourceControl", "resource control policy", required, required, longDocument, true},
+	Key:             {"key", "resource-based policy", required, required, keyDocument, false},
 }
 
 // What a member of a statement is to a kind of policy.
@@ -52,6 +54,7 @@ const (
 const (
 	longDocument     = 131072
 	registryDocument = 10240
+	keyDocument      = 32768
 )
 
 // String returns what AWS calls policies of this kind in refusals.

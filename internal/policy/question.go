@@ -216,7 +216,7 @@ func (p *Policies) read(v any) error {
 	}
 	into := map[Kind]*[]Attached{
 		Identity: &p.Identity, Boundary: &p.Boundary, Session: &p.Session, Repository: &p.Repository,
-		Registry: &p.Registry, Trust: &p.Trust, Endpoint: &p.Endpoint,
+		Registry: &p.Registry, Trust: &p.Trust, Key: &p.Key, Endpoint: &p.Endpoint,
 	}
 	levels := map[Kind]*[][]Attached{ServiceControl: &p.ServiceControl, ResourceControl: &p.ResourceControl}
 	var names []string

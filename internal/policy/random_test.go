@@ -141,6 +141,9 @@ func (g *generator) policies(t *testing.T) (*oracle, *policy.Policies, int) {
 		p.Trust = list(policy.Trust, 1)
 	}
 	if g.chance(15) {
+		p.Key = list(policy.Key, 2)
+	}
+	if g.chance(15) {
 		p.Endpoint = list(policy.Endpoint, 1)
 	}
 	for g.chance(15) {
@@ -200,7 +203,7 @@ func (g *generator) statement(k policy.Kind, variables bool) map[string]any {
 	switch k {
 	case policy.ResourceControl:
 		s["Principal"] = "*"
-	case policy.Repository, policy.Registry, policy.Trust, policy.Endpoint:
+	case policy.Repository, policy.Registry, policy.Trust, policy.Endpoint, policy.Key:
 		name := "Principal"
 		if s["Effect"] == "Deny" && k != policy.Trust && g.chance(40) {
 			name = "NotPrincipal"

@@ -46,13 +46,13 @@ func (e Explanation) ForMember() Explanation {
 
 // ofOwner are the kinds of policies that belong to whoever owns the resource. The
 // others belong to the principal's account.
-var ofOwner = []Kind{Repository, Registry, Trust, ResourceControl}
+var ofOwner = []Kind{Repository, Registry, Trust, Key, ResourceControl}
 
 // Of the account of the one side, what the other may not know: the resource's
 // tags and its images, and the principal's tags.
 var (
 	tagsOfResource = []string{
-		"aws:resourcetag/", "ecr:resourcetag/", "ecr-public:resourcetag/", "iam:resourcetag/",
+		"aws:resourcetag/", "ecr:resourcetag/", "ecr-public:resourcetag/", "iam:resourcetag/", "kms:resourcealiases",
 		"ecr:image", "ecr:artifacttype", "ecr-public:image", "ecr-public:artifacttype",
 	}
 	tagsOfPrincipal = []string{"aws:principaltag/"}
