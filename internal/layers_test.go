@@ -32,12 +32,13 @@ var layers = map[string][]string{
 	// The domains never import each other. None knows HTTP, SQL or wire formats.
 	"registry": {"access", "fault", "policy", "lifecycle", "blob", "seal"},
 	"identity": {"access", "fault", "policy", "seal"},
+	"keys":     {"access", "fault", "policy", "seal"},
 	"audit":    {"access", "fault"},
 	"fsck":     {"blob", "fault"},
 	"rotate":   {"access", "blob", "fault", "seal"},
 
 	// SQL.
-	"metadata":        {"registry", "identity", "audit", "fsck", "access", "blob", "fault", "lifecycle", "rotate", "seal"},
+	"metadata":        {"registry", "identity", "keys", "audit", "fsck", "access", "blob", "fault", "lifecycle", "rotate", "seal"},
 	"metadata/pgtest": {},
 
 	// The way out.
@@ -57,6 +58,7 @@ var layers = map[string][]string{
 	"aws/ecrpublic":     {"aws", "access", "fault", "registry"},
 	"aws/sts":           {"aws", "access", "fault", "identity"},
 	"aws/iam":           {"aws", "access", "identity"},
+	"aws/kms":           {"aws", "access", "fault", "keys"},
 	"aws/organizations": {"aws", "access", "fault", "identity"},
 	"aws/servicequotas": {"aws", "access", "registry"},
 	"oci":               {"access", "fault", "registry"},

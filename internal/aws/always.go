@@ -24,6 +24,10 @@ func organizationShape(name string) smithy.ShapeID {
 	return smithy.ShapeID{Namespace: "com.amazonaws.organizations", Name: name}
 }
 
+func kmsShape(name string) smithy.ShapeID {
+	return smithy.ShapeID{Namespace: "com.amazonaws.kms", Name: name}
+}
+
 // alwaysSent has the members that the services send although they are false or
 // 0, by structure. The SDK holds these as plain bool and float64 and its
 // generated Serialize drops their zero values; every such member of an output
@@ -36,6 +40,14 @@ var alwaysSent = map[smithy.ShapeID][]zeroMember{
 	ecrShape("RepositoryScanningConfiguration"):      {{"scanOnPush", "false"}},
 	ecrShape("ValidatePullThroughCacheRuleResponse"): {{"isValid", "false"}},
 	organizationShape("PolicySummary"):               {{"AwsManaged", "false"}},
+	kmsShape("GetKeyRotationStatusResponse"):         {{"KeyRotationEnabled", "false"}},
+	kmsShape("KeyMetadata"):                          {{"Enabled", "false"}},
+	kmsShape("ListAliasesResponse"):                  {{"Truncated", "false"}},
+	kmsShape("ListGrantsResponse"):                   {{"Truncated", "false"}},
+	kmsShape("ListKeyPoliciesResponse"):              {{"Truncated", "false"}},
+	kmsShape("ListKeyRotationsResponse"):             {{"Truncated", "false"}},
+	kmsShape("ListKeysResponse"):                     {{"Truncated", "false"}},
+	kmsShape("ListResourceTagsResponse"):             {{"Truncated", "false"}},
 	quotaShape("RequestedServiceQuotaChange"):        {{"GlobalQuota", "false"}},
 	quotaShape("ServiceQuota"):                       {{"Adjustable", "false"}, {"GlobalQuota", "false"}},
 	ecrPublicShape("RegistryAlias"):                  {{"primaryRegistryAlias", "false"}, {"defaultRegistryAlias", "false"}},

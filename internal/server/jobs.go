@@ -9,6 +9,7 @@ const (
 	usageInterval    = 5 * time.Second        // how often counters are stored
 	activateInterval = time.Second            // how soon a restored image can be pulled
 	expiredInterval  = time.Minute            // how often expired sessions are removed
+	keyInterval      = time.Minute            // how often keys are looked at that are to be destroyed or rotated
 	memberInterval   = 500 * time.Millisecond // how soon policies of the organization count that another replica has put
 	reapInterval     = 10 * time.Minute
 )
@@ -22,6 +23,7 @@ func (s *Server) startJobs() {
 	s.every(ctx, usageInterval, "store uses of access keys", s.directory.FlushUses)
 	s.every(ctx, expiredInterval, "remove expired sessions", s.directory.RemoveExpired)
 	s.every(ctx, activateInterval, "activate images", s.registry.ActivateImages)
+	s.every(ctx, keyInterval, "destroy and rotate keys", s.keys.RunDue)
 	s.every(ctx, memberInterval, "read the organization", s.directory.ReadOrganization)
 	s.every(ctx, reapInterval, "remove what uploads have left behind", s.registry.ReapUploads)
 	s.jobs.Go(func() { s.registry.RunLifecycle(ctx, s.lifecycleFailed) })

@@ -12,7 +12,7 @@ import (
 // routes is the whole URL surface of the server.
 //
 //	/v2/...                 the distribution API (package oci, where its table is)
-//	POST /                  the AWS APIs (package aws/ecr, where the operations are; aws/ecrpublic, aws/organizations, aws/servicequotas, aws/iam, aws/sts)
+//	POST /                  the AWS APIs (package aws/ecr, where the operations are; aws/ecrpublic, aws/organizations, aws/servicequotas, aws/iam, aws/kms, aws/sts)
 //	/token/                 tokens for the public host
 //	/_berth/v1/layers/...   download links
 //	/_berth/v1/lifecycle/run  lifecycle policies on demand; .../backtest: what one would have done

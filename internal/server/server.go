@@ -23,6 +23,7 @@ import (
 	"berth/internal/aws/ecr"
 	"berth/internal/aws/ecrpublic"
 	"berth/internal/aws/iam"
+	"berth/internal/aws/kms"
 	"berth/internal/aws/organizations"
 	"berth/internal/aws/servicequotas"
 	"berth/internal/aws/sts"
@@ -30,6 +31,7 @@ import (
 	"berth/internal/config"
 	"berth/internal/fault"
 	"berth/internal/identity"
+	"berth/internal/keys"
 	"berth/internal/metadata"
 	"berth/internal/oci"
 	"berth/internal/registry"
@@ -75,6 +77,7 @@ type Server struct {
 	rotator   *rotate.Rotator
 	registry  *registry.Registry
 	directory *identity.Directory
+	keys      *keys.Keyring
 
 	stopJobs context.CancelFunc
 	jobs     sync.WaitGroup
@@ -167,6 +170,7 @@ func (s *Server) assemble(ctx context.Context) error {
 		return err
 	}
 	authorizer.Source, authorizer.Organizations = s.directory, s.directory
+	s.keys = s.newKeyring(master, authorizer)
 	s.decisions = audit.NewDecisions(s.auditLog, authorizer, s.options.Now)
 	auth := authn.New(authn.Options{
 		Principals: s.directory, Passwords: master.Key("registry password"), Anonymous: master.Key("anonymous token"),
@@ -225,6 +229,15 @@ func (s *Server) newDirectory(ctx context.Context, master *seal.Master, root ide
 	return d, nil
 }
 
+// newKeyring makes the keys of KMS. Another [keys.Master] than a key of this process
+// would be made here.
+func (s *Server) newKeyring(master *seal.Master, a *access.Authorizer) *keys.Keyring {
+	return keys.New(keys.Options{
+		Store: metadata.For[keys.ReadTx, keys.Tx](s.db), Authorizer: a, Auditor: s.auditLog, Principals: s.directory,
+		Master: keys.Local(master.Key("kms key")), Pages: master.Key("page token"), Tokens: master.Key("grant token"), Now: s.options.Now,
+	})
+}
+
 func (s *Server) newRegistry(master *seal.Master, auth *authn.Authenticator, authorizer *access.Authorizer, blobs *blob.Store) *registry.Registry {
 	return registry.New(registry.Options{
 		Store:            metadata.For[registry.ReadTx, registry.Tx](s.db),
@@ -275,7 +288,11 @@ func (s *Server) fronts(auth *authn.Authenticator, e *entrance) error {
 	if err != nil {
 		return err
 	}
-	services := []aws.Service[access.Call]{ecrService, quotaService, iamService, stsService, organizationService}
+	kmsService, err := kms.New(s.keys).Service()
+	if err != nil {
+		return err
+	}
+	services := []aws.Service[access.Call]{ecrService, quotaService, iamService, stsService, organizationService, kmsService}
 	if !e.hosts.NoPublic {
 		publicService, err := ecrpublic.New(ecrpublic.Options{Registry: s.registry, Hosts: e.hosts, LogoURL: oci.LogoURL}).Service()
 		if err != nil {
@@ -392,6 +409,9 @@ func (s *Server) Registry() *registry.Registry { return s.registry }
 
 // Bucket is where the layers are.
 func (s *Server) Bucket() blob.Bucket { return s.bucket }
+
+// Keys are the keys of KMS.
+func (s *Server) Keys() *keys.Keyring { return s.keys }
 
 // Handler serves every request to the server that comes through no endpoint.
 func (s *Server) Handler() http.Handler { return s.entrances[0].handler }

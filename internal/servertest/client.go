@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/servicequotas"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
@@ -48,6 +49,9 @@ func (s *Server) ServiceQuotas() *servicequotas.Client { return servicequotas.Ne
 
 // IAM returns the SDK's client.
 func (s *Server) IAM() *iam.Client { return iam.NewFromConfig(s.AWS()) }
+
+// KMS returns the SDK's client.
+func (s *Server) KMS() *kms.Client { return kms.NewFromConfig(s.AWS()) }
 
 // As returns the SDK's configuration of a client that signs with a key.
 func (s *Server) As(id, secret string) aws.Config {
