@@ -1,0 +1,272 @@
+package keys_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"berth/internal/access"
+	"berth/internal/fault"
+	"berth/internal/policy"
+	"berth/internal/servertest"
+
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+)
+
+const (
+	account    = servertest.Account
+	repository = "arn:aws:ecr:us-east-1:" + account + ":repository/app"
+)
+
+var root = access.Call{Region: servertest.Region, Caller: access.Caller{
+	Account: account, ARN: "arn:aws:iam::" + account + ":root", ID: account, Type: access.Root,
+}}
+
+// userWith is a call of a user who has a policy, or none if it is "".
+func userWith(t *testing.T, document string) access.Call {
+	t.Helper()
+	c := access.Call{Region: servertest.Region, Caller: access.Caller{
+		Account: account, ARN: "arn:aws:iam::" + account + ":user/u", ID: "AIDAU", Type: access.User, Policies: &access.Policies{},
+	}}
+	if document != "" {
+		p, err := policy.Parse(document, policy.Options{Kind: policy.Identity})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Policies.Identity = []policy.Attached{{Policy: p}}
+	}
+	return c
+}
+
+// createKey makes a key and returns its ARN.
+func createKey(t *testing.T, s *servertest.Server) string {
+	t.Helper()
+	out, err := s.KMS().CreateKey(t.Context(), &kms.CreateKeyInput{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *out.KeyMetadata.Arn
+}
+
+// want fails the test unless an error has a code; "" is no error.
+func want(t *testing.T, what string, err error, code string) {
+	t.Helper()
+	if got := fault.CodeOf(err); got != code {
+		t.Errorf("%s = %v, want %q", what, err, code)
+	}
+}
+
+func TestECRWrapsDataKeys(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
+		ring, ctx, c := s.Server().Keys(), t.Context(), s.KMS()
+		key, data := createKey(t, s), bytes.Repeat([]byte{7}, 32)
+		_, err := ring.Wrap(ctx, key, data, "about")
+		want(t, "Wrap without a grant", err, "AccessDeniedException")
+		want(t, "MayUse without a grant", ring.MayUse(ctx, key, repository), "AccessDeniedException")
+		arn, err := ring.AllowRepository(ctx, root, key, repository)
+		if err != nil || arn != key {
+			t.Fatalf("AllowRepository = %s, %v", arn, err)
+		}
+		grants, err := c.ListGrants(ctx, &kms.ListGrantsInput{KeyId: &key})
+		if err != nil || len(grants.Grants) != 2 {
+			t.Fatalf("ListGrants = %v, %v", grants, err)
+		}
+		for _, g := range grants.Grants {
+			if got := fmt.Sprint(*g.GranteePrincipal, g.Operations, g.Constraints.EncryptionContextSubset); got != "ecr.us-east-1.amazonaws.com[Decrypt GenerateDataKey] map[aws:ecr:arn:"+repository+"]" {
+				t.Errorf("grant = %s", got)
+			}
+		}
+		wrapped, err := ring.Wrap(ctx, key, data, "about")
+		if err != nil || bytes.Contains(wrapped, data) {
+			t.Fatalf("Wrap = %x, %v", wrapped, err)
+		}
+		unwrap := func() error {
+			t.Helper()
+			got, err := ring.Unwrap(ctx, key, wrapped, "about")
+			if err == nil && !bytes.Equal(got, data) {
+				t.Errorf("Unwrap = %x", got)
+			}
+			return err
+		}
+		want(t, "Unwrap", unwrap(), "")
+		want(t, "MayUse", ring.MayUse(ctx, key, repository), "")
+		want(t, "MayUse for another", ring.MayUse(ctx, key, repository+"2"), "AccessDeniedException")
+		_, err = ring.Unwrap(ctx, key, wrapped, "about2")
+		want(t, "Unwrap about something else", err, "InvalidCiphertextException")
+		_, err = c.Decrypt(ctx, &kms.DecryptInput{CiphertextBlob: wrapped})
+		if servertest.ErrorCode(err) != "InvalidCiphertextException" {
+			t.Errorf("Decrypt of a wrapped key = %v", err)
+		}
+		other := createKey(t, s)
+		if _, err := ring.AllowRepository(ctx, root, other, repository); err != nil {
+			t.Fatal(err)
+		}
+		_, err = ring.Unwrap(ctx, other, wrapped, "about")
+		want(t, "Unwrap with another key", err, "InvalidCiphertextException")
+		for i := range wrapped {
+			altered := bytes.Clone(wrapped)
+			altered[i] ^= 1
+			_, err := ring.Unwrap(ctx, key, altered, "about")
+			want(t, "Unwrap of what was altered", err, "InvalidCiphertextException")
+		}
+
+		// What a call changes counts at once.
+		must := func(err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		must(second(c.DisableKey(ctx, &kms.DisableKeyInput{KeyId: &key})))
+		want(t, "disabled", unwrap(), "DisabledException")
+		_, err = ring.AllowRepository(ctx, root, key, repository+"3")
+		want(t, "AllowRepository with a disabled key", err, "DisabledException")
+		must(second(c.EnableKey(ctx, &kms.EnableKeyInput{KeyId: &key})))
+		want(t, "enabled", unwrap(), "")
+		before := *policyOf(t, c, key)
+		deny := strings.Replace(before, `"Statement" : [`, `"Statement" : [{"Effect":"Deny","Principal":"*","Action":"kms:Decrypt","Resource":"*"},`, 1)
+		must(second(c.PutKeyPolicy(ctx, &kms.PutKeyPolicyInput{KeyId: &key, Policy: &deny})))
+		want(t, "denied", unwrap(), "AccessDeniedException")
+		must(second(c.PutKeyPolicy(ctx, &kms.PutKeyPolicyInput{KeyId: &key, Policy: &before})))
+		want(t, "no longer denied", unwrap(), "")
+
+		// Rotation: what was wrapped before is read, and wrapped anew on demand.
+		must(second(c.RotateKeyOnDemand(ctx, &kms.RotateKeyOnDemandInput{KeyId: &key})))
+		want(t, "rotated", unwrap(), "")
+		again, changed, err := ring.Rewrap(ctx, key, wrapped, "about")
+		if err != nil || !changed || bytes.Equal(again, wrapped) {
+			t.Fatalf("Rewrap = %t, %v", changed, err)
+		}
+		wrapped = again
+		want(t, "rewrapped", unwrap(), "")
+		if _, changed, err = ring.Rewrap(ctx, key, wrapped, "about"); err != nil || changed {
+			t.Errorf("Rewrap again = %t, %v", changed, err)
+		}
+		if next, err := ring.Reseal(ctx, account, servertest.Region, "", 100); err != nil || next != "" {
+			t.Errorf("Reseal = %q, %v", next, err)
+		}
+		s.Restart(t)
+		ring, c = s.Server().Keys(), s.KMS()
+		want(t, "after a restart", unwrap(), "")
+
+		must(ring.ReleaseRepository(ctx, key, repository))
+		want(t, "released", unwrap(), "AccessDeniedException")
+		_, err = ring.AllowRepository(ctx, root, key, repository)
+		want(t, "AllowRepository", err, "")
+		must(second(c.ScheduleKeyDeletion(ctx, &kms.ScheduleKeyDeletionInput{KeyId: &key, PendingWindowInDays: new(int32(7))})))
+		want(t, "pending", unwrap(), "KMSInvalidStateException")
+		s.Clock.Advance(7 * 24 * time.Hour)
+		must(ring.RunDue(ctx))
+		want(t, "destroyed", unwrap(), "NotFoundException")
+		must(ring.ReleaseRepository(ctx, key, repository))
+		_, err = ring.Unwrap(ctx, "alias/x", wrapped, "about")
+		want(t, "no ARN", err, "NotFoundException")
+	})
+}
+
+func second[T any](_ T, err error) error { return err }
+
+func policyOf(t *testing.T, c *kms.Client, key string) *string {
+	t.Helper()
+	out, err := c.GetKeyPolicy(t.Context(), &kms.GetKeyPolicyInput{KeyId: &key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.Policy
+}
+
+// Who creates a repository must be allowed to look at its key and to grant its use;
+// for AWS's own key nothing is needed.
+func TestWhoMayGiveRepositoriesKeys(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
+		ring, ctx := s.Server().Keys(), t.Context()
+		key := createKey(t, s)
+		allow := func(actions string) string {
+			return `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":[` + actions + `],"Resource":"*","Condition":{"StringEquals":{"kms:ViaService":"ecr.us-east-1.amazonaws.com"}}}}`
+		}
+		for document, code := range map[string]string{
+			"": "AccessDeniedException", allow(`"kms:DescribeKey"`): "AccessDeniedException", allow(`"kms:CreateGrant"`): "AccessDeniedException",
+			allow(`"kms:DescribeKey","kms:CreateGrant"`): "",
+		} {
+			_, err := ring.AllowRepository(ctx, userWith(t, document), key, repository)
+			want(t, "AllowRepository with "+document, err, code)
+		}
+		_, err := ring.AllowRepository(ctx, root, "alias/none", repository)
+		want(t, "an alias of nothing", err, "NotFoundException")
+		arn, err := ring.AllowRepository(ctx, userWith(t, ""), "", repository)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := ring.AllowRepository(ctx, userWith(t, ""), "alias/aws/ecr", repository+"2")
+		if err != nil || again != arn {
+			t.Errorf("AllowRepository = %s, %v, want %s", again, err, arn)
+		}
+		c := s.KMS()
+		d, err := c.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: new("alias/aws/ecr")})
+		if err != nil || *d.KeyMetadata.Arn != arn || d.KeyMetadata.KeyManager != "AWS" {
+			t.Errorf("DescribeKey = %v, %v", d, err)
+		}
+		for what, err := range map[string]error{
+			"Encrypt":             second(c.Encrypt(ctx, &kms.EncryptInput{KeyId: &arn, Plaintext: []byte("x")})),
+			"DisableKey":          second(c.DisableKey(ctx, &kms.DisableKeyInput{KeyId: &arn})),
+			"ScheduleKeyDeletion": second(c.ScheduleKeyDeletion(ctx, &kms.ScheduleKeyDeletionInput{KeyId: &arn})),
+			"PutKeyPolicy":        second(c.PutKeyPolicy(ctx, &kms.PutKeyPolicyInput{KeyId: &arn, Policy: policyOf(t, c, arn)})),
+			"CreateAlias":         second(c.CreateAlias(ctx, &kms.CreateAliasInput{TargetKeyId: &arn, AliasName: new("alias/mine")})),
+		} {
+			if servertest.ErrorCode(err) != "AccessDeniedException" {
+				t.Errorf("%s of AWS's own key = %v", what, err)
+			}
+		}
+	})
+}
+
+// A key that is made for ECR at the same time is one key.
+func TestTheManagedKeyIsMadeOnce(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
+		ring, ctx := s.Server().Keys(), t.Context()
+		const n = 8
+		arns, errs := make(chan string, n), make(chan error, n)
+		for i := range n {
+			go func() {
+				arn, err := ring.AllowRepository(ctx, root, "", fmt.Sprint(repository, i))
+				arns <- arn
+				errs <- err
+			}()
+		}
+		first := <-arns
+		err := <-errs
+		for range n - 1 {
+			if arn := <-arns; arn != first {
+				t.Errorf("AllowRepository = %s and %s", first, arn)
+			}
+			err = errors.Join(err, <-errs)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func BenchmarkUnwrap(b *testing.B) {
+	s := servertest.Start(b, servertest.Options{})
+	ring, ctx := s.Server().Keys(), b.Context()
+	arn, err := ring.AllowRepository(ctx, root, "", repository)
+	if err != nil {
+		b.Fatal(err)
+	}
+	wrapped, err := ring.Wrap(ctx, arn, make([]byte, 32), "about")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := ring.Unwrap(ctx, arn, wrapped, "about"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
