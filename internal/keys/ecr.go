@@ -221,7 +221,7 @@ func (k *Keyring) standing(ctx context.Context, arn, repository string) (standin
 		return s, err
 	}
 	s = standing{at: k.now(), refusals: map[string]error{}}
-	err = k.store.View(context.WithoutCancel(ctx), func(tx ReadTx) error {
+	err = k.store.Aside(ctx, func(tx ReadTx) error {
 		key, err := tx.KMSKey(id)
 		if err != nil {
 			return err
@@ -342,15 +342,22 @@ func (k *Keyring) Unwrap(ctx context.Context, arn string, wrapped []byte, about 
 	return plain, err
 }
 
+// Current reports whether a data key was wrapped by the newest backing key of a key.
+// Errors are those of MayUse.
+func (k *Keyring) Current(ctx context.Context, arn string, wrapped []byte) (bool, error) {
+	s, err := k.standing(ctx, arn, "")
+	if err != nil {
+		return false, err
+	}
+	h, ok := parseBlob(wrapped)
+	return ok && h == blobHead{s.ID, s.newest().Number}, nil
+}
+
 // Rewrap wraps a data key anew if a backing key has wrapped it that is not the newest
 // any more. It reports whether it did. Errors are those of Unwrap.
 func (k *Keyring) Rewrap(ctx context.Context, arn string, wrapped []byte, about string) ([]byte, bool, error) {
-	s, err := k.standing(ctx, arn, "")
-	if err != nil {
-		return nil, false, err
-	}
-	if h, ok := parseBlob(wrapped); ok && h.key == s.ID && h.number == s.newest().Number {
-		return wrapped, false, nil
+	if current, err := k.Current(ctx, arn, wrapped); err != nil || current {
+		return wrapped, false, err
 	}
 	plain, err := k.Unwrap(ctx, arn, wrapped, about)
 	if err != nil {

@@ -11,6 +11,9 @@ import (
 type Store interface {
 	// View runs fn in a transaction that sees one state and changes nothing.
 	View(ctx context.Context, fn func(ReadTx) error) error
+	// Aside is View for who may be in a transaction already: it does not wait until
+	// others end.
+	Aside(ctx context.Context, fn func(ReadTx) error) error
 	// Update runs fn in a transaction, perhaps more than once, and returns when
 	// its changes are durable.
 	Update(ctx context.Context, fn func(Tx) error) error
@@ -60,8 +63,6 @@ type KeyWriter interface {
 	InsertKMSKey(*Key) error
 	UpdateKMSKey(*Key) error
 	InsertKMSMaterial(Material) error
-	// ReplaceKMSMaterial puts in what seals the same backing key anew.
-	ReplaceKMSMaterial(Material) error
 	// DestroyKMSKey overwrites the backing keys of a key and then deletes them, the
 	// key and all that belongs to it.
 	DestroyKMSKey(id string) error

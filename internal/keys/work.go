@@ -1,7 +1,6 @@
 package keys
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"time"
@@ -94,59 +93,4 @@ func (k *Keyring) rotateDue(ctx context.Context) error {
 			}
 		}
 	}
-}
-
-// Reseal has the master seal the backing keys of a registry's keys anew, those after a
-// key's id: up to limit keys. It returns the id to go on after, "" at the end. A master
-// that opens what an older one has sealed makes the older one unnecessary so.
-func (k *Keyring) Reseal(ctx context.Context, account, region, after string, limit int) (next string, err error) {
-	var found []Key
-	materials := map[string][]Material{}
-	err = k.store.View(ctx, func(tx ReadTx) (err error) {
-		if found, err = tx.KMSKeys(account, region, after, limit); err != nil {
-			return err
-		}
-		for _, key := range found {
-			if materials[key.ID], err = tx.KMSMaterials(key.ID); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return "", err
-	}
-	for _, key := range found {
-		for _, m := range materials[key.ID] {
-			if err := k.reseal(ctx, key, m); err != nil {
-				return "", err
-			}
-		}
-	}
-	if len(found) < limit {
-		return "", nil
-	}
-	return found[len(found)-1].ID, nil
-}
-
-func (k *Keyring) reseal(ctx context.Context, key Key, m Material) error {
-	about := aboutMaterial(m.Key, m.ID)
-	plain, err := k.master.Open(ctx, m.Sealed, about)
-	if err != nil {
-		return err
-	}
-	before := m.Sealed
-	if m.Sealed, err = k.master.Seal(ctx, plain, about); err != nil {
-		return err
-	}
-	return k.again(ctx, key, func(tx Tx, _ *Key) error {
-		all, err := tx.KMSMaterials(key.ID)
-		if err != nil {
-			return err
-		}
-		if now, ok := numbered(all, m.Number); !ok || now.ID != m.ID || !bytes.Equal(now.Sealed, before) {
-			return nil
-		}
-		return tx.ReplaceKMSMaterial(m)
-	})
 }

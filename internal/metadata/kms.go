@@ -91,11 +91,6 @@ func (tx *Tx) InsertKMSMaterial(m keys.Material) error {
 		m.Key, int64(m.Number), m.ID, m.Origin, m.Sealed, micros(m.CreatedAt))
 }
 
-// ReplaceKMSMaterial implements [keys.KeyWriter].
-func (tx *Tx) ReplaceKMSMaterial(m keys.Material) error {
-	return tx.change(`UPDATE kms_materials SET sealed = $3 WHERE key_id = $1 AND number = $2`, m.Key, int64(m.Number), m.Sealed)
-}
-
 // DestroyKMSKey implements [keys.KeyWriter]. Zeros of the same length take the place
 // of what was sealed before the row goes: a deleted row stays in its page for a while.
 func (tx *Tx) DestroyKMSKey(id string) error {
@@ -105,7 +100,7 @@ func (tx *Tx) DestroyKMSKey(id string) error {
 	}
 	for _, m := range all {
 		clear(m.Sealed)
-		if err := tx.ReplaceKMSMaterial(m); err != nil {
+		if err := tx.change(`UPDATE kms_materials SET sealed = $3 WHERE key_id = $1 AND number = $2`, m.Key, int64(m.Number), m.Sealed); err != nil {
 			return err
 		}
 	}

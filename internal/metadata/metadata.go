@@ -21,6 +21,8 @@ type DB struct {
 type engine interface {
 	// view runs fn in a transaction that sees one state and changes nothing.
 	view(ctx context.Context, fn func(*Tx) error) error
+	// aside is view on connections that are kept for it.
+	aside(ctx context.Context, fn func(*Tx) error) error
 	// update runs fn in a transaction. A relaxed one does not wait for the disk.
 	update(ctx context.Context, relaxed bool, fn func(*Tx) error) error
 	close() error
@@ -51,6 +53,12 @@ func For[R, W any](db *DB) Store[R, W] { return Store[R, W]{db} }
 // nothing.
 func (s Store[R, W]) View(ctx context.Context, fn func(R) error) error {
 	return s.db.engine.view(ctx, counting(ctx, fn))
+}
+
+// Aside is View for who may be in a transaction already: it does not wait until others
+// end. fn must be short.
+func (s Store[R, W]) Aside(ctx context.Context, fn func(R) error) error {
+	return s.db.engine.aside(ctx, func(tx *Tx) error { return fn(any(tx).(R)) })
 }
 
 // Update runs fn in a transaction and returns when its changes are durable. fn

@@ -21,19 +21,26 @@ func OpenPostgres(ctx context.Context, url string) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
+	spare, err := sql.Open("pgx", url)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	spare.SetMaxOpenConns(2)
+	spare.SetConnMaxIdleTime(5 * time.Minute)
 	db.SetMaxOpenConns(32)
 	db.SetMaxIdleConns(32)
 	db.SetConnMaxIdleTime(5 * time.Minute)
 	if err := migrate(ctx, goose.DialectPostgres, db); err != nil {
-		return nil, errors.Join(err, db.Close())
+		return nil, errors.Join(err, db.Close(), spare.Close())
 	}
-	return &DB{&postgres{db}}, nil
+	return &DB{&postgres{db, spare}}, nil
 }
 
 // postgres runs each transaction on a connection of its own. Updates read what
 // is committed and take row locks; PostgreSQL groups their commits.
 type postgres struct {
-	db *sql.DB
+	db    *sql.DB
+	spare *sql.DB // for aside
 }
 
 // locks make the transactions on one repository take turns. They must be taken
@@ -57,6 +64,11 @@ func (tx *Tx) exclude(tables string) error {
 func (e *postgres) view(ctx context.Context, fn func(*Tx) error) error {
 	opts := sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
 	return e.retry(ctx, func() error { return e.transact(ctx, &opts, "", &Tx{}, fn) })
+}
+
+// aside implements engine.
+func (e *postgres) aside(ctx context.Context, fn func(*Tx) error) error {
+	return (&postgres{db: e.spare}).view(ctx, fn)
 }
 
 // update implements engine.
@@ -111,4 +123,4 @@ func (e *postgres) retry(ctx context.Context, run func() error) error {
 }
 
 // close implements engine.
-func (e *postgres) close() error { return e.db.Close() }
+func (e *postgres) close() error { return errors.Join(e.db.Close(), e.spare.Close()) }

@@ -52,6 +52,7 @@ func OpenSQLite(ctx context.Context, path string) (*DB, error) {
 type sqlite struct {
 	db      *sql.DB
 	readers chan *conn // those that are free
+	spare   chan *conn // the one for aside, while it is
 	writer  *conn      // used by write alone
 	memo    memo
 
@@ -70,15 +71,19 @@ type conn struct {
 
 func (e *sqlite) start(ctx context.Context) error {
 	readers := max(4, 2*runtime.GOMAXPROCS(0))
-	e.db.SetMaxOpenConns(readers + 1)
-	e.db.SetMaxIdleConns(readers + 1)
-	e.readers = make(chan *conn, readers)
-	for range readers {
+	e.db.SetMaxOpenConns(readers + 2)
+	e.db.SetMaxIdleConns(readers + 2)
+	e.readers, e.spare = make(chan *conn, readers), make(chan *conn, 1)
+	for i := range readers + 1 {
 		c, err := e.connect(ctx, "PRAGMA query_only = ON")
 		if err != nil {
 			return err
 		}
-		e.readers <- c
+		if i == readers {
+			e.spare <- c
+		} else {
+			e.readers <- c
+		}
 	}
 	w, err := e.connect(ctx, "PRAGMA wal_autocheckpoint = 2000")
 	if err != nil {
@@ -137,19 +142,29 @@ func (c *conn) run(query string) error {
 // view implements engine. A transaction begins with its first query: a view that
 // recalls all that it asks for needs none.
 func (e *sqlite) view(ctx context.Context, fn func(*Tx) error) error {
+	return e.viewWith(ctx, e.readers, fn)
+}
+
+// aside implements engine.
+func (e *sqlite) aside(ctx context.Context, fn func(*Tx) error) error {
+	return e.viewWith(ctx, e.spare, fn)
+}
+
+// viewWith is view on one of some connections.
+func (e *sqlite) viewWith(ctx context.Context, readers chan *conn, fn func(*Tx) error) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
 	for {
-		if err := e.viewOnce(ctx, fn); !errors.Is(err, errMoved) {
+		if err := e.viewOnce(ctx, readers, fn); !errors.Is(err, errMoved) {
 			return err
 		}
 	}
 }
 
 // viewOnce runs fn. It gives the connection back even if fn panics.
-func (e *sqlite) viewOnce(ctx context.Context, fn func(*Tx) error) (err error) {
-	c := &viewConn{engine: e}
+func (e *sqlite) viewOnce(ctx context.Context, readers chan *conn, fn func(*Tx) error) (err error) {
+	c := &viewConn{engine: e, readers: readers}
 	defer func() { err = errors.Join(err, c.end()) }()
 	return fn(&Tx{ctx: ctx, conn: c, memo: &e.memo, generation: e.memo.now()})
 }
@@ -161,8 +176,9 @@ var errMoved = errors.New("the database has changed since the view began")
 // viewConn is a connection that is taken, and on which a transaction begins,
 // with the first query.
 type viewConn struct {
-	engine *sqlite
-	conn   *conn
+	engine  *sqlite
+	readers chan *conn
+	conn    *conn
 }
 
 // QueryContext implements queryer. A statement takes microseconds and is not
@@ -170,7 +186,7 @@ type viewConn struct {
 func (v *viewConn) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	if v.conn == nil {
 		select {
-		case v.conn = <-v.engine.readers:
+		case v.conn = <-v.readers:
 		case <-v.engine.done:
 			return nil, errClosed
 		case <-ctx.Done():
@@ -194,7 +210,7 @@ func (v *viewConn) end() error {
 		return nil
 	}
 	err := v.conn.run("COMMIT")
-	v.engine.readers <- v.conn
+	v.readers <- v.conn
 	return err
 }
 
@@ -349,6 +365,7 @@ func (e *sqlite) close() error {
 		c := <-e.readers
 		_ = c.Close() // returns it to the pool, which is closed below
 	}
+	_ = (<-e.spare).Close()
 	_ = e.writer.Close()
 	return e.db.Close()
 }
