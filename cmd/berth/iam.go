@@ -56,7 +56,7 @@ The principal is an ARN, the name of a service, "*" for nobody, or an object wit
 arn, parent (the ARN of a session's role), account, name, type and serviceLinked.
 The request may have resourceAccount, and rootRepairs for the root's right to
 replace a repository's policy that shuts everybody out. Kinds of policies are
-identity, boundary, session, repository, registry, trust, endpoint, and, as lists
+identity, boundary, session, repository, registry, trust, key, endpoint, and, as lists
 of levels, serviceControl and resourceControl.
 
 The exit code is 0 if the request is allowed, 1 if it is denied, and 2 if there is

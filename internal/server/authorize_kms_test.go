@@ -190,6 +190,12 @@ func TestNastyInputIsNoFaultOfKMS(t *testing.T) {
 				t.Errorf("Encrypt%.100s = %d %s", body, status, answer)
 			}
 		}
+		for _, target := range []string{"ListGrants", "CreateGrant", "ListRetirableGrants"} {
+			body := `{"KeyId":"` + key + `","GranteeServicePrincipal":"a\u0000","RetiringServicePrincipal":"a\u0000","Operations":["Decrypt"]}`
+			if status, answer := s.Call(t, "kms", "TrentService."+target, body); status != 400 {
+				t.Errorf("%s = %d %s", target, status, answer)
+			}
+		}
 		if _, err := client.ListKeys(t.Context(), &kms.ListKeysInput{}); err != nil {
 			t.Error(err)
 		}
