@@ -170,6 +170,9 @@ func (a *Authorizer) Decide(ctx context.Context, r Request) error {
 	return err
 }
 
+// Would is Decide that nobody observes: it is for what a caller could do as well.
+func (a *Authorizer) Would(ctx context.Context, r Request) error { return a.decide(ctx, r) }
+
 func (a *Authorizer) decide(ctx context.Context, r Request) error {
 	if everybodyMay(r) {
 		return nil

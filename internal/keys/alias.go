@@ -2,6 +2,7 @@ package keys
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"berth/internal/access"
@@ -72,6 +73,7 @@ func (k *Keyring) aliased(ctx context.Context, tx ReadTx, q *request, name, ref 
 		return nil, err
 	}
 	others, err := tx.KMSAliasesOf(key.ID)
+	others = slices.DeleteFunc(others, func(a Alias) bool { return a.Name == name })
 	if err == nil && len(others) >= maxAliases {
 		err = errLimit("The number of aliases of a key has reached the limit of %d.", maxAliases)
 	}

@@ -121,6 +121,15 @@ func aboutContext(arn string, using map[string]string) []string {
 	return out
 }
 
+// auditable returns what is recorded of an encryption context: nothing of one that is
+// refused.
+func auditable(using map[string]string) map[string]string {
+	if checkContext(using) != nil {
+		return nil
+	}
+	return using
+}
+
 // checkContext checks an encryption context. Condition keys do not tell names apart
 // that differ in case only: there are none.
 func checkContext(using map[string]string) error {

@@ -1,8 +1,10 @@
 package keys
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
+	"slices"
 
 	"berth/internal/access"
 )
@@ -16,7 +18,7 @@ type Use struct {
 }
 
 func (u Use) params() params {
-	return params{"keyId": u.Key, "encryptionContext": u.Context, "dryRun": u.DryRun}
+	return params{"keyId": u.Key, "encryptionContext": auditable(u.Context), "dryRun": u.DryRun}
 }
 
 // check returns what is wrong with the use, after the key was found to be usable.
@@ -45,9 +47,18 @@ type entered struct {
 // newest is the backing key that encrypts.
 func (e entered) newest() Material { return e.materials[len(e.materials)-1] }
 
+// algorithmKey is the condition key that has the algorithm, which is that of the keys,
+// in the operations that name one.
+const algorithmKey = "kms:EncryptionAlgorithm"
+
+var algorithmic = []string{"Encrypt", "Decrypt", "ReEncryptFrom", "ReEncryptTo"}
+
 // enterUse decides a call that uses a key and reads the key.
 func (k *Keyring) enterUse(ctx context.Context, tx ReadTx, q *request, u Use, t target) (entered, error) {
 	q.using = u.Context
+	if slices.Contains(algorithmic, cmp.Or(q.action, q.event)) {
+		q.set(algorithmKey, symmetric)
+	}
 	key, err := k.enter(ctx, tx, q, t)
 	if err != nil {
 		return entered{}, err
@@ -229,6 +240,7 @@ func (k *Keyring) enterCiphertext(ctx context.Context, tx ReadTx, q *request, u 
 		return entered{}, err
 	}
 	t := target{account: q.call.Account, region: q.call.Region, arn: keyARN(q.call.Account, q.call.Region, h.key), missing: errCiphertext()}
+	t.named = t.arn // whoever's the key is
 	if key != nil && key.Region == q.call.Region {
 		t.account, t.arn, t.key = key.Account, key.ARN(), key
 	}
@@ -255,22 +267,24 @@ type ReEncrypted struct {
 // encryption context. Who asks must be allowed both. Errors are those of Decrypt.
 func (k *Keyring) ReEncrypt(ctx context.Context, c access.Call, from, to Use, blob []byte) (out ReEncrypted, err error) {
 	q := &request{call: c, event: "ReEncrypt", params: params{
-		"sourceKeyId": from.Key, "destinationKeyId": to.Key, "sourceEncryptionContext": from.Context, "destinationEncryptionContext": to.Context,
+		"sourceKeyId": from.Key, "destinationKeyId": to.Key, "sourceEncryptionContext": auditable(from.Context), "destinationEncryptionContext": auditable(to.Context),
 	}}
 	dry := from.DryRun
 	from.DryRun = false
 	var source, dest entered
 	err = k.reading(ctx, q, func(tx ReadTx) (err error) {
+		t, err := k.find(tx, q, to.Key)
+		if err != nil {
+			return err
+		}
+		h, ok := parseBlob(blob)
+		q.set("kms:ReEncryptOnSameKey", truth(ok && t.key != nil && t.key.ID == h.key))
 		q.action = "ReEncryptFrom"
 		if source, err = k.enterCiphertext(ctx, tx, q, from, blob); err != nil {
 			return err
 		}
 		q.action = "ReEncryptTo"
-		t, err := k.find(tx, q, to.Key)
-		if err == nil {
-			q.set("kms:ReEncryptOnSameKey", truth(t.key != nil && t.key.ID == source.ID))
-			dest, err = k.enterUse(ctx, tx, q, to, t)
-		}
+		dest, err = k.enterUse(ctx, tx, q, to, t)
 		return err
 	})
 	if err == nil {

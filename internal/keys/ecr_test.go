@@ -64,12 +64,10 @@ func TestECRWrapsDataKeys(t *testing.T) {
 	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
 		ring, ctx, c := s.Server().Keys(), t.Context(), s.KMS()
 		key, data := createKey(t, s), bytes.Repeat([]byte{7}, 32)
-		_, err := ring.Wrap(ctx, key, data, "about")
-		want(t, "Wrap without a grant", err, "AccessDeniedException")
 		want(t, "MayUse without a grant", ring.MayUse(ctx, key, repository), "AccessDeniedException")
-		arn, err := ring.AllowRepository(ctx, root, key, repository)
-		if err != nil || arn != key {
-			t.Fatalf("AllowRepository = %s, %v", arn, err)
+		arn, given, err := ring.AllowRepository(ctx, root, key, repository, "uid")
+		if err != nil || arn != key || len(given) != 2 {
+			t.Fatalf("AllowRepository = %s, %v, %v", arn, given, err)
 		}
 		grants, err := c.ListGrants(ctx, &kms.ListGrantsInput{KeyId: &key})
 		if err != nil || len(grants.Grants) != 2 {
@@ -102,9 +100,6 @@ func TestECRWrapsDataKeys(t *testing.T) {
 			t.Errorf("Decrypt of a wrapped key = %v", err)
 		}
 		other := createKey(t, s)
-		if _, err := ring.AllowRepository(ctx, root, other, repository); err != nil {
-			t.Fatal(err)
-		}
 		_, err = ring.Unwrap(ctx, other, wrapped, "about")
 		want(t, "Unwrap with another key", err, "InvalidCiphertextException")
 		for i := range wrapped {
@@ -123,16 +118,17 @@ func TestECRWrapsDataKeys(t *testing.T) {
 		}
 		must(second(c.DisableKey(ctx, &kms.DisableKeyInput{KeyId: &key})))
 		want(t, "disabled", unwrap(), "DisabledException")
-		_, err = ring.AllowRepository(ctx, root, key, repository+"3")
+		want(t, "MayUse of a disabled key", ring.MayUse(ctx, key, repository), "DisabledException")
+		_, _, err = ring.AllowRepository(ctx, root, key, repository+"3", "uid")
 		want(t, "AllowRepository with a disabled key", err, "DisabledException")
 		must(second(c.EnableKey(ctx, &kms.EnableKeyInput{KeyId: &key})))
 		want(t, "enabled", unwrap(), "")
 		before := *policyOf(t, c, key)
 		deny := strings.Replace(before, `"Statement" : [`, `"Statement" : [{"Effect":"Deny","Principal":"*","Action":"kms:Decrypt","Resource":"*"},`, 1)
 		must(second(c.PutKeyPolicy(ctx, &kms.PutKeyPolicyInput{KeyId: &key, Policy: &deny})))
-		want(t, "denied", unwrap(), "AccessDeniedException")
+		want(t, "denied", ring.MayUse(ctx, key, repository), "AccessDeniedException")
 		must(second(c.PutKeyPolicy(ctx, &kms.PutKeyPolicyInput{KeyId: &key, Policy: &before})))
-		want(t, "no longer denied", unwrap(), "")
+		want(t, "no longer denied", ring.MayUse(ctx, key, repository), "")
 
 		// Rotation: what was wrapped before is read, and wrapped anew on demand.
 		must(second(c.RotateKeyOnDemand(ctx, &kms.RotateKeyOnDemandInput{KeyId: &key})))
@@ -153,16 +149,20 @@ func TestECRWrapsDataKeys(t *testing.T) {
 		ring, c = s.Server().Keys(), s.KMS()
 		want(t, "after a restart", unwrap(), "")
 
-		must(ring.ReleaseRepository(ctx, key, repository))
-		want(t, "released", unwrap(), "AccessDeniedException")
-		_, err = ring.AllowRepository(ctx, root, key, repository)
+		// Each call's grants are its own.
+		_, others, err := ring.AllowRepository(ctx, root, key, repository, "uid2")
 		want(t, "AllowRepository", err, "")
+		must(ring.ReleaseGrants(ctx, key, others))
+		must(ring.ReleaseGrants(ctx, key, others))
+		want(t, "another call's grants released", ring.MayUse(ctx, key, repository), "")
+		must(ring.ReleaseGrants(ctx, key, given))
+		want(t, "released", ring.MayUse(ctx, key, repository), "AccessDeniedException")
 		must(second(c.ScheduleKeyDeletion(ctx, &kms.ScheduleKeyDeletionInput{KeyId: &key, PendingWindowInDays: new(int32(7))})))
 		want(t, "pending", unwrap(), "KMSInvalidStateException")
 		s.Clock.Advance(7 * 24 * time.Hour)
 		must(ring.RunDue(ctx))
 		want(t, "destroyed", unwrap(), "NotFoundException")
-		must(ring.ReleaseRepository(ctx, key, repository))
+		must(ring.ReleaseGrants(ctx, key, given))
 		_, err = ring.Unwrap(ctx, "alias/x", wrapped, "about")
 		want(t, "no ARN", err, "NotFoundException")
 	})
@@ -193,16 +193,16 @@ func TestWhoMayGiveRepositoriesKeys(t *testing.T) {
 			"": "AccessDeniedException", allow(`"kms:DescribeKey"`): "AccessDeniedException", allow(`"kms:CreateGrant"`): "AccessDeniedException",
 			allow(`"kms:DescribeKey","kms:CreateGrant"`): "",
 		} {
-			_, err := ring.AllowRepository(ctx, userWith(t, document), key, repository)
+			_, _, err := ring.AllowRepository(ctx, userWith(t, document), key, repository, "uid")
 			want(t, "AllowRepository with "+document, err, code)
 		}
-		_, err := ring.AllowRepository(ctx, root, "alias/none", repository)
+		_, _, err := ring.AllowRepository(ctx, root, "alias/none", repository, "uid")
 		want(t, "an alias of nothing", err, "NotFoundException")
-		arn, err := ring.AllowRepository(ctx, userWith(t, ""), "", repository)
+		arn, _, err := ring.AllowRepository(ctx, userWith(t, ""), "", repository, "uid")
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := ring.AllowRepository(ctx, userWith(t, ""), "alias/aws/ecr", repository+"2")
+		again, _, err := ring.AllowRepository(ctx, userWith(t, ""), "alias/aws/ecr", repository+"2", "uid2")
 		if err != nil || again != arn {
 			t.Errorf("AllowRepository = %s, %v, want %s", again, err, arn)
 		}
@@ -234,7 +234,7 @@ func TestTheManagedKeyIsMadeOnce(t *testing.T) {
 		arns, errs := make(chan string, n), make(chan error, n)
 		for i := range n {
 			go func() {
-				arn, err := ring.AllowRepository(ctx, root, "", fmt.Sprint(repository, i))
+				arn, _, err := ring.AllowRepository(ctx, root, "", fmt.Sprint(repository, i), "uid")
 				arns <- arn
 				errs <- err
 			}()
@@ -256,7 +256,7 @@ func TestTheManagedKeyIsMadeOnce(t *testing.T) {
 func BenchmarkUnwrap(b *testing.B) {
 	s := servertest.Start(b, servertest.Options{})
 	ring, ctx := s.Server().Keys(), b.Context()
-	arn, err := ring.AllowRepository(ctx, root, "", repository)
+	arn, _, err := ring.AllowRepository(ctx, root, "", repository, "uid")
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 
 const (
 	maxGrants     = 50_000 // of a key
+	maxGrantsTo   = 500    // of a key to one grantee, but for those that ECR makes for repositories
 	grantPage     = 50
 	grantPageMost = 100
 	tokenContext  = "grant token"
@@ -22,7 +23,8 @@ const (
 
 // operations are what a grant on a symmetric key can allow.
 var operations = []string{
-	"Decrypt", "Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "ReEncryptFrom", "ReEncryptTo", "CreateGrant", "RetireGrant", "DescribeKey",
+	"Decrypt", "Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "GenerateDataKeyPair", "GenerateDataKeyPairWithoutPlaintext",
+	"ReEncryptFrom", "ReEncryptTo", "CreateGrant", "RetireGrant", "DescribeKey",
 }
 
 // unconstrained are those that have no encryption context.
@@ -53,8 +55,8 @@ func grantees(c access.Caller) []string {
 	return out
 }
 
-// grantsFor returns what the grants on a key come to in a call: a policy for each
-// that is the caller's and allows it.
+// grantsFor returns what the grants on a key come to in a call: a policy for each of
+// the caller's names that a grant allows it.
 func (k *Keyring) grantsFor(tx ReadTx, q *request, key *Key) ([]policy.Attached, error) {
 	action := cmp.Or(q.action, q.event)
 	if !slices.Contains(operations, action) {
@@ -65,10 +67,12 @@ func (k *Keyring) grantsFor(tx ReadTx, q *request, key *Key) ([]policy.Attached,
 		return nil, err
 	}
 	var out []policy.Attached
+	last := ""
 	for _, g := range found {
-		if !g.allows(action, q.using) {
+		if g.Grantee == last || !g.allows(action, q.using) {
 			continue
 		}
+		last = g.Grantee
 		p, err := k.parsed.policy(statement(g.Grantee, action))
 		if err != nil {
 			return nil, err
@@ -170,7 +174,10 @@ func (in CreateGrantInput) conditions(q *request) {
 // ValidationException.
 func (k *Keyring) CreateGrant(ctx context.Context, c access.Call, in CreateGrantInput) (id, token string, err error) {
 	q := &request{call: c, event: "CreateGrant", params: params{"keyId": in.Key, "granteePrincipal": in.Grantee, "retiringPrincipal": in.Retiring,
-		"operations": in.Operations, "name": in.Name, "constraints": params{"encryptionContextSubset": in.Subset, "encryptionContextEquals": in.Equal}}}
+		"operations": in.Operations, "name": in.Name, "constraints": params{"encryptionContextSubset": auditable(in.Subset), "encryptionContextEquals": auditable(in.Equal)}}, using: in.Subset}
+	if len(in.Equal) > 0 {
+		q.using = in.Equal
+	}
 	in.conditions(q)
 	g := Grant{
 		ID: randomID(), Name: in.Name, Grantee: in.Grantee, Retiring: in.Retiring, Issuer: c.Account, Operations: sorted(in.Operations),
@@ -208,6 +215,15 @@ func (k *Keyring) insertGrant(tx Tx, g Grant) error {
 	if n >= maxGrants {
 		return errLimit("The number of grants of a key has reached the limit of %d.", maxGrants)
 	}
+	if g.Repository == "" {
+		others, err := tx.KMSGrantsTo(g.Key, []string{g.Grantee})
+		if err != nil {
+			return err
+		}
+		if len(others) >= maxGrantsTo {
+			return errLimit("The number of grants of a key to one principal has reached the limit of %d.", maxGrantsTo)
+		}
+	}
 	return tx.InsertKMSGrant(g)
 }
 
@@ -242,8 +258,8 @@ func (k *Keyring) within(ctx context.Context, tx ReadTx, q *request, key *Key, g
 	if err != nil {
 		return err
 	}
-	e, err := k.auth.Explain(ctx, q.ask(key.Account, key.ARN(), key.conditions(), []policy.Attached{{Policy: p}}), nil)
-	if err != nil || e.Allowed {
+	err = k.auth.Would(ctx, q.ask(key.Account, key.ARN(), q.facts, []policy.Attached{{Policy: p}}))
+	if access.RefusalOf(err) == nil {
 		return err
 	}
 	if slices.ContainsFunc(mine, func(own Grant) bool { return own.covers(g) }) {
@@ -391,27 +407,22 @@ func (k *Keyring) ListRetirableGrants(ctx context.Context, c access.Call, retiri
 		if err != nil {
 			return err
 		}
-		found, err := tx.KMSRetirableGrants(retiring, l.after, l.limit+1)
-		if err != nil {
-			return err
+		owner := c.Account
+		if isARN {
+			owner = "" // a principal of this account may retire grants of others
 		}
-		found, next = cut(l, found, grantPlace)
-		for _, g := range found {
-			key, err := tx.KMSKey(g.Key)
-			if err != nil {
-				return err
-			}
-			if key != nil && key.Region == c.Region && (isARN || key.Account == c.Account) {
-				out = append(out, RetirableGrant{g, key.ARN()})
-			}
-		}
-		return nil
+		found, err := tx.KMSRetirableGrants(retiring, owner, c.Region, l.after, l.limit+1)
+		out, next = cut(l, found, func(g RetirableGrant) string { return g.ID })
+		return err
 	})
 	return out, next, err
 }
 
-// RetirableGrant is a grant and the ARN of its key.
+// RetirableGrant is a grant and where its key is.
 type RetirableGrant struct {
 	Grant
-	KeyARN string
+	Account, Region string
 }
+
+// KeyARN returns the ARN of the grant's key.
+func (g RetirableGrant) KeyARN() string { return keyARN(g.Account, g.Region, g.Key) }

@@ -104,15 +104,14 @@ func (k *Keyring) CreateKey(ctx context.Context, c access.Call, in CreateKeyInpu
 		return checkTags(in.Tags)
 	}
 	if err := prepare(); err != nil {
-		k.auditor.Record(q.record(k.now(), err))
-		return out, err
+		return out, k.failed(q, err)
 	}
 	m, err := k.newMaterial(ctx, &key, 1, "")
 	if err != nil {
-		return out, err
+		return out, k.failed(q, err)
 	}
 	err = k.update(ctx, q, c.Account, func(tx Tx) error {
-		if err := k.admit(ctx, tx, q, &key, in.Bypass); err != nil {
+		if err := k.admit(ctx, tx, q, &key, in.Bypass || in.Policy == ""); err != nil {
 			return err
 		}
 		n, err := tx.CountKMSKeys(c.Account, c.Region)
@@ -130,6 +129,8 @@ func (k *Keyring) CreateKey(ctx context.Context, c access.Call, in CreateKeyInpu
 	})
 	return Described{key, m.ID}, err
 }
+
+func second[T any](_ T, err error) error { return err }
 
 func (q *request) set(key string, value string) {
 	if q.context == nil {
@@ -202,7 +203,8 @@ func (k *Keyring) ListKeys(ctx context.Context, c access.Call, p Page) (out []Ke
 
 // change changes the key that a call names.
 func (k *Keyring) change(ctx context.Context, q *request, ref string, fn func(Tx, *Key) error) error {
-	return k.update(ctx, q, accountOf(q.call, ref), func(tx Tx) error {
+	open := func(tx ReadTx) error { return second(k.open(ctx, tx, q, ref)) }
+	return k.updateKey(ctx, q, ref, open, func(tx Tx) error {
 		key, err := k.open(ctx, tx, q, ref)
 		if err != nil {
 			return err

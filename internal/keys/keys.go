@@ -14,6 +14,7 @@ package keys
 import (
 	"context"
 	"regexp"
+	"sync/atomic"
 	"time"
 
 	"berth/internal/access"
@@ -51,9 +52,12 @@ type Keyring struct {
 	tokens     *seal.Key
 	now        func() time.Time
 
-	parsed parsed
-	opened opened
-	known  known
+	clock func(context.Context) (time.Time, error)
+
+	parsed     parsed
+	opened     opened
+	known      known
+	unshredded atomic.Bool // backing keys may have been destroyed that the store still has
 }
 
 // Options are what a Keyring is made of. All are required but Now.
@@ -66,6 +70,8 @@ type Options struct {
 	Pages      *seal.Key        // seals markers
 	Tokens     *seal.Key        // seals grant tokens
 	Now        func() time.Time // time.Now if nil
+	// Clock is the time by which keys are destroyed, if Now says so too; Now if nil.
+	Clock func(context.Context) (time.Time, error)
 }
 
 // New returns the Keyring of what is stored.
@@ -73,9 +79,15 @@ func New(o Options) *Keyring {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Keyring{
-		store: o.Store, auth: o.Authorizer, auditor: o.Auditor, principals: o.Principals, master: o.Master, pages: o.Pages, tokens: o.Tokens, now: o.Now,
+	if o.Clock == nil {
+		o.Clock = func(context.Context) (time.Time, error) { return o.Now(), nil }
 	}
+	k := &Keyring{
+		store: o.Store, auth: o.Authorizer, auditor: o.Auditor, principals: o.Principals, master: o.Master, pages: o.Pages, tokens: o.Tokens, now: o.Now,
+		clock: o.Clock,
+	}
+	k.unshredded.Store(true) // who was here before may have been stopped
+	return k
 }
 
 // time is the time to the microsecond, which is what the store keeps.

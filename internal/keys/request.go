@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"time"
 
 	"berth/internal/access"
@@ -23,8 +24,10 @@ type request struct {
 	context  map[string][]string // condition keys that the request sets
 	using    map[string]string   // the encryption context
 	via      string              // the service that the call comes through
-	resource string              // the ARN that was asked about last
+	facts    map[string][]string // condition keys of the key that was asked about last
+	resource string              // its ARN
 	account  string              // that owns it
+	entered  []string            // the ARNs of the keys that the call may be about
 	decided  bool
 	readOnly bool
 }
@@ -55,7 +58,7 @@ func (q *request) ask(account, resource string, conditions map[string][]string, 
 	if q.via != "" {
 		keys["kms:ViaService"] = []string{q.via}
 	}
-	if len(q.using) > 0 {
+	if checkContext(q.using) == nil && len(q.using) > 0 { // a call with a bad one fails, if it is not refused
 		var names []string
 		for name, value := range q.using {
 			keys["kms:EncryptionContext:"+name] = []string{value}
@@ -102,7 +105,6 @@ func (k *Keyring) reading(ctx context.Context, q *request, fn func(ReadTx) error
 // row is the call's record. Calls that change what is in an account take turns. A
 // call that fails changes nothing; its record is left all the same.
 func (k *Keyring) update(ctx context.Context, q *request, account string, fn func(Tx) error) error {
-	done := k.known.change()
 	err := k.store.Update(ctx, func(tx Tx) error {
 		if err := tx.LockAccount(account); err != nil {
 			return err
@@ -115,7 +117,25 @@ func (k *Keyring) update(ctx context.Context, q *request, account string, fn fun
 		}
 		return tx.Record(q.record(k.now(), nil))
 	})
-	done()
+	k.known.changed(err, q.entered...)
+	return k.failed(q, err)
+}
+
+// updateKey is update for calls about a key, which open decides. If it is another
+// account's, that account waits for nobody who may not.
+func (k *Keyring) updateKey(ctx context.Context, q *request, ref string, open func(ReadTx) error, fn func(Tx) error) error {
+	account := q.call.Account
+	if named := accountOf(q.call, ref); named != account && slices.Contains(across, q.event) {
+		if err := k.reading(ctx, q, open); err != nil {
+			return k.failed(q, err)
+		}
+		account = named
+	}
+	return k.update(ctx, q, account, fn)
+}
+
+// failed leaves the record of a call that has failed, if it has.
+func (k *Keyring) failed(q *request, err error) error {
 	if err != nil {
 		k.auditor.Record(q.record(k.now(), err))
 	}

@@ -22,7 +22,7 @@ func (k *Keyring) RetireGrant(ctx context.Context, c access.Call, ref, id, token
 		if id, bad = k.grantOf(token); bad == nil {
 			g, err := k.grant(ctx, id)
 			if err != nil {
-				return err
+				return k.failed(q, err)
 			}
 			if bad = errNotFound("Grant ID %s not found", id); g != nil {
 				ref, bad = g.ARN(), nil
@@ -31,12 +31,15 @@ func (k *Keyring) RetireGrant(ctx context.Context, c access.Call, ref, id, token
 	case token != "" || ref == "" || id == "":
 		bad = errValidation("Either the grant token or the key ARN and the grant ID must be given.")
 	}
-	return k.update(ctx, q, accountOf(c, ref), func(tx Tx) error {
-		t, err := k.find(tx, q, ref)
-		if err != nil {
-			return err
+	open := func(tx ReadTx) (t target, err error) {
+		if t, err = k.find(tx, q, ref); err == nil {
+			err = k.decideRetire(ctx, tx, q, t, id)
 		}
-		if err := k.decideRetire(ctx, tx, q, t, id); err != nil {
+		return t, err
+	}
+	return k.updateKey(ctx, q, ref, func(tx ReadTx) error { return second(open(tx)) }, func(tx Tx) error {
+		t, err := open(tx)
+		if err != nil {
 			return err
 		}
 		if bad != nil {
@@ -45,6 +48,7 @@ func (k *Keyring) RetireGrant(ctx context.Context, c access.Call, ref, id, token
 		if t.key == nil {
 			return t.missing
 		}
+		q.entered = append(q.entered, t.arn)
 		return endGrant(tx, t.key, id, dryRun)
 	})
 }
@@ -89,5 +93,8 @@ func (k *Keyring) decideRetire(ctx context.Context, tx ReadTx, q *request, t tar
 		}
 		key = append(key, policy.Attached{Policy: p})
 	}
-	return k.auth.Decide(ctx, q.ask(t.account, t.arn, t.key.conditions(), key))
+	if q.facts, err = conditionsOf(tx, t.key); err != nil {
+		return err
+	}
+	return k.auth.Decide(ctx, q.ask(t.account, t.arn, q.facts, key))
 }

@@ -19,9 +19,6 @@ const (
 
 func number(n int64) string { return strconv.FormatInt(n, 10) }
 
-// manageable returns why the rotation of the key cannot be changed now.
-func (k *Key) manageable() error { return k.usable() }
-
 // EnableKeyRotation has a key rotate by itself every so many days; 0 stands for 365.
 // Errors: NotFoundException, InvalidArnException, DisabledException,
 // KMSInvalidStateException.
@@ -37,7 +34,7 @@ func (k *Keyring) EnableKeyRotation(ctx context.Context, c access.Call, ref stri
 		}
 		key.RotationDays, key.RotationAt = days, k.time().Add(time.Duration(days)*day)
 		return nil
-	}, (*Key).manageable)
+	}, (*Key).usable)
 }
 
 // DisableKeyRotation ends that. Errors are those of EnableKeyRotation.
@@ -46,7 +43,7 @@ func (k *Keyring) DisableKeyRotation(ctx context.Context, c access.Call, ref str
 	return k.alter(ctx, q, ref, func(key *Key) error {
 		key.RotationDays, key.RotationAt = 0, time.Time{}
 		return nil
-	}, (*Key).manageable)
+	}, (*Key).usable)
 }
 
 // GetKeyRotationStatus returns a key, which says how it rotates. Errors:
@@ -74,14 +71,13 @@ func (k *Keyring) RotateKeyOnDemand(ctx context.Context, c access.Call, ref stri
 		key, err = k.open(ctx, tx, q, ref)
 		return err
 	}); err != nil {
-		k.auditor.Record(q.record(k.now(), err))
-		return out, err
+		return out, k.failed(q, err)
 	}
 	m, err := k.newMaterial(ctx, key, 0, OnDemand)
 	if err != nil {
-		return out, err
+		return out, k.failed(q, err)
 	}
-	err = k.update(ctx, q, key.Account, func(tx Tx) error {
+	err = k.update(ctx, q, c.Account, func(tx Tx) error {
 		now, err := tx.KMSKey(key.ID)
 		if err != nil {
 			return err
@@ -89,7 +85,7 @@ func (k *Keyring) RotateKeyOnDemand(ctx context.Context, c access.Call, ref stri
 		if now == nil {
 			return errNoKey(key.ARN())
 		}
-		if err := now.manageable(); err != nil {
+		if err := now.usable(); err != nil {
 			return err
 		}
 		out = *now

@@ -17,6 +17,9 @@ type Store interface {
 	// Update runs fn in a transaction, perhaps more than once, and returns when
 	// its changes are durable.
 	Update(ctx context.Context, fn func(Tx) error) error
+	// ShredKMSMaterials takes what backing keys were that are not there any more out
+	// of the files of the database, as far as it has a say in that.
+	ShredKMSMaterials(ctx context.Context) error
 }
 
 // ReadTx is a transaction that reads. What is not there is nil. Listings are in the
@@ -63,8 +66,7 @@ type KeyWriter interface {
 	InsertKMSKey(*Key) error
 	UpdateKMSKey(*Key) error
 	InsertKMSMaterial(Material) error
-	// DestroyKMSKey overwrites the backing keys of a key and then deletes them, the
-	// key and all that belongs to it.
+	// DestroyKMSKey deletes a key and all that belongs to it.
 	DestroyKMSKey(id string) error
 }
 
@@ -104,6 +106,7 @@ type Grant struct {
 	Operations    []string
 	Subset, Equal map[string]string // constraints on the encryption context; nil for none
 	Repository    string            // the ARN of the repository that ECR made it for, "" for none
+	RepositoryUID string            // of that one, "" for none
 	CreatedAt     time.Time
 }
 
@@ -112,12 +115,14 @@ type GrantReader interface {
 	KMSGrant(id string) (*Grant, error)
 	// KMSGrants lists those of a key, or of a grantee if it is not "", by id.
 	KMSGrants(key, grantee, after string, limit int) ([]Grant, error)
-	// KMSGrantsTo returns those of a key that have one of the grantees.
+	// KMSGrantsTo returns those of a key that have one of the grantees, grantee by
+	// grantee, but for those that ECR has made for repositories.
 	KMSGrantsTo(key string, grantees []string) ([]Grant, error)
-	// KMSGrantsFor returns those that ECR has made for a repository; without one, any
-	// of those that it has made.
+	// KMSGrantsFor returns those that ECR has made for a repository.
 	KMSGrantsFor(key, repository string) ([]Grant, error)
-	KMSRetirableGrants(retiring, after string, limit int) ([]Grant, error) // by id
+	// KMSRetirableGrants returns those that a principal may retire on keys in a
+	// region, of an account if it is not "", by id.
+	KMSRetirableGrants(retiring, account, region, after string, limit int) ([]RetirableGrant, error)
 	CountKMSGrants(key string) (int, error)
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"berth/internal/access"
+	"berth/internal/fault"
 	"berth/internal/policy"
 )
 
@@ -13,6 +14,7 @@ import (
 type target struct {
 	account, region string
 	arn             string // that policies are asked about; "*" if the name is none
+	named           string // the ARN that a refusal has: of what was named, which tells nothing that the caller did not know
 	alias           string // that it was named by, "" if it was not
 	key             *Key   // nil if there is none
 	missing         error  // what is said then
@@ -36,9 +38,9 @@ func accountOf(c access.Call, ref string) string {
 // find reads the key that a call names by its id, its ARN, an alias or an alias's
 // ARN.
 func (k *Keyring) find(tx ReadTx, q *request, ref string) (target, error) {
-	t := target{account: q.call.Account, region: q.call.Region, arn: "*"}
+	t := target{account: q.call.Account, region: q.call.Region, arn: "*", named: "*"}
 	name, isARN := ref, false
-	if a, ok := policy.ParseARN(ref); ok && a.Service == "kms" && accountID.MatchString(a.Account) {
+	if a, ok := policy.ParseARN(ref); ok && a.Partition == "aws" && a.Service == "kms" && accountID.MatchString(a.Account) {
 		name, isARN = strings.TrimPrefix(a.Resource, "key/"), true
 		if name == a.Resource && !aliasText.MatchString(name) {
 			name = ""
@@ -59,8 +61,9 @@ func (k *Keyring) find(tx ReadTx, q *request, ref string) (target, error) {
 		t.missing = errNotFound("Invalid keyId '%.256s'", ref)
 		return t, nil
 	}
+	t.named = t.arn
 	if isARN && t.region != q.call.Region {
-		t.missing, t.arn = errNotFound("Invalid arn %.64s", t.region), "*"
+		t.missing, t.arn, t.named = errNotFound("Invalid arn %.64s", t.region), "*", "*"
 		t.account, t.region = q.call.Account, q.call.Region
 		return t, nil
 	}
@@ -101,6 +104,7 @@ func (k *Keyring) enter(ctx context.Context, tx ReadTx, q *request, t target) (*
 	if t.account != q.call.Account && !slices.Contains(across, q.event) {
 		return nil, errNoKey(t.arn)
 	}
+	q.entered = append(q.entered, t.arn)
 	return t.key, nil
 }
 
@@ -111,28 +115,49 @@ func (k *Keyring) decideKey(ctx context.Context, tx ReadTx, q *request, t target
 	if t.arn == "*" {
 		return k.auth.Decide(ctx, q.ask(t.account, t.arn, nil, nil))
 	}
-	conditions := map[string][]string{}
+	q.facts = map[string][]string{}
 	text := defaultPolicy(t.account)
 	var grants []policy.Attached
 	if t.key != nil {
-		conditions, text = t.key.conditions(), t.key.Policy
-		aliases, err := tx.KMSAliasesOf(t.key.ID)
-		if err != nil {
+		var err error
+		if q.facts, err = conditionsOf(tx, t.key); err != nil {
 			return err
-		}
-		for _, a := range aliases {
-			conditions["kms:ResourceAliases"] = append(conditions["kms:ResourceAliases"], a.Name)
 		}
 		if grants, err = k.grantsFor(tx, q, t.key); err != nil {
 			return err
 		}
+		text = t.key.Policy
 	}
 	if t.alias != "" {
-		conditions["kms:RequestAlias"] = []string{t.alias}
+		q.facts["kms:RequestAlias"] = []string{t.alias}
 	}
 	p, err := k.parsed.policy(text)
 	if err != nil {
 		return err
 	}
-	return k.auth.Decide(ctx, q.ask(t.account, t.arn, conditions, append([]policy.Attached{{Policy: p}}, grants...)))
+	return t.refusal(k.auth.Decide(ctx, q.ask(t.account, t.arn, q.facts, append([]policy.Attached{{Policy: p}}, grants...))))
+}
+
+// refusal makes an error of a decision name what the caller has named.
+func (t target) refusal(err error) error {
+	why := access.RefusalOf(err)
+	if why == nil || t.named == t.arn {
+		return err
+	}
+	f, _ := fault.As(err)
+	out, told := *f, *why
+	out.Message = strings.Replace(f.Message, " on resource: "+t.arn, " on resource: "+t.named, 1)
+	told.Request.Resource = t.named
+	out.Decision = &told
+	return &out
+}
+
+// conditionsOf returns the condition keys that a key and its aliases set.
+func conditionsOf(tx ReadTx, key *Key) (map[string][]string, error) {
+	out := key.conditions()
+	aliases, err := tx.KMSAliasesOf(key.ID)
+	for _, a := range aliases {
+		out["kms:ResourceAliases"] = append(out["kms:ResourceAliases"], a.Name)
+	}
+	return out, err
 }

@@ -3,6 +3,7 @@ package keys
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -12,22 +13,39 @@ const workBatch = 100
 // number of processes may do it at once: each key is looked at again before.
 func (k *Keyring) RunDue(ctx context.Context) error {
 	k.opened.drop("", k.now())
-	return errors.Join(k.destroyDue(ctx), k.rotateDue(ctx))
+	return errors.Join(k.destroyDue(ctx), k.shred(ctx), k.rotateDue(ctx))
 }
 
-// due lists keys.
-func (k *Keyring) due(ctx context.Context, list func(ReadTx, time.Time) ([]Key, error)) (found []Key, err error) {
-	err = k.store.View(ctx, func(tx ReadTx) (err error) {
-		found, err = list(tx, k.time())
-		return err
-	})
-	return found, err
+// each runs fn on the keys that a listing gives, page by page. What fails with one key
+// does not keep the others from it.
+func (k *Keyring) each(ctx context.Context, by time.Time, list func(ReadTx, time.Time) ([]Key, error), fn func(Key) error) error {
+	var failed error
+	for {
+		var found []Key
+		err := k.store.View(ctx, func(tx ReadTx) (err error) {
+			found, err = list(tx, by)
+			return err
+		})
+		if err != nil {
+			return errors.Join(failed, err)
+		}
+		good := 0
+		for _, key := range found {
+			if err := fn(key); err != nil {
+				failed = errors.Join(failed, fmt.Errorf("%s: %w", key.ARN(), err))
+				continue
+			}
+			good++
+		}
+		if good == 0 || len(found) < workBatch {
+			return failed
+		}
+	}
 }
 
-// now runs fn on a key as it is now, in a transaction, if it is there.
+// again runs fn on a key as it is now, in a transaction, if it is there.
 func (k *Keyring) again(ctx context.Context, key Key, fn func(Tx, *Key) error) error {
-	defer k.known.change()()
-	return k.store.Update(ctx, func(tx Tx) error {
+	err := k.store.Update(ctx, func(tx Tx) error {
 		if err := tx.LockAccount(key.Account); err != nil {
 			return err
 		}
@@ -37,60 +55,73 @@ func (k *Keyring) again(ctx context.Context, key Key, fn func(Tx, *Key) error) e
 		}
 		return fn(tx, now)
 	})
+	k.known.changed(err, key.ARN())
+	return err
 }
 
-// destroyDue destroys keys. What they have encrypted cannot be read any more.
+// destroyDue destroys keys. What they have encrypted cannot be read any more. Their
+// time has come if it has by the clock of the store, too: this process's may be wrong.
 func (k *Keyring) destroyDue(ctx context.Context) error {
-	for {
-		found, err := k.due(ctx, func(tx ReadTx, by time.Time) ([]Key, error) { return tx.KMSKeysToDelete(by, workBatch) })
-		if err != nil || len(found) == 0 {
-			return err
-		}
-		for _, key := range found {
-			if err := k.again(ctx, key, func(tx Tx, now *Key) error {
-				if now.State != PendingDeletion || now.DeletionAt.After(k.time()) {
-					return nil
-				}
-				if err := tx.DestroyKMSKey(now.ID); err != nil {
-					return err
-				}
-				return tx.Record(k.event(now, "DeleteKey"))
-			}); err != nil {
+	by, err := k.clock(ctx)
+	if err != nil {
+		return err
+	}
+	if here := k.time(); here.Before(by) {
+		by = here
+	}
+	due := func(tx ReadTx, by time.Time) ([]Key, error) { return tx.KMSKeysToDelete(by, workBatch) }
+	return k.each(ctx, by, due, func(key Key) error {
+		err := k.again(ctx, key, func(tx Tx, now *Key) error {
+			if now.State != PendingDeletion || now.DeletionAt.After(by) {
+				return nil
+			}
+			k.unshredded.Store(true)
+			if err := tx.DestroyKMSKey(now.ID); err != nil {
 				return err
 			}
+			return tx.Record(k.event(now, "DeleteKey"))
+		})
+		if err == nil {
 			k.opened.drop(key.ID, k.now())
 		}
+		return err
+	})
+}
+
+// shred has the store forget the backing keys that were destroyed. It is done again
+// until it succeeds.
+func (k *Keyring) shred(ctx context.Context) error {
+	if !k.unshredded.Swap(false) {
+		return nil
 	}
+	err := k.store.ShredKMSMaterials(ctx)
+	if err != nil {
+		k.unshredded.Store(true)
+	}
+	return err
 }
 
 func (k *Keyring) rotateDue(ctx context.Context) error {
-	for {
-		found, err := k.due(ctx, func(tx ReadTx, by time.Time) ([]Key, error) { return tx.KMSKeysToRotate(by, workBatch) })
-		if err != nil || len(found) == 0 {
+	due := func(tx ReadTx, by time.Time) ([]Key, error) { return tx.KMSKeysToRotate(by, workBatch) }
+	return k.each(ctx, k.time(), due, func(key Key) error {
+		m, err := k.newMaterial(ctx, &key, 0, Automatic)
+		if err != nil {
 			return err
 		}
-		for _, key := range found {
-			m, err := k.newMaterial(ctx, &key, 0, Automatic)
-			if err != nil {
+		return k.again(ctx, key, func(tx Tx, now *Key) error {
+			if now.State != Enabled || now.RotationAt.IsZero() || now.RotationAt.After(k.time()) {
+				return nil
+			}
+			if err := k.rotate(tx, m); err != nil {
 				return err
 			}
-			if err := k.again(ctx, key, func(tx Tx, now *Key) error {
-				if now.State != Enabled || now.RotationAt.IsZero() || now.RotationAt.After(k.time()) {
-					return nil
-				}
-				if err := k.rotate(tx, m); err != nil {
-					return err
-				}
-				for !now.RotationAt.After(k.time()) {
-					now.RotationAt = now.RotationAt.Add(time.Duration(now.RotationDays) * day)
-				}
-				if err := tx.UpdateKMSKey(now); err != nil {
-					return err
-				}
-				return tx.Record(k.event(now, "RotateKey"))
-			}); err != nil {
+			for !now.RotationAt.After(k.time()) {
+				now.RotationAt = now.RotationAt.Add(time.Duration(now.RotationDays) * day)
+			}
+			if err := tx.UpdateKMSKey(now); err != nil {
 				return err
 			}
-		}
-	}
+			return tx.Record(k.event(now, "RotateKey"))
+		})
+	})
 }

@@ -1,6 +1,7 @@
 package metadata
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,9 +15,12 @@ func TestAsideWaitsForNoTransaction(t *testing.T) {
 		const views = 40 // more than there are connections
 		done := make(chan error, views)
 		look := func(tx registry.ReadTx) error {
-			_, err := tx.RepositoryCount(home)
+			_, err := tx.Templates(home, []string{"x"})
 			return err
 		}
+		var started atomic.Int64
+		all := make(chan struct{}) // closed once so many have a connection that no more can
+		time.AfterFunc(time.Second, func() { close(all) })
 		for range views {
 			go func() {
 				done <- s.View(t.Context(), func(tx registry.ReadTx) error {
@@ -24,9 +28,15 @@ func TestAsideWaitsForNoTransaction(t *testing.T) {
 					if err != nil {
 						return err
 					}
+					started.Add(1)
+					<-all
 					return s.Aside(t.Context(), look)
 				})
 			}()
+		}
+		<-all
+		if n := started.Load(); n == 0 || n == views {
+			t.Fatalf("%d of %d transactions have a connection", n, views)
 		}
 		for range views {
 			select {

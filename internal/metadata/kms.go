@@ -91,19 +91,8 @@ func (tx *Tx) InsertKMSMaterial(m keys.Material) error {
 		m.Key, int64(m.Number), m.ID, m.Origin, m.Sealed, micros(m.CreatedAt))
 }
 
-// DestroyKMSKey implements [keys.KeyWriter]. Zeros of the same length take the place
-// of what was sealed before the row goes: a deleted row stays in its page for a while.
+// DestroyKMSKey implements [keys.KeyWriter].
 func (tx *Tx) DestroyKMSKey(id string) error {
-	all, err := tx.KMSMaterials(id)
-	if err != nil {
-		return err
-	}
-	for _, m := range all {
-		clear(m.Sealed)
-		if err := tx.change(`UPDATE kms_materials SET sealed = $3 WHERE key_id = $1 AND number = $2`, m.Key, int64(m.Number), m.Sealed); err != nil {
-			return err
-		}
-	}
 	for _, query := range []string{
 		`DELETE FROM kms_materials WHERE key_id = $1`, `DELETE FROM kms_aliases WHERE key_id = $1`, `DELETE FROM kms_grants WHERE key_id = $1`,
 		`DELETE FROM kms_keys WHERE id = $1`,
@@ -160,14 +149,14 @@ func (tx *Tx) DeleteKMSAlias(a keys.Alias) error {
 	return tx.change(`DELETE FROM kms_aliases WHERE account = $1 AND region = $2 AND name = $3`, a.Account, a.Region, a.Name)
 }
 
-const kmsGrantColumns = `id, key_id, name, grantee, retiring, issuer, operations, subset, equal, repository, created_at`
+const kmsGrantColumns = `id, key_id, name, grantee, retiring, issuer, operations, subset, equal, repository, repository_uid, created_at`
 
 func (tx *Tx) kmsGrants(query string, args ...any) ([]keys.Grant, error) {
 	out := []keys.Grant{}
 	err := tx.rows(query, args, func(rows *sql.Rows) error {
 		var g keys.Grant
 		err := rows.Scan(&g.ID, &g.Key, &g.Name, &g.Grantee, &g.Retiring, &g.Issuer, document{&g.Operations}, document{&g.Subset}, document{&g.Equal},
-			&g.Repository, (*instant)(&g.CreatedAt))
+			&g.Repository, &g.RepositoryUID, (*instant)(&g.CreatedAt))
 		out = append(out, g)
 		return err
 	})
@@ -196,7 +185,7 @@ func (tx *Tx) KMSGrants(key, grantee, after string, limit int) ([]keys.Grant, er
 func (tx *Tx) KMSGrantsTo(key string, grantees []string) ([]keys.Grant, error) {
 	var out []keys.Grant
 	for _, grantee := range grantees {
-		found, err := tx.kmsGrants(`SELECT `+kmsGrantColumns+` FROM kms_grants WHERE key_id = $1 AND grantee = $2 ORDER BY id`, key, grantee)
+		found, err := tx.kmsGrants(`SELECT `+kmsGrantColumns+` FROM kms_grants WHERE key_id = $1 AND grantee = $2 AND repository = '' ORDER BY id`, key, grantee)
 		if err != nil {
 			return nil, err
 		}
@@ -207,16 +196,23 @@ func (tx *Tx) KMSGrantsTo(key string, grantees []string) ([]keys.Grant, error) {
 
 // KMSGrantsFor implements [keys.GrantReader].
 func (tx *Tx) KMSGrantsFor(key, repository string) ([]keys.Grant, error) {
-	if repository == "" {
-		return tx.kmsGrants(`SELECT `+kmsGrantColumns+` FROM kms_grants WHERE key_id = $1 AND repository <> '' ORDER BY repository LIMIT 1`, key)
-	}
 	return tx.kmsGrants(`SELECT `+kmsGrantColumns+` FROM kms_grants WHERE key_id = $1 AND repository = $2 AND repository <> ''`, key, repository)
 }
 
 // KMSRetirableGrants implements [keys.GrantReader].
-func (tx *Tx) KMSRetirableGrants(retiring, after string, limit int) ([]keys.Grant, error) {
-	return tx.kmsGrants(`SELECT `+kmsGrantColumns+` FROM kms_grants WHERE retiring = $1 AND retiring <> '' AND id > $2 ORDER BY id LIMIT $3`,
-		retiring, after, limit)
+func (tx *Tx) KMSRetirableGrants(retiring, account, region, after string, limit int) ([]keys.RetirableGrant, error) {
+	out := []keys.RetirableGrant{}
+	err := tx.rows(`SELECT g.id, g.key_id, g.name, g.grantee, g.issuer, g.operations, g.subset, g.equal, g.created_at, k.account, k.region
+		FROM kms_grants g JOIN kms_keys k ON k.id = g.key_id
+		WHERE g.retiring = $1 AND g.retiring <> '' AND g.id > $2 AND k.region = $3 AND ($4 = '' OR k.account = $4) ORDER BY g.id LIMIT $5`,
+		[]any{retiring, after, region, account, limit}, func(rows *sql.Rows) error {
+			g := keys.RetirableGrant{Grant: keys.Grant{Retiring: retiring}}
+			err := rows.Scan(&g.ID, &g.Key, &g.Name, &g.Grantee, &g.Issuer, document{&g.Operations}, document{&g.Subset}, document{&g.Equal},
+				(*instant)(&g.CreatedAt), &g.Account, &g.Region)
+			out = append(out, g)
+			return err
+		})
+	return out, err
 }
 
 // CountKMSGrants implements [keys.GrantReader].
@@ -228,8 +224,8 @@ func (tx *Tx) CountKMSGrants(key string) (int, error) {
 
 // InsertKMSGrant implements [keys.GrantWriter].
 func (tx *Tx) InsertKMSGrant(g keys.Grant) error {
-	return tx.change(`INSERT INTO kms_grants (`+kmsGrantColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-		g.ID, g.Key, g.Name, g.Grantee, g.Retiring, g.Issuer, marshal(g.Operations), texts(g.Subset), texts(g.Equal), g.Repository, micros(g.CreatedAt))
+	return tx.change(`INSERT INTO kms_grants (`+kmsGrantColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+		g.ID, g.Key, g.Name, g.Grantee, g.Retiring, g.Issuer, marshal(g.Operations), texts(g.Subset), texts(g.Equal), g.Repository, g.RepositoryUID, micros(g.CreatedAt))
 }
 
 // DeleteKMSGrant implements [keys.GrantWriter].

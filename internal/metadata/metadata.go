@@ -25,6 +25,10 @@ type engine interface {
 	aside(ctx context.Context, fn func(*Tx) error) error
 	// update runs fn in a transaction. A relaxed one does not wait for the disk.
 	update(ctx context.Context, relaxed bool, fn func(*Tx) error) error
+	// shred takes the backing keys that were deleted out of the files.
+	shred(ctx context.Context) error
+	// now is the time by the clock of the database.
+	now(ctx context.Context) (time.Time, error)
 	close() error
 }
 
@@ -71,6 +75,17 @@ func (s Store[R, W]) Update(ctx context.Context, fn func(W) error) error {
 func (s Store[R, W]) Relaxed(ctx context.Context, fn func(W) error) error {
 	return s.db.engine.update(ctx, true, counting(ctx, fn))
 }
+
+// ShredKMSMaterials implements [keys.Store]: it takes what was deleted of backing keys
+// out of the files of the database. In SQLite nothing is left of them then. PostgreSQL
+// writes the table anew, and leaves it to the file system when the space of the old one
+// is written over; it fails if others use the table for long, and what a transaction
+// still sees, the log and its archives, and replicas, stay.
+func (s Store[R, W]) ShredKMSMaterials(ctx context.Context) error { return s.db.engine.shred(ctx) }
+
+// Now returns the time by the clock of the database, which is that of this machine for
+// SQLite.
+func (db *DB) Now(ctx context.Context) (time.Time, error) { return db.engine.now(ctx) }
 
 // micros is how times are stored: microseconds since 1970, 0 for the zero time.
 func micros(t time.Time) int64 {

@@ -71,6 +71,28 @@ func (e *postgres) aside(ctx context.Context, fn func(*Tx) error) error {
 	return (&postgres{db: e.spare}).view(ctx, fn)
 }
 
+// shred implements engine.
+func (e *postgres) shred(ctx context.Context) error {
+	c, err := e.spare.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if _, err := c.ExecContext(ctx, "SET lock_timeout = '1s'"); err != nil { // which would keep others waiting, too
+		return err
+	}
+	_, err = c.ExecContext(ctx, "VACUUM (FULL) kms_materials")
+	_, reset := c.ExecContext(ctx, "RESET lock_timeout")
+	return errors.Join(err, reset)
+}
+
+// now implements engine.
+func (e *postgres) now(ctx context.Context) (time.Time, error) {
+	var micros int64
+	err := e.spare.QueryRowContext(ctx, "SELECT (EXTRACT(EPOCH FROM clock_timestamp()) * 1000000)::bigint").Scan(&micros)
+	return fromMicros(micros), err
+}
+
 // update implements engine.
 func (e *postgres) update(ctx context.Context, relaxed bool, fn func(*Tx) error) error {
 	first := ""

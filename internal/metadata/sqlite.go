@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // the driver
@@ -33,7 +34,8 @@ func OpenSQLite(ctx context.Context, path string) (*DB, error) {
 	}
 	escaped := (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath() // a name may have a %, ? or #
 	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: escaped, RawQuery: url.Values{
-		"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "foreign_keys(ON)", "synchronous(FULL)", "cache_size(-8192)"},
+		"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "foreign_keys(ON)", "synchronous(FULL)", "cache_size(-8192)",
+			"secure_delete(ON)"}, // what is deleted is written over, backing keys among it
 	}.Encode()}).String())
 	if err != nil {
 		return nil, err
@@ -71,7 +73,7 @@ type conn struct {
 
 func (e *sqlite) start(ctx context.Context) error {
 	readers := max(4, 2*runtime.GOMAXPROCS(0))
-	e.db.SetMaxOpenConns(readers + 2)
+	e.db.SetMaxOpenConns(readers + 3) // shred opens one
 	e.db.SetMaxIdleConns(readers + 2)
 	e.readers, e.spare = make(chan *conn, readers), make(chan *conn, 1)
 	for i := range readers + 1 {
@@ -213,6 +215,28 @@ func (v *viewConn) end() error {
 	v.readers <- v.conn
 	return err
 }
+
+// shred implements engine. The log is emptied into the database, where what was deleted
+// has been written over.
+func (e *sqlite) shred(ctx context.Context) error {
+	c, err := e.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if _, err := c.ExecContext(ctx, "PRAGMA busy_timeout = 100"); err != nil { // writers wait meanwhile
+		return err
+	}
+	var busy, frames, moved int
+	err = c.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &frames, &moved)
+	if err == nil && busy != 0 {
+		err = errors.New("the log of the database is in use")
+	}
+	return err
+}
+
+// now implements engine.
+func (e *sqlite) now(context.Context) (time.Time, error) { return time.Now(), nil }
 
 // work is one update that waits for its commit.
 type work struct {

@@ -133,11 +133,21 @@ func TestEveryOperationOfKMSAsksTheAuthorizer(t *testing.T) {
 			if want.resource != "key" {
 				continue
 			}
-			for _, arn := range []string{key, none} {
+			told := map[string]string{}
+			const aliases = "arn:aws:kms:us-east-1:123456789012:alias/"
+			for _, arn := range []string{key, none, aliases + "there", aliases + "none"} {
 				_, err = invoke(t.Context(), foreign, operation, there.Replace(strings.ReplaceAll(want.input, `"KEY"`, quotes(arn))))
-				if servertest.ErrorCode(err) != "AccessDeniedException" || !strings.Contains(servertest.ErrorMessage(err), "because no resource-based policy allows the "+action) {
+				why := "because no resource-based policy allows the " + action
+				if strings.Contains(arn, "alias") {
+					why = "because no " // for operations that take no alias nobody's policy does
+				}
+				if servertest.ErrorCode(err) != "AccessDeniedException" || !strings.Contains(servertest.ErrorMessage(err), why) {
 					t.Errorf("%s by another account = %v", operation, err)
 				}
+				told[arn] = strings.ReplaceAll(servertest.ErrorMessage(err), arn, "ARN")
+			}
+			if told[key] != told[none] || told[aliases+"there"] != told[aliases+"none"] {
+				t.Errorf("%s tells another account what there is: %q", operation, told)
 			}
 		}
 	})

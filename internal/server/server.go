@@ -78,6 +78,7 @@ type Server struct {
 	registry  *registry.Registry
 	directory *identity.Directory
 	keys      *keys.Keyring
+	simulated bool // the time is not that of clocks
 
 	stopJobs context.CancelFunc
 	jobs     sync.WaitGroup
@@ -90,10 +91,11 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *Server, err erro
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if o.Now == nil {
+	simulated := o.Now != nil
+	if !simulated {
 		o.Now = time.Now
 	}
-	s := &Server{config: c, options: o, log: o.Log, metrics: newMetrics()}
+	s := &Server{config: c, options: o, log: o.Log, metrics: newMetrics(), simulated: simulated}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close(context.WithoutCancel(ctx)))
@@ -232,10 +234,14 @@ func (s *Server) newDirectory(ctx context.Context, master *seal.Master, root ide
 // newKeyring makes the keys of KMS. Another [keys.Master] than a key of this process
 // would be made here.
 func (s *Server) newKeyring(master *seal.Master, a *access.Authorizer) *keys.Keyring {
-	return keys.New(keys.Options{
+	o := keys.Options{
 		Store: metadata.For[keys.ReadTx, keys.Tx](s.db), Authorizer: a, Auditor: s.auditLog, Principals: s.directory,
 		Master: keys.Local(master.Key("kms key")), Pages: master.Key("page token"), Tokens: master.Key("grant token"), Now: s.options.Now,
-	})
+	}
+	if !s.simulated {
+		o.Clock = s.db.Now
+	}
+	return keys.New(o)
 }
 
 func (s *Server) newRegistry(master *seal.Master, auth *authn.Authenticator, authorizer *access.Authorizer, blobs *blob.Store) *registry.Registry {

@@ -97,7 +97,7 @@ func (a *API) ListRetirableGrants(ctx context.Context, c call, in *kms.ListRetir
 	}
 	out := &kms.ListRetirableGrantsOutput{Grants: []types.GrantListEntry{}, NextMarker: optional(next), Truncated: next != ""}
 	for _, g := range found {
-		out.Grants = append(out.Grants, grant(g.Grant, g.KeyARN))
+		out.Grants = append(out.Grants, grant(g.Grant, g.KeyARN()))
 	}
 	return out, nil
 }

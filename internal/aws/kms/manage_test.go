@@ -197,7 +197,6 @@ func TestKeyPoliciesDecide(t *testing.T) {
 			_, err := c.Encrypt(ctx, &kms.EncryptInput{KeyId: key, Plaintext: []byte("x"), EncryptionContext: using})
 			return servertest.ErrorCode(err)
 		}
-		const denied = "AccessDeniedException"
 		want := func(what, root, alice, bob, carol string) {
 			t.Helper()
 			equal(t, what, []string{encrypt(c, nil), encrypt(plain, nil), encrypt(power, nil), encrypt(foreign, nil)}, []string{root, alice, bob, carol})

@@ -44,17 +44,18 @@ CREATE TABLE kms_aliases (
 CREATE INDEX kms_aliases_key ON kms_aliases (key_id, name);
 
 CREATE TABLE kms_grants (
-  id          TEXT PRIMARY KEY,     -- 64 hexadecimal digits, random
-  key_id      TEXT NOT NULL REFERENCES kms_keys (id),
-  name        TEXT NOT NULL,        -- '' for none
-  grantee     TEXT NOT NULL,        -- an ARN, or the name of a service
-  retiring    TEXT NOT NULL,        -- likewise; '' for none
-  issuer      TEXT NOT NULL,        -- the account that made it
-  operations  TEXT NOT NULL,        -- JSON: a list of strings
-  subset      TEXT NOT NULL,        -- JSON: an encryption context that must be part of the request's, null for none
-  equal       TEXT NOT NULL,        -- JSON: one that must be the request's, null for none
-  repository  TEXT NOT NULL,        -- the ARN of the repository that ECR made it for, '' for none
-  created_at  INTEGER NOT NULL
+  id             TEXT PRIMARY KEY,     -- 64 hexadecimal digits, random
+  key_id         TEXT NOT NULL REFERENCES kms_keys (id),
+  name           TEXT NOT NULL,        -- '' for none
+  grantee        TEXT NOT NULL,        -- an ARN, or the name of a service
+  retiring       TEXT NOT NULL,        -- likewise; '' for none
+  issuer         TEXT NOT NULL,        -- the account that made it
+  operations     TEXT NOT NULL,        -- JSON: a list of strings
+  subset         TEXT NOT NULL,        -- JSON: an encryption context that must be part of the request's, null for none
+  equal          TEXT NOT NULL,        -- JSON: one that must be the request's, null for none
+  repository     TEXT NOT NULL,        -- the ARN of the repository that ECR made it for, '' for none
+  repository_uid TEXT NOT NULL,        -- of that one, '' for none
+  created_at     INTEGER NOT NULL
 );
 CREATE INDEX kms_grants_key ON kms_grants (key_id, id);
 CREATE INDEX kms_grants_grantee ON kms_grants (key_id, grantee, id);
