@@ -14,6 +14,7 @@ import (
 	"berth/internal/servertest"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 )
 
 const (
@@ -221,6 +222,47 @@ func TestWhoMayGiveRepositoriesKeys(t *testing.T) {
 			if servertest.ErrorCode(err) != "AccessDeniedException" {
 				t.Errorf("%s of AWS's own key = %v", what, err)
 			}
+		}
+	})
+}
+
+// Who may use a key by a grant alone gives ECR no more than that. The record of what
+// was refused is that of the grant, not of the look at the key before.
+func TestAGranteeGivesECRNoMoreThanItHas(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
+		ring, ctx := s.Server().Keys(), t.Context()
+		key := createKey(t, s)
+		s.CreateUser(t, "u")
+		grant := func(using map[string]string) {
+			t.Helper()
+			_, err := s.KMS().CreateGrant(ctx, &kms.CreateGrantInput{
+				KeyId: &key, GranteePrincipal: new("arn:aws:iam::" + account + ":user/u"), Constraints: &types.GrantConstraints{EncryptionContextSubset: using},
+				Operations: []types.GrantOperation{"CreateGrant", "DescribeKey", "Decrypt", "GenerateDataKey"},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		grant(map[string]string{"app": "a"})
+		_, _, err := ring.AllowRepository(ctx, userWith(t, ""), key, repository, "uid")
+		want(t, "AllowRepository", err, "ValidationException")
+		want(t, "MayUse", ring.MayUse(ctx, key, repository), "AccessDeniedException")
+		grant(map[string]string{"aws:ecr:arn": repository})
+		_, _, err = ring.AllowRepository(ctx, userWith(t, ""), key, repository, "uid")
+		want(t, "AllowRepository of what was granted", err, "")
+		want(t, "MayUse", ring.MayUse(ctx, key, repository), "")
+		refused := 0
+		for _, record := range s.AuditRecords(t) {
+			if strings.Contains(record, `"errorCode":"ValidationException"`) {
+				refused++
+				if !strings.Contains(record, `"eventName":"CreateGrant"`) || !strings.Contains(record, repository) {
+					t.Errorf("the record of the refusal is %s", record)
+				}
+			}
+		}
+		if refused != 1 {
+			t.Errorf("%d records of refusals", refused)
 		}
 	})
 }

@@ -180,6 +180,9 @@ type Material struct {
 	CreatedAt time.Time
 }
 
+// About returns what the backing key is sealed about: it is bound to its key and its id.
+func (m Material) About() string { return m.Key + " " + m.ID }
+
 // Why a backing key was made.
 const (
 	Automatic = "AUTOMATIC"

@@ -8,9 +8,6 @@ import (
 	"time"
 )
 
-// aboutMaterial binds what is sealed of a backing key to it and its key.
-func aboutMaterial(key, id string) string { return key + " " + id }
-
 // newMaterial makes a backing key for a key. It may ask a remote service, and so must
 // be called outside of transactions.
 func (k *Keyring) newMaterial(ctx context.Context, key *Key, number uint32, origin string) (Material, error) {
@@ -18,7 +15,7 @@ func (k *Keyring) newMaterial(ctx context.Context, key *Key, number uint32, orig
 	rand.Read(plain)
 	m := Material{Key: key.ID, Number: number, ID: randomID(), Origin: origin, CreatedAt: k.time()}
 	var err error
-	m.Sealed, err = k.master.Seal(ctx, plain, aboutMaterial(m.Key, m.ID))
+	m.Sealed, err = k.master.Seal(ctx, plain, m.About())
 	return m, err
 }
 
@@ -28,7 +25,7 @@ func (k *Keyring) backing(ctx context.Context, m Material) ([]byte, error) {
 	if b := k.opened.get(m, now); b != nil {
 		return b, nil
 	}
-	b, err := k.master.Open(ctx, m.Sealed, aboutMaterial(m.Key, m.ID))
+	b, err := k.master.Open(ctx, m.Sealed, m.About())
 	if err != nil {
 		return nil, err
 	}

@@ -83,3 +83,52 @@ func TestDestroyedKeysAreShredded(t *testing.T) {
 		t.Errorf("%d of %d destroyed keys are still in the files", left, n-n/7)
 	}
 }
+
+func TestBackingKeysAreSealedAnew(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, open func(*testing.T) *DB) {
+		store := For[keys.ReadTx, *Tx](open(t))
+		err := store.Update(t.Context(), func(tx *Tx) error {
+			if err := tx.InsertKMSKey(&keys.Key{ID: "k", Account: home.Account, Region: home.Region, CreatedAt: now}); err != nil {
+				return err
+			}
+			for i, id := range []string{"b", "a", "c"} {
+				if err := tx.InsertKMSMaterial(keys.Material{Key: "k", Number: uint32(i + 1), ID: id, Sealed: []byte("old " + id), CreatedAt: now}); err != nil {
+					return err
+				}
+			}
+			for after := ""; ; {
+				page, err := tx.SealedKMSMaterials(after, 2)
+				if err != nil || len(page) == 0 {
+					return err
+				}
+				for _, m := range page {
+					if err := tx.ResealKMSMaterial(m.ID, m.Sealed, []byte("new "+m.ID)); err != nil {
+						return err
+					}
+					if err := tx.ResealKMSMaterial(m.ID, m.Sealed, []byte("late")); err != nil {
+						return err
+					}
+					after = m.ID
+				}
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = store.View(t.Context(), func(tx keys.ReadTx) error {
+			found, err := tx.KMSMaterials("k")
+			got := ""
+			for _, m := range found {
+				got += string(m.Sealed) + ", "
+			}
+			if got != "new b, new a, new c, " {
+				t.Errorf("sealed = %s", got)
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -31,6 +31,7 @@ CREATE TABLE kms_materials (
   created_at INTEGER NOT NULL,
   PRIMARY KEY (key_id, number)
 ) WITHOUT ROWID;
+CREATE UNIQUE INDEX kms_materials_id ON kms_materials (id);
 
 CREATE TABLE kms_aliases (
   account    TEXT NOT NULL,
