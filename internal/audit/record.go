@@ -153,6 +153,9 @@ func (e *event) ofService(r access.Record) {
 	e.SourceIPAddress, e.UserAgent = itself, itself
 	for i := range e.Resources {
 		e.Resources[i].Type = "AWS::ECR::Repository"
+		if r.Service == "kms" {
+			e.Resources[i].Type = "AWS::KMS::Key"
+		}
 	}
 }
 

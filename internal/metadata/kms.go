@@ -3,9 +3,11 @@ package metadata
 import (
 	"database/sql"
 	"encoding/json"
+	"strings"
 	"time"
 
 	"berth/internal/keys"
+	"berth/internal/registry"
 )
 
 var _ keys.Tx = (*Tx)(nil)
@@ -74,12 +76,14 @@ func (tx *Tx) UpdateKMSKey(k *keys.Key) error {
 
 // KMSMaterials implements [keys.MaterialReader].
 func (tx *Tx) KMSMaterials(key string) ([]keys.Material, error) {
-	return tx.kmsMaterials(`WHERE key_id = $1 ORDER BY number`, key)
+	return tx.kmsMaterials(`SELECT `+kmsMaterialColumns+` FROM kms_materials WHERE key_id = $1 ORDER BY number`, key)
 }
 
-func (tx *Tx) kmsMaterials(which string, args ...any) ([]keys.Material, error) {
+const kmsMaterialColumns = `key_id, number, id, origin, sealed, created_at`
+
+func (tx *Tx) kmsMaterials(query string, args ...any) ([]keys.Material, error) {
 	out := []keys.Material{}
-	err := tx.rows(`SELECT key_id, number, id, origin, sealed, created_at FROM kms_materials `+which, args,
+	err := tx.rows(query, args,
 		func(rows *sql.Rows) error {
 			var m keys.Material
 			err := rows.Scan(&m.Key, &m.Number, &m.ID, &m.Origin, &m.Sealed, (*instant)(&m.CreatedAt))
@@ -92,7 +96,7 @@ func (tx *Tx) kmsMaterials(which string, args ...any) ([]keys.Material, error) {
 // SealedKMSMaterials returns at most limit backing keys whose ids come after one, by id.
 // With [Tx.ResealKMSMaterial] it is for who seals them under another master.
 func (tx *Tx) SealedKMSMaterials(after string, limit int) ([]keys.Material, error) {
-	return tx.kmsMaterials(`WHERE id > $1 ORDER BY id LIMIT $2`, after, limit)
+	return tx.kmsMaterials(`SELECT `+kmsMaterialColumns+` FROM kms_materials WHERE id > $1 ORDER BY id LIMIT $2`, after, limit)
 }
 
 // ResealKMSMaterial replaces what is sealed of a backing key, unless it is not as it was
@@ -103,7 +107,7 @@ func (tx *Tx) ResealKMSMaterial(id string, was, is []byte) error {
 
 // InsertKMSMaterial implements [keys.KeyWriter].
 func (tx *Tx) InsertKMSMaterial(m keys.Material) error {
-	return tx.change(`INSERT INTO kms_materials (key_id, number, id, origin, sealed, created_at) VALUES ($1, $2, $3, $4, $5, $6)`,
+	return tx.change(`INSERT INTO kms_materials (`+kmsMaterialColumns+`) VALUES ($1, $2, $3, $4, $5, $6)`,
 		m.Key, int64(m.Number), m.ID, m.Origin, m.Sealed, micros(m.CreatedAt))
 }
 
@@ -247,6 +251,19 @@ func (tx *Tx) InsertKMSGrant(g keys.Grant) error {
 // DeleteKMSGrant implements [keys.GrantWriter].
 func (tx *Tx) DeleteKMSGrant(id string) error {
 	return tx.change(`DELETE FROM kms_grants WHERE id = $1`, id)
+}
+
+// RetireKeyGrants implements [registry.KeyGrantWriter].
+func (tx *Tx) RetireKeyGrants(repo *registry.Repository) (int, error) {
+	key := repo.Encryption.Key
+	key = key[strings.LastIndexByte(key, '/')+1:]
+	n := 0
+	_, err := tx.row(`SELECT COUNT(*) FROM kms_grants WHERE key_id = $1 AND repository = $2 AND repository_uid = $3`,
+		[]any{key, repo.ARN(), repo.UID}, &n)
+	if err != nil || n == 0 {
+		return 0, err
+	}
+	return n, tx.change(`DELETE FROM kms_grants WHERE key_id = $1 AND repository = $2 AND repository_uid = $3`, key, repo.ARN(), repo.UID)
 }
 
 // texts returns what a document column holds of a map of texts.

@@ -99,7 +99,7 @@ func TestMountStaysInsideAKeyDomain(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
 		c := begin(t, s, "aes")
-		for name, key := range map[string]string{"kms": "", "other-kms": "arn:aws:kms:us-east-1:123456789012:key/other", "kms-twin": ""} {
+		for name, key := range map[string]string{"kms": "", "other-kms": s.CreateKey(t), "kms-twin": ""} {
 			e := &types.EncryptionConfiguration{EncryptionType: types.EncryptionTypeKms}
 			if key != "" {
 				e.KmsKey = &key

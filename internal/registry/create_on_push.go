@@ -18,12 +18,18 @@ func (r *Registry) createOnPush(ctx context.Context, tx Tx, q request) (*Reposit
 	if t == nil {
 		return nil, errRepositoryNotFound(q.ref)
 	}
-	in := CreateRepositoryInput{Ref: q.ref, Mutability: t.Mutability, Encryption: t.Encryption, Tags: t.Tags, Policy: t.RepositoryPolicy}
-	create := request{caller: q.caller, event: "CreateRepository", ref: q.ref, params: in, context: requestTags(t.Tags)}
+	create := t.creation(q)
 	if err := r.decide(ctx, tx, create, nil); err != nil {
 		return nil, err
 	}
-	repo, err := r.insertRepository(tx, in)
+	in, uid := t.input(q), newID()
+	if r.keys != nil && t.Encryption.kms() {
+		if q.allowed == nil || q.allowed.asked != t.Encryption {
+			return nil, errRepositoryNotFound(q.ref) // the template has just become this one
+		}
+		in.Encryption, uid, q.allowed.used = q.allowed.encryption(), q.allowed.uid, true
+	}
+	repo, err := r.insertRepository(tx, in, uid)
 	if fault.CodeOf(err) == "RepositoryAlreadyExistsException" {
 		return r.open(ctx, tx, q) // another push has been quicker
 	}
@@ -39,6 +45,16 @@ func (r *Registry) createOnPush(ctx context.Context, tx Tx, q request) (*Reposit
 		return repo, err
 	}
 	return repo, r.putLifecycle(tx, repo, t.LifecyclePolicy)
+}
+
+// input is the repository that the template makes for a call.
+func (t *Template) input(q request) CreateRepositoryInput {
+	return CreateRepositoryInput{Ref: q.ref, Mutability: t.Mutability, Encryption: t.Encryption, Tags: t.Tags, Policy: t.RepositoryPolicy}
+}
+
+// creation is the call that creates it.
+func (t *Template) creation(q request) request {
+	return request{caller: q.caller, event: "CreateRepository", ref: q.ref, params: t.input(q), context: requestTags(t.Tags)}
 }
 
 // template returns the template with the longest prefix of the repository's name

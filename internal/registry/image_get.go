@@ -56,6 +56,9 @@ func (r *Registry) BatchGetImage(ctx context.Context, c access.Caller, in BatchG
 		}
 		return nil
 	})
+	if e, ok := fault.As(err); ok && e.Code == "KmsException" {
+		return nil, keyFailures(in.IDs, e), nil
+	}
 	if err == nil {
 		images, failures, err = r.openManifests(ctx, images, manifests, failures, in.Accept)
 	}

@@ -283,7 +283,7 @@ func (r *Registry) mountSource(ctx context.Context, tx ReadTx, repo *Repository,
 	for _, ref := range holders {
 		q := request{caller: c, event: "GetDownloadUrlForLayer", ref: ref, readOnly: true}
 		source, err := r.open(ctx, tx, q)
-		if k := kindOf(err); k == fault.Denied || k == fault.NotFound {
+		if k := kindOf(err); k == fault.Denied || k == fault.NotFound || fault.CodeOf(err) == "KmsException" {
 			continue
 		}
 		if err != nil {

@@ -54,6 +54,8 @@ type Options struct {
 	// Administrator is the account whose root decides about the quotas of all: the
 	// first one. If it is "" nobody does.
 	Administrator string
+	// Keys are those of KMS. Without them a KMS key is a name that is kept.
+	Keys KeyService
 	// Redirects has layers fetched from the bucket itself, if it can give out URLs.
 	Redirects bool
 	// DeletedRetention is how long what was deleted can be restored; 0 for never.
@@ -89,7 +91,8 @@ type Registry struct {
 	retention     time.Duration // of what was deleted
 	administrator string        // an account
 	principals    access.PrincipalSource
-	redirects     bool // layers are fetched from the bucket itself
+	redirects     bool       // layers are fetched from the bucket itself
+	keys          KeyService // nil if there is none
 }
 
 // New returns a Registry.
@@ -105,7 +108,7 @@ func New(o Options) *Registry {
 		limits: l, rates: newRates(l), storage: o.StorageQuotas,
 		crowd: crowd{limits: o.Anonymous}, retention: o.DeletedRetention,
 		administrator: o.Administrator, principals: o.Principals,
-		redirects: o.Redirects,
+		redirects: o.Redirects, keys: o.Keys,
 	}
 }
 
@@ -128,13 +131,15 @@ type request struct {
 	params   any                 // for the audit record
 	response any                 // for the audit record of a call that succeeds
 	readOnly bool
-	lock     Lock   // what an update means to do to the repository
-	create   bool   // a template may create the repository
-	admitted bool   // the call has been counted against its rate
-	repairs  bool   // the call replaces or deletes a policy
-	pull     bool   // the call counts against the rate of those without a login
-	images   images // that the call takes, makes or changes; nil if policies know it by the repository alone
-	early    bool   // of images no more than the tags is known yet
+	lock     Lock       // what an update means to do to the repository
+	create   bool       // a template may create the repository
+	allowed  *allowance // what such a repository may be sealed under; nil for nothing of KMS
+	keyless  bool       // the call needs no KMS key of the repository, whatever its event
+	admitted bool       // the call has been counted against its rate
+	repairs  bool       // the call replaces or deletes a policy
+	pull     bool       // the call counts against the rate of those without a login
+	images   images     // that the call takes, makes or changes; nil if policies know it by the repository alone
+	early    bool       // of images no more than the tags is known yet
 }
 
 // prefix is what the names of the service's actions begin with.
@@ -274,6 +279,9 @@ func (r *Registry) open(ctx context.Context, tx ReadTx, q request) (*Repository,
 	if repo == nil {
 		return nil, errRepositoryNotFound(q.ref)
 	}
+	if err := r.mayUseKey(ctx, q, repo); err != nil {
+		return nil, err
+	}
 	return repo, nil
 }
 
@@ -317,12 +325,19 @@ func (r *Registry) viewTx(ctx context.Context, q request, fn func(ReadTx) error)
 
 // update runs fn on the repository that a changing call is about.
 func (r *Registry) update(ctx context.Context, q request, fn func(Tx, *Repository) error) error {
-	return r.updateIn(ctx, r.store.Update, q, r.withRepository(ctx, q, fn))
+	return r.updateWith(ctx, r.store.Update, q, fn)
 }
 
 // updateRelaxed is update for what a client can do again after a loss of power.
 func (r *Registry) updateRelaxed(ctx context.Context, q request, fn func(Tx, *Repository) error) error {
-	return r.updateIn(ctx, r.store.Relaxed, q, r.withRepository(ctx, q, fn))
+	return r.updateWith(ctx, r.store.Relaxed, q, fn)
+}
+
+func (r *Registry) updateWith(ctx context.Context, run func(context.Context, func(Tx) error) error, q request, fn func(Tx, *Repository) error) error {
+	if q.create && r.keys != nil && q.caller.Type != access.Anonymous {
+		return r.creating(ctx, run, q, fn)
+	}
+	return r.updateIn(ctx, run, q, r.withRepository(ctx, q, fn))
 }
 
 // updateAll runs fn for a changing call that is about no repository that is
@@ -352,6 +367,9 @@ func (r *Registry) configure(ctx context.Context, q request, detail string, fn f
 
 func (r *Registry) withRepository(ctx context.Context, q request, fn func(Tx, *Repository) error) func(Tx) error {
 	return func(tx Tx) error {
+		if q.allowed != nil {
+			q.allowed.used = false
+		}
 		repo, err := r.open(ctx, tx, q)
 		if q.create && fault.CodeOf(err) == "RepositoryNotFoundException" {
 			repo, err = r.createOnPush(ctx, tx, q)

@@ -69,23 +69,45 @@ func (in CreateRepositoryInput) params() any {
 
 // CreateRepository makes an empty repository. Errors:
 // RepositoryAlreadyExistsException, InvalidParameterException,
-// InvalidTagParameterException, TooManyTagsException, LimitExceededException.
+// InvalidTagParameterException, TooManyTagsException, LimitExceededException,
+// KmsException.
 func (r *Registry) CreateRepository(ctx context.Context, c access.Caller, in CreateRepositoryInput) (*Repository, error) {
 	q := request{caller: c, event: "CreateRepository", ref: in.Ref, params: in.params(), context: requestTags(in.Tags)}
 	if len(in.Tags) > 0 {
 		q.also = []string{in.service() + ":TagResource"}
 	}
+	uid := newID()
+	var given *allowance
+	if r.keys != nil && in.Encryption.kms() {
+		var err error
+		if given, err = r.prepare(ctx, &q, func(tx ReadTx) (Encryption, string, error) {
+			err := r.decide(ctx, tx, q, nil)
+			if err != nil {
+				return Encryption{}, "", err
+			}
+			there, err := tx.Repository(in.Ref, LockNone)
+			if err == nil && there != nil {
+				err = errRepositoryExists(in.Ref)
+			}
+			return in.Encryption, uid, err
+		}); err != nil {
+			return nil, err
+		}
+	}
 	var repo *Repository
 	err := r.updateAll(ctx, q, func(tx Tx) error {
+		if given != nil {
+			in.Encryption, given.used = given.encryption(), true
+		}
 		var err error
-		repo, err = r.insertRepository(tx, in)
+		repo, err = r.insertRepository(tx, in, uid)
 		return err
 	})
-	return repo, err
+	return repo, r.conclude(ctx, given, err)
 }
 
 // insertRepository checks in and inserts the repository it describes.
-func (r *Registry) insertRepository(tx Tx, in CreateRepositoryInput) (*Repository, error) {
+func (r *Registry) insertRepository(tx Tx, in CreateRepositoryInput, uid string) (*Repository, error) {
 	if in.Mutability.Mode == "" {
 		in.Mutability.Mode = Mutable
 	}
@@ -99,7 +121,7 @@ func (r *Registry) insertRepository(tx Tx, in CreateRepositoryInput) (*Repositor
 		return nil, err
 	}
 	repo := &Repository{
-		Ref: in.Ref, UID: newID(), CreatedAt: r.now(), Mutability: in.Mutability,
+		Ref: in.Ref, UID: uid, CreatedAt: r.now(), Mutability: in.Mutability,
 		ScanOnPush: in.ScanOnPush, Encryption: in.Encryption, Tags: in.Tags, Policy: in.Policy,
 	}
 	inserted, err := tx.InsertRepository(repo)
@@ -175,6 +197,9 @@ func (r *Registry) DeleteRepository(ctx context.Context, c access.Caller, in Del
 		out = repo
 		repo.DeletedAt, repo.DeletedBy = r.now(), c.ARN
 		if err := tx.UpdateRepository(repo); err != nil {
+			return err
+		}
+		if err := r.retireKeyGrants(tx, repo); err != nil {
 			return err
 		}
 		if in.Public() {

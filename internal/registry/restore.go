@@ -196,16 +196,47 @@ type RestoreRepositoryInput struct {
 // caller must be allowed ecr:CreateRepository. The cost grows with the number of
 // its layers. Errors: RepositoryNotFoundException,
 // RepositoryAlreadyExistsException, LimitExceededException,
-// InvalidParameterException.
+// InvalidParameterException, KmsException.
 func (r *Registry) RestoreRepository(ctx context.Context, c access.Caller, in RestoreRepositoryInput) (*Repository, error) {
 	var repo *Repository
 	q := request{caller: c, event: "RestoreRepository", action: "CreateRepository", ref: in.Ref, params: in}
-	err := r.updateIn(ctx, r.store.Update, q, func(tx Tx) error {
+	given, err := r.allowRestored(ctx, &q, in)
+	if err != nil {
+		return nil, err
+	}
+	err = r.updateIn(ctx, r.store.Update, q, func(tx Tx) error {
 		var err error
 		repo, err = r.undeleteRepository(ctx, tx, q, in)
+		if err == nil && given != nil {
+			given.used = repo.UID == given.uid && repo.Encryption.Key == given.key
+		}
+		if err == nil && r.keys != nil && repo.Encryption.kms() && (given == nil || !given.used) {
+			err = errRepositoryNotRestorable(in.Ref, "another repository of that name has just been deleted") // after allowRestored has looked
+		}
 		return err
 	})
-	return repo, err
+	return repo, r.conclude(ctx, given, err)
+}
+
+// allowRestored lets ECR use the KMS key of the repository that is to be restored: its
+// deletion has taken that right away.
+func (r *Registry) allowRestored(ctx context.Context, q *request, in RestoreRepositoryInput) (*allowance, error) {
+	if r.keys == nil {
+		return nil, nil
+	}
+	return r.prepare(ctx, q, func(tx ReadTx) (e Encryption, uid string, err error) {
+		repo, err := tx.DeletedRepository(in.Ref, cleanUID(in.UID), LockNone)
+		if err != nil || repo == nil || !repo.Encryption.kms() {
+			return e, "", err
+		}
+		ask := *q
+		ask.context = requestTags(repo.Tags)
+		living, err := tx.Repository(in.Ref, LockNone)
+		if err != nil || living != nil || !r.restorable(repo.DeletedAt) || r.decide(ctx, tx, ask, repo) != nil {
+			return e, "", err // the call will end the same way
+		}
+		return repo.Encryption, repo.UID, nil
+	})
 }
 
 func (r *Registry) undeleteRepository(ctx context.Context, tx Tx, q request, in RestoreRepositoryInput) (*Repository, error) {

@@ -76,6 +76,7 @@ type Tx interface {
 	StorageWriter
 	PublicWriter
 	DeletedWriter
+	KeyGrantWriter
 	Journal
 }
 

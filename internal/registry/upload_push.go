@@ -117,7 +117,7 @@ func (r *Registry) CancelUpload(ctx context.Context, c access.Caller, ref Ref, i
 	}
 	defer unlock()
 	var u *Upload
-	q := request{caller: c, event: "UploadLayerPart", ref: ref, params: uploadParams{ref, id}, admitted: true}
+	q := request{caller: c, event: "UploadLayerPart", ref: ref, params: uploadParams{ref, id}, admitted: true, keyless: true}
 	err = r.update(ctx, q, func(tx Tx, repo *Repository) error {
 		var err error
 		if u, err = r.findUpload(tx, repo, id, c); err != nil {

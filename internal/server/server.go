@@ -251,6 +251,7 @@ func (s *Server) newRegistry(master *seal.Master, auth *authn.Authenticator, aut
 		Authorizer:       authorizer,
 		Auditor:          s.auditLog,
 		Tokens:           auth,
+		Keys:             s.keys,
 		Pages:            master.Key("page token"),
 		Links:            master.Key("download link"),
 		Now:              s.options.Now,

@@ -53,6 +53,26 @@ func (s *Server) IAM() *iam.Client { return iam.NewFromConfig(s.AWS()) }
 // KMS returns the SDK's client.
 func (s *Server) KMS() *kms.Client { return kms.NewFromConfig(s.AWS()) }
 
+// CreateKey makes a KMS key and returns its ARN.
+func (s *Server) CreateKey(t testing.TB) string {
+	t.Helper()
+	out, err := s.KMS().CreateKey(t.Context(), &kms.CreateKeyInput{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *out.KeyMetadata.Arn
+}
+
+// ManagedKey returns the ARN of the KMS key that AWS manages for ECR.
+func (s *Server) ManagedKey(t testing.TB) string {
+	t.Helper()
+	out, err := s.KMS().DescribeKey(t.Context(), &kms.DescribeKeyInput{KeyId: new("alias/aws/ecr")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *out.KeyMetadata.Arn
+}
+
 // As returns the SDK's configuration of a client that signs with a key.
 func (s *Server) As(id, secret string) aws.Config {
 	c := s.AWS()

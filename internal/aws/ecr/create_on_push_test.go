@@ -19,7 +19,7 @@ func TestAPushMakesARepositoryAsTheTemplateSays(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
 		c, client := s.ECR(), s.Login(t)
-		key := "arn:aws:kms:us-east-1:123456789012:key/1-2"
+		key := s.CreateKey(t)
 		createTemplate(t, c, &ecr.CreateRepositoryCreationTemplateInput{
 			Prefix: new("team/"), ResourceTags: resourceTags("cost", "7"), ImageTagMutability: types.ImageTagMutabilityImmutableWithExclusion,
 			ImageTagMutabilityExclusionFilters: wildcards("latest"),
@@ -48,8 +48,7 @@ func TestAPushMakesARepositoryAsTheTemplateSays(t *testing.T) {
 		wantEqual(t, "filters", got.ImageTagMutabilityExclusionFilters, wildcards("latest"))
 		wantEqual(t, "encryption", got.EncryptionConfiguration, &types.EncryptionConfiguration{EncryptionType: types.EncryptionTypeKms, KmsKey: &key})
 		wantEqual(t, "tags", listTags(t, c, *got.RepositoryArn), resourceTags("cost", "7"))
-		wantEqual(t, "the key of a template without one", *described(t, c, "own/app").EncryptionConfiguration.KmsKey,
-			"arn:aws:kms:us-east-1:123456789012:alias/aws/ecr")
+		wantEqual(t, "the key of a template without one", *described(t, c, "own/app").EncryptionConfiguration.KmsKey, s.ManagedKey(t))
 
 		// What is made later follows the template as it is then; what there is stays.
 		must(c.UpdateRepositoryCreationTemplate(t.Context(), &ecr.UpdateRepositoryCreationTemplateInput{

@@ -28,7 +28,7 @@ func TestCreateRepositoryReturnsTheRepositoryWithECRsDefaults(t *testing.T) {
 
 func TestCreateRepositoryKeepsWhatItIsGiven(t *testing.T) {
 	t.Parallel()
-	const key = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+	const key, managed = "a key", "the key that AWS manages" // what stands for their ARNs
 	filters := []types.ImageTagMutabilityExclusionFilter{
 		{Filter: new("dev-*"), FilterType: types.ImageTagMutabilityExclusionFilterTypeWildcard},
 		{Filter: new("*.tmp*"), FilterType: types.ImageTagMutabilityExclusionFilterTypeWildcard},
@@ -86,9 +86,7 @@ func TestCreateRepositoryKeepsWhatItIsGiven(t *testing.T) {
 		"KMS without a key has the key that AWS manages": {
 			ecr.CreateRepositoryInput{EncryptionConfiguration: &types.EncryptionConfiguration{EncryptionType: types.EncryptionTypeKms}},
 			func(r *types.Repository) {
-				r.EncryptionConfiguration = &types.EncryptionConfiguration{
-					EncryptionType: types.EncryptionTypeKms, KmsKey: new("arn:aws:kms:us-east-1:123456789012:alias/aws/ecr"),
-				}
+				r.EncryptionConfiguration = &types.EncryptionConfiguration{EncryptionType: types.EncryptionTypeKms, KmsKey: new(managed)}
 			},
 		},
 		"KMS_DSSE": {
@@ -104,6 +102,13 @@ func TestCreateRepositoryKeepsWhatItIsGiven(t *testing.T) {
 	}
 	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
 		defaults := *createRepository(t, s.ECR(), "defaults")
+		keys := map[string]string{key: s.CreateKey(t), managed: s.ManagedKey(t)}
+		withKey := func(e *types.EncryptionConfiguration) *types.EncryptionConfiguration {
+			if e == nil || e.KmsKey == nil {
+				return e
+			}
+			return &types.EncryptionConfiguration{EncryptionType: e.EncryptionType, KmsKey: new(keys[*e.KmsKey])}
+		}
 		for name, tt := range cases {
 			t.Run(name, func(t *testing.T) {
 				in := tt.in
@@ -114,6 +119,7 @@ func TestCreateRepositoryKeepsWhatItIsGiven(t *testing.T) {
 				want.RepositoryArn = new("arn:aws:ecr:us-east-1:123456789012:repository/" + *in.RepositoryName)
 				want.RepositoryUri = new(s.Host + "/" + *in.RepositoryName)
 				tt.want(&want)
+				in.EncryptionConfiguration, want.EncryptionConfiguration = withKey(in.EncryptionConfiguration), withKey(want.EncryptionConfiguration)
 				got := must(s.ECR().CreateRepository(t.Context(), &in))(t).Repository
 				wantEqual(t, "CreateRepository", got, &want)
 				read := must(s.ECR().DescribeRepositories(t.Context(), &ecr.DescribeRepositoriesInput{
