@@ -137,9 +137,12 @@ func (r *Registry) creating(ctx context.Context, run func(context.Context, func(
 		if err != nil || repo != nil {
 			return e, "", err
 		}
+		if refused := r.would(ctx, tx, q); refused != nil {
+			return e, "", nil // as the call will be
+		}
 		t, err := template(tx, q.ref, CreateOnPush)
-		if err != nil || t == nil || !t.Encryption.kms() || r.decide(ctx, tx, q, nil) != nil || r.decide(ctx, tx, t.creation(q), nil) != nil {
-			return e, "", err // the call will end the same way
+		if err != nil || t == nil || !t.Encryption.kms() || r.would(ctx, tx, t.creation(q)) != nil {
+			return e, "", err
 		}
 		return t.Encryption, newID(), nil
 	})
@@ -148,6 +151,15 @@ func (r *Registry) creating(ctx context.Context, run func(context.Context, func(
 	}
 	q.allowed = a
 	return r.conclude(ctx, a, r.updateIn(ctx, run, q, r.withRepository(ctx, q, fn)))
+}
+
+// would decides a call that is about a repository which is not there, before it is made.
+func (r *Registry) would(ctx context.Context, tx ReadTx, q request) error {
+	ask, err := r.question(tx, q, nil, nil)
+	if err != nil {
+		return err
+	}
+	return r.auth.Would(ctx, ask)
 }
 
 // retireKeyGrants takes the right to a repository's KMS key back from ECR.

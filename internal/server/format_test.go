@@ -66,15 +66,35 @@ type formatObject struct {
 	envelope, content          []byte
 }
 
-// read returns the object's bytes. master is the master key.
-func (o formatObject) read(t *testing.T, master []byte, dir string) []byte {
+// formatValue opens a sealed value of a purpose. master is the master key.
+func formatValue(t *testing.T, master []byte, purpose, context string, value []byte) []byte {
+	t.Helper()
+	return formatOpen(t, formatKey(t, master, nil, "berth "+purpose+" seal"), value[5:17], value[17:], append(bytes.Clone(value[:5]), context...))
+}
+
+// formatBacking are sealed backing keys of KMS keys, by key and number, and their contexts.
+type formatBacking map[string]struct {
+	sealed  []byte
+	context string
+}
+
+// unwrap opens what a KMS key has wrapped.
+func (k formatBacking) unwrap(t *testing.T, master []byte, arn, about string, wrapped []byte) []byte {
+	t.Helper()
+	id, number := hex.EncodeToString(wrapped[1:17]), binary.BigEndian.Uint32(wrapped[17:21])
+	of := k[fmt.Sprintf("%s %d", id, number)]
+	backing := formatValue(t, master, "kms key", of.context, of.sealed)
+	bound := append(bytes.Clone(wrapped[:49]), 3)
+	for _, text := range []string{"wrap", arn, about} {
+		bound = append(binary.AppendUvarint(bound, uint64(len(text))), text...)
+	}
+	return formatOpen(t, formatKey(t, backing, wrapped[21:37], "berth kms message"), wrapped[37:49], wrapped[49:], bound)
+}
+
+// read returns the object's bytes.
+func (o formatObject) read(t *testing.T, master []byte, kms formatBacking, dir string) []byte {
 	t.Helper()
 	parts := strings.SplitN(o.domain, "/", 4)
-	purpose := "data keys of " + parts[0] + "/" + parts[1]
-	if o.keyID != "" {
-		purpose += " under " + o.keyID
-	}
-	wrapping := formatKey(t, master, nil, "berth "+purpose+" seal")
 	rest := o.envelope[1:]
 	var keys [][]byte
 	for layer := range int(o.envelope[0]) {
@@ -82,7 +102,11 @@ func (o formatObject) read(t *testing.T, master []byte, dir string) []byte {
 		value := rest[:n]
 		rest = rest[n:]
 		context := fmt.Sprintf("berth object, format %d, layer %d\n%s\n%s\n%d", o.format, layer, o.domain, o.digest, o.size)
-		keys = append(keys, formatOpen(t, wrapping, value[5:17], value[17:], append(bytes.Clone(value[:5]), context...)))
+		if o.keyID == "" {
+			keys = append(keys, formatValue(t, master, "data keys of "+parts[0]+"/"+parts[1], context, value))
+		} else {
+			keys = append(keys, kms.unwrap(t, master, o.keyID, context, value[1:]))
+		}
 	}
 	list := rest
 	for layer := len(keys) - 1; layer >= 0; layer-- {
@@ -130,7 +154,7 @@ func (o formatObject) read(t *testing.T, master []byte, dir string) []byte {
 func TestAStoreCanBeReadByWhatIsDocumented(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t, servertest.Options{})
-	key := "arn:aws:kms:us-east-1:123456789012:key/1"
+	key := s.CreateKey(t)
 	createSealed(t, s, "aes", types.EncryptionTypeAes256, nil)
 	createSealed(t, s, "dsse", types.EncryptionTypeKmsDsse, &key)
 	c := s.Login(t)
@@ -151,6 +175,23 @@ func TestAStoreCanBeReadByWhatIsDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
+	kms := formatBacking{}
+	materials, err := db.QueryContext(t.Context(), `SELECT key_id, number, id, sealed FROM kms_materials`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer materials.Close()
+	for materials.Next() {
+		var key, id string
+		var number int
+		var sealed []byte
+		if err := materials.Scan(&key, &number, &id, &sealed); err != nil {
+			t.Fatal(err)
+		}
+		of := kms[fmt.Sprintf("%s %d", strings.ReplaceAll(key, "-", ""), number)]
+		of.sealed, of.context = sealed, key+" "+id
+		kms[fmt.Sprintf("%s %d", strings.ReplaceAll(key, "-", ""), number)] = of
+	}
 	rows, err := db.QueryContext(t.Context(), `SELECT key_domain, digest, key, key_id, size, format, wrapped_key, content FROM objects`)
 	if err != nil {
 		t.Fatal(err)
@@ -163,7 +204,7 @@ func TestAStoreCanBeReadByWhatIsDocumented(t *testing.T) {
 		if err := rows.Scan(&o.domain, &o.digest, &o.key, &o.keyID, &o.size, &o.format, &o.envelope, &o.content); err != nil {
 			t.Fatal(err)
 		}
-		plain := o.read(t, master, s.Config.Data)
+		plain := o.read(t, master, kms, s.Config.Data)
 		if sum := sha256.Sum256(plain); o.digest != "sha256:"+hex.EncodeToString(sum[:]) || len(plain) != o.size {
 			t.Errorf("%s of format %d reads as %d bytes of another digest", o.digest, o.format, len(plain))
 		}

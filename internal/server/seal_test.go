@@ -91,8 +91,8 @@ func column(t *testing.T, db *sql.DB, query string) []string {
 // What is pushed is nowhere to be found in what is stored.
 func TestNothingIsStoredInPlain(t *testing.T) {
 	t.Parallel()
-	key := "arn:aws:kms:us-east-1:123456789012:key/1"
 	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
+		key := s.CreateKey(t)
 		createSealed(t, s, "aes", types.EncryptionTypeAes256, nil)
 		createSealed(t, s, "kms", types.EncryptionTypeKms, &key)
 		createSealed(t, s, "dsse", types.EncryptionTypeKmsDsse, &key)

@@ -179,7 +179,7 @@ func (s *Server) assemble(ctx context.Context) error {
 		Source: source, Endpoint: endpointOf, RequestID: requestID, Now: s.options.Now,
 		AccessKeys: s.accessKeys(), Log: s.log,
 	})
-	blobs := blob.NewSealing(s.bucket, s.keyWrapper(master, nil), s.config.Seal != "off")
+	blobs := blob.NewSealing(s.bucket, s.keyWrapper(master, s.keys), s.config.Seal != "off")
 	s.registry = s.newRegistry(master, auth, authorizer, blobs)
 	s.rotator = &rotate.Rotator{
 		Store: metadata.For[rotate.Tx, rotate.Tx](s.db), Blobs: blobs, Secrets: master.Key("access key"), Master: master,
