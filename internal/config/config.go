@@ -60,6 +60,7 @@ type Config struct {
 	MasterKey           string   `key:"master-key" help:"the key that all others derive from: 32 bytes in hex or base64" secret:"true"`
 	MasterKeyFile       string   `key:"master-key-file" help:"file that holds the master key (default: made in the data directory)"`
 	OldMasterKeys       []string `key:"old-master-keys" help:"master keys that came before, until berth keys rotate has been run" secret:"true"`
+	OldMasterKeyFiles   []string `key:"old-master-key-files" help:"files that hold such keys, one each"`
 	Seal                string   `key:"seal" default:"on" help:"encrypt layers and manifests at rest: on, or off for volumes that are encrypted below; what has a KMS key is always sealed"`
 	RootAccessKeyID     string   `key:"root-access-key-id" help:"access key id of the default account's root (default: made in the data directory)"`
 	RootSecretAccessKey string   `key:"root-secret-access-key" help:"the secret that goes with it" secret:"true"`

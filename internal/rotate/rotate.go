@@ -8,9 +8,7 @@ package rotate
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -18,36 +16,7 @@ import (
 	"berth/internal/blob"
 	"berth/internal/fault"
 	"berth/internal/seal"
-
-	"github.com/opencontainers/go-digest"
 )
-
-// Kind is a kind of thing that is sealed.
-type Kind string
-
-// The kinds, in the order of their turns.
-const (
-	Objects     Kind = "objects"
-	Uploads     Kind = "uploads"
-	Annotations Kind = "annotations"
-	AccessKeys  Kind = "access-keys"
-	Sessions    Kind = "sessions"
-)
-
-var kinds = []Kind{Objects, Uploads, Annotations, AccessKeys, Sessions}
-
-// Item is a thing that is sealed. Of a secret it has the id and what is sealed, with
-// the id as context.
-type Item struct {
-	ID     string
-	Sealed []byte
-
-	Domain blob.Domain
-	Format int
-	Key    string // in the bucket
-	Digest digest.Digest
-	Size   int64
-}
 
 // Store reads and replaces what is sealed. It is implemented by package metadata.
 type Store interface {
@@ -61,15 +30,13 @@ type Tx interface {
 	SealedItems(k Kind, after string, limit int) ([]Item, error)
 	// Reseal replaces what is sealed, unless it has changed since.
 	Reseal(k Kind, id string, was, is []byte) error
-	// ForgetMasterKeys forgets all master keys but one.
-	ForgetMasterKeys(but string) error
+	MasterKeys
 }
 
 // Rotator seals anew.
 type Rotator struct {
 	Store      Store
 	Blobs      *blob.Store
-	Secrets    *seal.Key    // of access keys and sessions
 	Master     *seal.Master // that all is to be sealed under
 	Authorizer *access.Authorizer
 	Auditor    access.Auditor
@@ -90,6 +57,9 @@ type Progress struct {
 	After    string `json:"after"`          // where to go on; "" at the end
 	Retired  bool   `json:"retired"`        // nothing is sealed under earlier master keys any more
 	Master   string `json:"masterKeyId"`    // the id of the one in use
+
+	// Blocked is what earlier master keys are still needed for, at the end.
+	Blocked []Blocker `json:"blocked,omitempty"`
 }
 
 var errPlace = fault.New(fault.Invalid, "InvalidParameterException", "Invalid parameter at 'after' failed to satisfy constraint: 'must be what the step before returned'")
@@ -116,35 +86,42 @@ func (r *Rotator) Step(ctx context.Context, c access.Call, after string) (Progre
 }
 
 func (r *Rotator) step(ctx context.Context, after string) (Progress, error) {
-	kind, id := kinds[0], ""
-	if after != "" {
-		name, rest, ok := strings.Cut(after, "/")
-		if kind, id = Kind(name), rest; !ok || !slices.Contains(kinds, kind) || strings.ContainsFunc(id, func(c rune) bool { return c < ' ' }) || !asciiOnly(id) {
-			return Progress{}, errPlace
-		}
+	turn, id, err := parsePlace(after)
+	if err != nil {
+		return Progress{}, err
 	}
-	p := Progress{Kind: kind, Master: r.Master.ID()}
-	items, err := r.items(ctx, kind, id)
+	p := Progress{Kind: kinds[turn].kind, Master: r.Master.ID()}
+	items, err := r.items(ctx, p.Kind, id)
 	if err != nil {
 		return p, err
 	}
-	if err := r.reseal(ctx, kind, items, &p); err != nil {
+	if err := r.reseal(ctx, turn, items, &p); err != nil {
 		return p, err
 	}
-	i := slices.Index(kinds, kind)
 	switch {
 	case len(items) == page:
-		p.After = string(kind) + "/" + items[page-1].ID
-	case i+1 < len(kinds):
-		p.After = string(kinds[i+1]) + "/"
+		p.After = string(p.Kind) + "/" + items[page-1].ID
+	case turn+1 < len(kinds):
+		p.After = string(kinds[turn+1].kind) + "/"
 	default:
-		p.Retired, err = r.retire(ctx)
+		p.Blocked, err = r.retire(ctx)
+		p.Retired = err == nil && len(p.Blocked) == 0
 	}
 	return p, err
 }
 
-func asciiOnly(s string) bool {
-	return !strings.ContainsFunc(s, func(c rune) bool { return c > '~' })
+// parsePlace returns which of the kinds has its turn at a place, and after which id.
+func parsePlace(after string) (turn int, id string, err error) {
+	if after == "" {
+		return 0, "", nil
+	}
+	name, id, ok := strings.Cut(after, "/")
+	for turn, k := range kinds {
+		if ok && string(k.kind) == name && !strings.ContainsFunc(id, func(c rune) bool { return c < ' ' || c > '~' }) {
+			return turn, id, nil
+		}
+	}
+	return 0, "", errPlace
 }
 
 func (r *Rotator) items(ctx context.Context, k Kind, after string) (items []Item, err error) {
@@ -156,7 +133,7 @@ func (r *Rotator) items(ctx context.Context, k Kind, after string) (items []Item
 }
 
 // reseal seals items anew and stores those that were due.
-func (r *Rotator) reseal(ctx context.Context, k Kind, items []Item, p *Progress) error {
+func (r *Rotator) reseal(ctx context.Context, turn int, items []Item, p *Progress) error {
 	type change struct {
 		id      string
 		was, is []byte
@@ -164,15 +141,14 @@ func (r *Rotator) reseal(ctx context.Context, k Kind, items []Item, p *Progress)
 	var due []change
 	for _, i := range items {
 		was := i.Sealed
-		changed, err := r.one(ctx, k, &i)
-		var locked *blob.KeyError
-		switch {
-		case errors.As(err, &locked):
+		changed, err := r.one(ctx, turn, &i)
+		switch why := reason(err); {
+		case why == Locked:
 			p.Locked++
-		case errors.Is(err, blob.ErrDamaged) || errors.Is(err, seal.ErrOpen):
+		case why == Damaged:
 			p.Damaged++
 		case err != nil:
-			return fmt.Errorf("seal %s %s anew: %w", k, i.ID, err)
+			return fmt.Errorf("seal %s %s anew: %w", p.Kind, i.ID, err)
 		case changed:
 			due = append(due, change{i.ID, was, i.Sealed})
 		}
@@ -183,7 +159,7 @@ func (r *Rotator) reseal(ctx context.Context, k Kind, items []Item, p *Progress)
 	}
 	return r.Store.Update(ctx, func(tx Tx) error {
 		for _, d := range due {
-			if err := tx.Reseal(k, d.id, d.was, d.is); err != nil {
+			if err := tx.Reseal(p.Kind, d.id, d.was, d.is); err != nil {
 				return err
 			}
 		}
@@ -192,8 +168,8 @@ func (r *Rotator) reseal(ctx context.Context, k Kind, items []Item, p *Progress)
 }
 
 // one seals an item anew if that is due.
-func (r *Rotator) one(ctx context.Context, k Kind, i *Item) (changed bool, err error) {
-	switch k {
+func (r *Rotator) one(ctx context.Context, turn int, i *Item) (changed bool, err error) {
+	switch kinds[turn].kind {
 	case Objects:
 		o := blob.Object{Digest: i.Digest, Size: i.Size, Format: i.Format, Key: i.Key, Domain: i.Domain, WrappedKey: i.Sealed}
 		changed, err = r.Blobs.Rewrap(ctx, &o)
@@ -205,42 +181,16 @@ func (r *Rotator) one(ctx context.Context, k Kind, i *Item) (changed bool, err e
 	case Annotations:
 		changed, err = r.Blobs.RewrapValue(ctx, blob.Value{Domain: i.Domain, Name: "annotations", Digest: i.Digest}, &i.Sealed)
 	default:
-		if r.Secrets.Current(i.Sealed) {
+		if r.Master.Current(i.Sealed) {
 			return false, nil
 		}
-		plain, err := r.Secrets.Open(i.Sealed, i.ID)
+		key := r.Master.Key(kinds[turn].purpose)
+		plain, err := key.Open(i.Sealed, i.ID)
 		if err != nil {
 			return false, err
 		}
-		i.Sealed = r.Secrets.Seal(plain, i.ID)
+		i.Sealed = key.Seal(plain, i.ID)
 		return true, nil
 	}
 	return changed, err
-}
-
-// retire forgets earlier master keys if nothing is sealed under them.
-func (r *Rotator) retire(ctx context.Context) (bool, error) {
-	for _, k := range kinds {
-		for after := ""; ; {
-			items, err := r.items(ctx, k, after)
-			if err != nil {
-				return false, err
-			}
-			for _, i := range items {
-				changed, err := r.one(ctx, k, &i)
-				var locked *blob.KeyError
-				if errors.As(err, &locked) {
-					continue // a KMS key wraps it, no master key
-				}
-				if changed || err != nil {
-					return false, ctx.Err()
-				}
-			}
-			if len(items) < page {
-				break
-			}
-			after = items[page-1].ID
-		}
-	}
-	return true, r.Store.Update(ctx, func(tx Tx) error { return tx.ForgetMasterKeys(r.Master.ID()) })
 }

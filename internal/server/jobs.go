@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"time"
+
+	"berth/internal/rotate"
 )
 
 const (
@@ -19,6 +21,9 @@ func (s *Server) startJobs() {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stopJobs = cancel
 	s.jobs.Go(func() { s.auditLog.Run(ctx) })
+	if s.lease != nil {
+		s.every(ctx, rotate.RenewInterval, "say which master key seals", s.lease.Renew)
+	}
 	s.every(ctx, usageInterval, "store usage", s.registry.FlushUsage)
 	s.every(ctx, usageInterval, "store uses of access keys", s.directory.FlushUses)
 	s.every(ctx, expiredInterval, "remove expired sessions", s.directory.RemoveExpired)

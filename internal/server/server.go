@@ -75,6 +75,7 @@ type Server struct {
 	auditLog  *audit.Log
 	decisions *audit.Decisions
 	rotator   *rotate.Rotator
+	lease     *rotate.Lease // nil for a server that has the database to itself
 	registry  *registry.Registry
 	directory *identity.Directory
 	keys      *keys.Keyring
@@ -155,7 +156,7 @@ func (s *Server) assemble(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.recordMaster(ctx, master); err != nil {
+	if err := s.seals(ctx, master); err != nil {
 		return err
 	}
 	root, err := RootKey(s.config)
@@ -182,7 +183,7 @@ func (s *Server) assemble(ctx context.Context) error {
 	blobs := blob.NewSealing(s.bucket, s.keyWrapper(master, s.keys), s.config.Seal != "off")
 	s.registry = s.newRegistry(master, auth, authorizer, blobs)
 	s.rotator = &rotate.Rotator{
-		Store: metadata.For[rotate.Tx, rotate.Tx](s.db), Blobs: blobs, Secrets: master.Key("access key"), Master: master,
+		Store: metadata.For[rotate.Tx, rotate.Tx](s.db), Blobs: blobs, Master: master,
 		Authorizer: authorizer, Auditor: s.auditLog, Account: s.config.Account, Now: s.options.Now,
 	}
 	if err := s.beginQuotas(ctx); err != nil {

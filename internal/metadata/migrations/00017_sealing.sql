@@ -14,5 +14,14 @@ CREATE UNIQUE INDEX objects_digest ON objects (key_domain, digest, algorithm) WH
 -- The master keys that something is sealed under, by their ids.
 CREATE TABLE master_keys (
   id         TEXT PRIMARY KEY,
-  first_used INTEGER NOT NULL
+  first_used INTEGER NOT NULL,
+  last_used  INTEGER NOT NULL -- as far as servers that share the database have said
+) WITHOUT ROWID;
+
+-- The servers that share the database, and the master key that each seals under.
+CREATE TABLE sealers (
+  id         TEXT PRIMARY KEY, -- random, another one each time that a server starts
+  name       TEXT NOT NULL,    -- where it runs
+  master_key TEXT NOT NULL,
+  until      INTEGER NOT NULL -- it does not later, unless it has said so
 ) WITHOUT ROWID;
