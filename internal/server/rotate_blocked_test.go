@@ -1,0 +1,179 @@
+package server_test
+
+import (
+	"context"
+	"database/sql"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"berth/internal/blob"
+	"berth/internal/config"
+	"berth/internal/rotate"
+	"berth/internal/seal"
+	"berth/internal/server"
+	"berth/internal/servertest"
+
+	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	_ "modernc.org/sqlite" // the driver
+)
+
+// replaceMaster gives the server the other master key, and its own to read with.
+func replaceMaster(t *testing.T, s *servertest.Server) {
+	t.Helper()
+	old := s.Config.MasterKey
+	s.Config.MasterKey = secondKey
+	if old == secondKey {
+		s.Config.MasterKey = firstKey
+	}
+	s.Config.OldMasterKeys = []string{old}
+	s.Restart(t)
+}
+
+// onlyBlocked returns the one thing of a kind that retiring is blocked by.
+func onlyBlocked(t *testing.T, p server.RotateResponse, k rotate.Kind) rotate.Blocker {
+	t.Helper()
+	var found []rotate.Blocker
+	for _, b := range p.Blocked {
+		if b.Kind == k {
+			found = append(found, b)
+		}
+	}
+	if p.Retired || len(found) != 1 {
+		t.Fatalf("retired: %t, blocked by %+v, want one of %s", p.Retired, p.Blocked, k)
+	}
+	return found[0]
+}
+
+// A KMS key that cannot be used proves nothing about what wraps a data key: without a
+// key service it is the master key.
+func TestAKMSKeyThatCannotBeUsedKeepsTheMasterKeyThatItDerivesFrom(t *testing.T) {
+	t.Parallel()
+	var reason atomic.Pointer[string]
+	o := servertest.Options{Keys: func(k blob.KeyWrapper) blob.KeyWrapper { return refusingKeys{k, &reason} }}
+	servertest.Each(t, o, func(t *testing.T, s *servertest.Server) {
+		createSealed(t, s, "kms", types.EncryptionTypeKms, new("alias/one"))
+		img := servertest.NewImage(1, 100_000, 10)
+		c := s.Login(t)
+		c.Push(t, "kms", "v1", img)
+		c.PushBlob(t, "kms", []byte("{}"))
+		c.PushManifest(t, "kms", "note", ocispec.MediaTypeImageManifest, servertest.Referrer(img, "application/vnd.example", "a note")).Want(t, 201)
+		replaceMaster(t, s)
+		_, p := rotateLocked(t, s, &reason)
+		for _, k := range []rotate.Kind{rotate.Objects, rotate.Annotations} {
+			if b := onlyBlocked(t, p, k); b.Reason != rotate.Locked || b.Master != firstID || b.Count == 0 ||
+				!strings.HasPrefix(b.Example, "sha256:") || !strings.Contains(b.Example, " in 123456789012/us-east-1/KMS/") {
+				t.Errorf("%s are blocked by %+v", k, b)
+			}
+		}
+		if _, p := rotateAll(t, s); !p.Retired {
+			t.Errorf("when the key can be used again: %+v", p)
+		}
+		s.Config.OldMasterKeys = nil
+		s.Restart(t)
+		pulls(t, s, "kms", img, "v1")
+	})
+}
+
+// rotateLocked is rotateAll while no KMS key can be used.
+func rotateLocked(t *testing.T, s *servertest.Server, reason *atomic.Pointer[string]) (map[string]int, server.RotateResponse) {
+	t.Helper()
+	disabled := "DisabledException"
+	reason.Store(&disabled)
+	defer reason.Store(nil)
+	return rotateAll(t, s)
+}
+
+// service wraps data keys under KMS keys as a key service does: under a key of its own.
+type service struct {
+	refusingKeys
+	key *seal.Key
+}
+
+func (k service) Wrap(ctx context.Context, key string, dataKey []byte, about string) ([]byte, error) {
+	if key == "" {
+		return k.KeyWrapper.Wrap(ctx, key, dataKey, about)
+	}
+	return k.key.Seal(dataKey, key+about), k.refuse(key)
+}
+
+func (k service) Unwrap(ctx context.Context, key string, wrapped []byte, about string) ([]byte, error) {
+	if key == "" {
+		return k.KeyWrapper.Unwrap(ctx, key, wrapped, about)
+	}
+	if err := k.refuse(key); err != nil {
+		return nil, err
+	}
+	return k.key.Open(wrapped, key+about)
+}
+
+// What a key service has wrapped needs no master key, whether its key can be used or
+// not.
+func TestAKeyServicesKeyKeepsNoMasterKey(t *testing.T) {
+	t.Parallel()
+	var reason atomic.Pointer[string]
+	own := seal.NewMaster().Key("service")
+	o := servertest.Options{Keys: func(k blob.KeyWrapper) blob.KeyWrapper { return service{refusingKeys{k, &reason}, own} }}
+	servertest.Each(t, o, func(t *testing.T, s *servertest.Server) {
+		createSealed(t, s, "kms", types.EncryptionTypeKmsDsse, new("alias/one"))
+		img := servertest.NewImage(1, 100_000, 10)
+		s.Login(t).Push(t, "kms", "v1", img)
+		replaceMaster(t, s)
+		if done, p := rotateLocked(t, s, &reason); !p.Retired || done["objects"] != 0 {
+			t.Errorf("while the key cannot be used: %v, %+v", done, p)
+		}
+		s.Config.OldMasterKeys = nil
+		s.Restart(t)
+		pulls(t, s, "kms", img, "v1")
+	})
+}
+
+// execBeside changes the database beside the server.
+func execBeside(t *testing.T, c *config.Config, query string, args ...any) {
+	t.Helper()
+	driver, name := "pgx", c.Database
+	if name == "" {
+		driver, name = "sqlite", c.Data+"/berth.db"
+	}
+	db, err := sql.Open(driver, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	res, err := db.ExecContext(t.Context(), query, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := res.RowsAffected(); n == 0 || err != nil {
+		t.Fatalf("%s: %d rows, %v", query, n, err)
+	}
+}
+
+// What does not open keeps the keys: nobody can tell whether one of them would open it.
+func TestWhatIsDamagedKeepsTheMasterKeysAndIsNamed(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
+		s.CreateRepository(t, "app")
+		s.Login(t).Push(t, "app", "v1", servertest.NewImage(1, 100_000))
+		alice := s.CreateUserOf(t, s.AWS(), "alice", "")
+		key, err := alice.Credentials.Retrieve(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		replaceMaster(t, s)
+		execBeside(t, s.Config, `UPDATE objects SET wrapped_key = $1 WHERE key <> ''`, []byte{1, 200})
+		sealed := seal.NewMaster().Key("access key").Seal([]byte("secret"), key.AccessKeyID)
+		execBeside(t, s.Config, `UPDATE access_keys SET secret = $1`, sealed)
+		done, p := rotateAll(t, s)
+		if done["objects"] != 2 || done["access-keys"] != 0 {
+			t.Errorf("sealed anew: %v, want the two objects that are whole", done)
+		}
+		if b := onlyBlocked(t, p, rotate.Objects); b.Reason != rotate.Damaged || b.Master != "" || b.Count != 1 || !strings.HasPrefix(b.Example, "sha256:") {
+			t.Errorf("objects are blocked by %+v", b)
+		}
+		if b := onlyBlocked(t, p, rotate.AccessKeys); b.Reason != rotate.Damaged || b.Count != 1 || b.Example != key.AccessKeyID {
+			t.Errorf("access keys are blocked by %+v", b)
+		}
+	})
+}
