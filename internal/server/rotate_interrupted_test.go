@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -161,6 +162,39 @@ func TestNothingIsLostThatIsPushedDuringRotation(t *testing.T) {
 				t.Errorf("a layer that was pushed under two keys reads back changed: %d", got.Status)
 			}
 		}
+		s.CheckData(t)
+	})
+}
+
+// A request that began before an upload's keys were sealed anew does not bring the
+// earlier ones back.
+func TestAnUploadThatIsReceivedDuringRotationNeedsTheNewKeyAlone(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
+		s.CreateRepository(t, "app")
+		c := s.Login(t)
+		layer := servertest.Bytes(1, 20<<20) // more than sockets hold
+		begun := c.Do(t, "POST", "/v2/app/blobs/uploads/", nil).Want(t, 202).Header.Get("Location")
+		begun = c.Do(t, "PATCH", begun, layer[:100_000]).Want(t, 202).Header.Get("Location")
+		replaceMaster(t, s)
+		c = s.Login(t)
+		body, rest := io.Pipe()
+		var sender sync.WaitGroup
+		sender.Go(func() { begun = c.Send(t, "PATCH", begun, body).Want(t, 202).Header.Get("Location") })
+		if _, err := rest.Write(layer[100_000 : 19<<20]); err != nil {
+			t.Fatal(err)
+		}
+		if done, last := rotateAll(t, s); !last.Retired || done["uploads"] != 1 {
+			t.Errorf("while it is received: %v, %+v", done, last)
+		}
+		if _, err := rest.Write(layer[19<<20:]); err != nil || rest.Close() != nil {
+			t.Fatal(err)
+		}
+		sender.Wait()
+		s.Config.OldMasterKeys = nil
+		s.Restart(t)
+		c = s.Login(t)
+		c.Do(t, "PUT", begun+"?digest="+digest.FromBytes(layer).String(), nil).Want(t, 201)
 		s.CheckData(t)
 	})
 }
