@@ -135,9 +135,6 @@ func (l *Lease) until() Sealer {
 // Renew says again that the server seals under its master key. It fails, and so will
 // Err in the end, if that key was retired meanwhile.
 func (l *Lease) Renew(ctx context.Context) error {
-	if l.renewed.Load() == nil {
-		return nil
-	}
 	start := time.Now()
 	err := l.store.Update(ctx, func(tx Tx) error {
 		ok, err := tx.PutSealer(l.until(), l.now())
