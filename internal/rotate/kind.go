@@ -31,8 +31,9 @@ type kindOf struct {
 
 // kinds has everything that is kept and needs the master key, in the order of their
 // turns: what is not here is lost when an earlier master key is taken away. Each needs
-// a query in package metadata. Every purpose that the program has keys for must be here
-// or in passing.
+// its two queries in sealedOf of package metadata, which begin with the id and what is
+// sealed: an id may be put together of columns, as the context of its value is. Every
+// purpose that the program has keys for must be here or in passing.
 var kinds = []kindOf{
 	{Objects, dataKeys, true},
 	{Uploads, dataKeys, true},
