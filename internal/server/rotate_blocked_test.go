@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -176,4 +177,79 @@ func TestWhatIsDamagedKeepsTheMasterKeysAndIsNamed(t *testing.T) {
 			t.Errorf("access keys are blocked by %+v", b)
 		}
 	})
+}
+
+// meddling is a database in which something happens once, before a transaction.
+type meddling struct {
+	rotate.Store
+	view, update func()
+}
+
+func once(fn *func()) {
+	if do := *fn; do != nil {
+		*fn = nil
+		do()
+	}
+}
+
+func (m *meddling) View(ctx context.Context, fn func(rotate.Tx) error) error {
+	once(&m.view)
+	return m.Store.View(ctx, fn)
+}
+
+func (m *meddling) Update(ctx context.Context, fn func(rotate.Tx) error) error {
+	once(&m.update)
+	return m.Store.Update(ctx, fn)
+}
+
+// lastStep takes the last step of rotating, while something happens.
+func lastStep(t *testing.T, s *servertest.Server, view, update func()) (p server.RotateResponse) {
+	t.Helper()
+	s.Server().WrapRotation(func(inner rotate.Store) rotate.Store { return &meddling{inner, view, update} })
+	status, text := s.PostAs(t, s.AWS(), server.RotatePath, `{"after":"sessions/"}`)
+	if err := json.Unmarshal([]byte(text), &p); err != nil || status != 200 {
+		t.Fatalf("rotate = %d %s", status, text)
+	}
+	return p
+}
+
+// What is sealed under an earlier key after its turn, and a server that comes and goes
+// with that key while nobody looks, are noticed.
+func TestWhatComesLateKeepsTheMasterKey(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.Options{Postgres: true})
+	s.CreateUserOf(t, s.AWS(), "alice", "")
+	v := openVault(t, s)
+	replaceMaster(t, s)
+	if done, last := rotateAll(t, s); !last.Retired || done["access-keys"] != 1 {
+		t.Fatalf("%v, %+v", done, last)
+	}
+	p := lastStep(t, s, func() { execBeside(t, s.Config, `UPDATE access_keys SET secret = $1`, v.rows[0].sealed) }, nil)
+	if b := onlyBlocked(t, p, rotate.AccessKeys); b.Reason != rotate.Late || b.Master != firstID || b.Count != 1 || b.Example != v.rows[0].id {
+		t.Errorf("access keys are blocked by %+v", b)
+	}
+	if done, last := rotateAll(t, s); !last.Retired || done["access-keys"] != 1 {
+		t.Errorf("rotated again: %v, %+v", done, last)
+	}
+
+	p = lastStep(t, s, nil, func() {
+		m, err := seal.ParseMaster([]byte(firstKey))
+		if err != nil {
+			t.Fatal(err)
+		}
+		now, err := seal.ParseMaster([]byte(secondKey))
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := rotate.Begin(t.Context(), masterKeysOf(t, s.Config.Database), m.WithOld(now), "brief", s.Clock.Now)
+		if err != nil || l.End(t.Context()) != nil {
+			t.Fatal(err)
+		}
+	})
+	if b := onlyBlocked(t, p, rotate.Servers); b.Reason != rotate.Late || b.Master != firstID {
+		t.Errorf("servers are blocked by %+v", b)
+	}
+	if _, last := rotateAll(t, s); !last.Retired {
+		t.Errorf("rotated again: %+v", last)
+	}
 }
