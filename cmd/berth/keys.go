@@ -44,6 +44,8 @@ old-master-key-files. Then run this.
 Where several servers share a database, all must be able to read what any of them
 seals. The order is:
 
+ 0. Every server runs this version. Earlier ones do not say which key they seal under,
+    and nobody would wait for them.
  1. On every server, name the new key among old-master-keys. It is read, and not used
     for sealing yet.
  2. On every server, make the new key the master key, and name the old one among
@@ -57,7 +59,7 @@ seals. The order is:
 Passwords, links and page tokens of an old key are good as long as it is named.
 
 The exit code is 1 if earlier master keys are still needed; what for is said, with how
-many there are and one of them.`,
+many there are, one of them, and why that one.`,
 		Args: cobra.NoArgs,
 	}, func(ask asker, _ []string) error {
 		var done rotation
@@ -118,7 +120,7 @@ func blockedText(b rotate.Blocker, master string) string {
 		if b.Reason == rotate.Late {
 			return fmt.Sprintf("a server that has ended has sealed under %s meanwhile: run this again", key)
 		}
-		return fmt.Sprintf("the server %s seals under %s, until %s at least: give it the master key %s, start it again, and then run this again; if it is gone for good, wait until then",
+		return fmt.Sprintf("the server %s seals under %s, until %s at least: give it the master key %s, start it again, and then run this again; if it is gone for good, wait until then, and until PostgreSQL has given up its connections",
 			b.Example, key, b.Until.UTC().Format(time.RFC3339), master)
 	}
 	what := map[rotate.Reason]string{

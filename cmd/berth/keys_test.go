@@ -17,7 +17,7 @@ func TestWhatKeepsAMasterKeyIsSaidWithWhatToDo(t *testing.T) {
 		want string
 	}{
 		{rotate.Blocker{Kind: rotate.Servers, Reason: rotate.Seals, Master: "0badcafe", Count: 1, Example: "10.0.0.2:5000, on host b", Until: until},
-			"the server 10.0.0.2:5000, on host b seals under the master key 0badcafe, until 2030-01-02T03:04:05Z at least: give it the master key f00dfeed, start it again, and then run this again; if it is gone for good, wait until then"},
+			"the server 10.0.0.2:5000, on host b seals under the master key 0badcafe, until 2030-01-02T03:04:05Z at least: give it the master key f00dfeed, start it again, and then run this again; if it is gone for good, wait until then, and until PostgreSQL has given up its connections"},
 		{rotate.Blocker{Kind: rotate.Servers, Reason: rotate.Late, Master: "0badcafe", Count: 1},
 			"a server that has ended has sealed under the master key 0badcafe meanwhile: run this again"},
 		{rotate.Blocker{Kind: rotate.Objects, Reason: rotate.Locked, Master: "0badcafe", Count: 7, Example: "sha256:1 in k"},

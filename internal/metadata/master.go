@@ -3,8 +3,10 @@ package metadata
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"time"
 
+	"berth/internal/registry"
 	"berth/internal/rotate"
 	"berth/internal/seal"
 )
@@ -29,9 +31,9 @@ func (tx *Tx) MasterKeys() ([]string, error) {
 
 // MasterKeyUses implements [rotate.MasterKeys].
 func (tx *Tx) MasterKeyUses() (out []rotate.Use, err error) {
-	err = tx.rows(`SELECT id, last_used FROM master_keys ORDER BY id`, nil, func(rows *sql.Rows) error {
+	err = tx.rows(`SELECT id, last_sealer FROM master_keys ORDER BY id`, nil, func(rows *sql.Rows) error {
 		var u rotate.Use
-		err := rows.Scan(&u.Master, (*instant)(&u.At))
+		err := rows.Scan(&u.Master, &u.Sealer)
 		out = append(out, u)
 		return err
 	})
@@ -40,7 +42,7 @@ func (tx *Tx) MasterKeyUses() (out []rotate.Use, err error) {
 
 // AddMasterKey implements [rotate.MasterKeys].
 func (tx *Tx) AddMasterKey(id string, at time.Time) error {
-	return tx.change(`INSERT INTO master_keys (id, first_used, last_used) VALUES ($1, $2, $2) ON CONFLICT (id) DO NOTHING`, id, micros(at))
+	return tx.change(`INSERT INTO master_keys (id, first_used) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING`, id, micros(at))
 }
 
 // Sealers implements [rotate.MasterKeys].
@@ -54,14 +56,19 @@ func (tx *Tx) Sealers() (out []rotate.Sealer, err error) {
 	return out, err
 }
 
-// PutSealer implements [rotate.MasterKeys].
-func (tx *Tx) PutSealer(s rotate.Sealer, at time.Time) (bool, error) {
-	n, err := tx.exec(`UPDATE master_keys SET last_used = $2 WHERE id = $1`, s.Master, micros(at))
+// AddSealer implements [rotate.MasterKeys].
+func (tx *Tx) AddSealer(s rotate.Sealer) (bool, error) {
+	n, err := tx.exec(`UPDATE master_keys SET last_sealer = $2 WHERE id = $1`, s.Master, s.ID)
 	if err != nil || n == 0 {
 		return false, err
 	}
-	return true, tx.change(`INSERT INTO sealers (id, name, master_key, until) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (id) DO UPDATE SET until = excluded.until`, s.ID, s.Name, s.Master, micros(s.Until))
+	return true, tx.change(`INSERT INTO sealers (id, name, master_key, until) VALUES ($1, $2, $3, $4)`, s.ID, s.Name, s.Master, micros(s.Until))
+}
+
+// RenewSealer implements [rotate.MasterKeys].
+func (tx *Tx) RenewSealer(id string, until time.Time) (bool, error) {
+	n, err := tx.exec(`UPDATE sealers SET until = $2 WHERE id = $1`, id, micros(until))
+	return n > 0, err
 }
 
 // DeleteSealer implements [rotate.MasterKeys].
@@ -69,29 +76,46 @@ func (tx *Tx) DeleteSealer(id string) error {
 	return tx.change(`DELETE FROM sealers WHERE id = $1`, id)
 }
 
+// DeleteExpiredSealers implements [rotate.MasterKeys]. It passes over rows that a transaction
+// holds, and does not wait for it.
+func (tx *Tx) DeleteExpiredSealers(now time.Time, but string) error {
+	q := `SELECT id FROM sealers WHERE until <= $1 AND master_key <> $2`
+	if tx.locks != nil {
+		q += ` FOR UPDATE SKIP LOCKED`
+	}
+	ids, err := tx.strings(q, micros(now), but)
+	for _, id := range ids {
+		err = errors.Join(err, tx.DeleteSealer(id))
+	}
+	return err
+}
+
 // ForgetMasterKeys implements [rotate.MasterKeys].
 func (tx *Tx) ForgetMasterKeys(but string) error {
-	if err := tx.change(`DELETE FROM sealers WHERE master_key <> $1`, but); err != nil {
-		return err
-	}
 	return tx.change(`DELETE FROM master_keys WHERE id <> $1`, but)
 }
 
-// Fenced returns the database for those who may change something only as long as may
-// returns nil. It is asked before each commit.
-func (db *DB) Fenced(may func() error) *DB { return &DB{fenced{db.engine, may}} }
+// SealingAs returns the database for a server that is recorded as a sealer: what it
+// changes is refused with [rotate.ErrRemoved] unless that is so at the commit, and
+// its record cannot be removed in between.
+func (db *DB) SealingAs(id string) *DB { return &DB{sealing{db.engine, id}} }
 
-type fenced struct {
+type sealing struct {
 	engine
-	may func() error
+	as string // the id of a sealer
 }
 
 // update implements engine.
-func (f fenced) update(ctx context.Context, relaxed bool, fn func(*Tx) error) error {
-	return f.engine.update(ctx, relaxed, func(tx *Tx) error {
+func (e sealing) update(ctx context.Context, relaxed bool, fn func(*Tx) error) error {
+	return e.engine.update(ctx, relaxed, func(tx *Tx) error {
 		if err := fn(tx); err != nil {
 			return err
 		}
-		return f.may()
+		var one int
+		found, err := tx.row(`SELECT 1 FROM sealers WHERE id = $1`+tx.locks[registry.LockAdd], []any{e.as}, &one)
+		if err == nil && !found {
+			err = rotate.ErrRemoved
+		}
+		return err
 	})
 }

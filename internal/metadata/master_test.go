@@ -1,7 +1,9 @@
 package metadata
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -10,14 +12,20 @@ import (
 	"berth/internal/seal"
 )
 
-func TestAFencedDatabaseChangesNothingThatItMayNot(t *testing.T) {
+// A server that is not recorded changes nothing.
+func TestOnlyASealerThatIsRecordedChangesTheDatabase(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, open func(*testing.T) *DB) {
 		db := open(t)
-		var may error
-		fenced := For[rotate.Tx, rotate.Tx](db.Fenced(func() error { return may }))
+		all, as := For[rotate.Tx, rotate.Tx](db), For[rotate.Tx, rotate.Tx](db.SealingAs("a"))
+		record := func(fn func(rotate.Tx) error) {
+			t.Helper()
+			if err := all.Update(t.Context(), fn); err != nil {
+				t.Fatal(err)
+			}
+		}
 		keys := func() (ids []string) {
-			if err := fenced.View(t.Context(), func(tx rotate.Tx) (err error) {
+			if err := as.View(t.Context(), func(tx rotate.Tx) (err error) {
 				ids, err = tx.MasterKeys()
 				return err
 			}); err != nil {
@@ -25,20 +33,23 @@ func TestAFencedDatabaseChangesNothingThatItMayNot(t *testing.T) {
 			}
 			return ids
 		}
-		for _, add := range []func(func(rotate.Tx) error) error{
-			func(fn func(rotate.Tx) error) error { return fenced.Update(t.Context(), fn) },
-			func(fn func(rotate.Tx) error) error { return fenced.Relaxed(t.Context(), fn) },
-		} {
-			before := keys()
-			id := "k" + string(rune('0'+len(before)))
-			may = errors.New("no")
-			if err := add(func(tx rotate.Tx) error { return tx.AddMasterKey(id, now) }); !errors.Is(err, may) || !slices.Equal(keys(), before) {
-				t.Errorf("a change that may not be is answered %v and leaves %v", err, keys())
+		record(func(tx rotate.Tx) error { return tx.AddMasterKey("known", now) })
+		for n, update := range []func(context.Context, func(rotate.Tx) error) error{as.Update, as.Relaxed} {
+			before, id := keys(), fmt.Sprint("k", n)
+			add := func() error {
+				return update(t.Context(), func(tx rotate.Tx) error { return tx.AddMasterKey(id, now) })
 			}
-			may = nil
-			if err := add(func(tx rotate.Tx) error { return tx.AddMasterKey(id, now) }); err != nil || !slices.Contains(keys(), id) {
-				t.Errorf("a change that may be is answered %v and leaves %v", err, keys())
+			if err := add(); !errors.Is(err, rotate.ErrRemoved) || !slices.Equal(keys(), before) {
+				t.Errorf("a change of a server that is not recorded is answered %v and leaves %v", err, keys())
 			}
+			record(func(tx rotate.Tx) error {
+				_, err := tx.AddSealer(rotate.Sealer{ID: "a", Master: "known"})
+				return err
+			})
+			if err := add(); err != nil || !slices.Contains(keys(), id) {
+				t.Errorf("a change of one that is recorded is answered %v and leaves %v", err, keys())
+			}
+			record(func(tx rotate.Tx) error { return tx.DeleteSealer("a") })
 		}
 	})
 }
@@ -48,44 +59,64 @@ func TestSealersAndTheirMasterKeys(t *testing.T) {
 	each(t, func(t *testing.T, open func(*testing.T) *DB) {
 		s := For[rotate.Tx, rotate.Tx](open(t))
 		err := s.Update(t.Context(), func(tx rotate.Tx) error {
-			put := func(id, master string, at time.Time, want bool) {
-				ok, err := tx.PutSealer(rotate.Sealer{ID: id, Name: "server " + id, Master: master, Until: at.Add(time.Minute)}, at)
+			add := func(id, master string, until time.Duration, want bool) {
+				t.Helper()
+				ok, err := tx.AddSealer(rotate.Sealer{ID: id, Name: "server " + id, Master: master, Until: now.Add(until)})
 				if ok != want || err != nil {
-					t.Errorf("PutSealer(%s, %s) = %t, %v, want %t", id, master, ok, err, want)
+					t.Errorf("AddSealer(%s, %s) = %t, %v, want %t", id, master, ok, err, want)
 				}
 			}
-			put("a", "old", now, false)
-			for _, k := range []string{"old", "new"} {
+			sealers := func(want ...rotate.Sealer) {
+				t.Helper()
+				got, err := tx.Sealers()
+				if err != nil || !slices.Equal(got, want) {
+					t.Errorf("Sealers = %v, %v, want %v", got, err, want)
+				}
+			}
+			add("a", "old", time.Minute, false)
+			for _, k := range []string{"old", "new", "unused"} {
 				if err := tx.AddMasterKey(k, now); err != nil {
 					return err
 				}
 			}
-			put("a", "old", now, true)
-			put("b", "new", now, true)
-			put("a", "old", now.Add(time.Second), true)
-			if err := tx.AddMasterKey("old", now.Add(time.Hour)); err != nil { // known already
+			add("a", "old", time.Minute, true)
+			add("b", "new", 0, true)
+			add("c", "old", time.Hour, true)
+			if err := tx.AddMasterKey("old", now); err != nil { // known already
 				return err
 			}
 			uses, err := tx.MasterKeyUses()
-			if want := []rotate.Use{{Master: "new", At: now}, {Master: "old", At: now.Add(time.Second)}}; err != nil || !slices.Equal(uses, want) {
+			if want := []rotate.Use{{Master: "new", Sealer: "b"}, {Master: "old", Sealer: "c"}, {Master: "unused"}}; err != nil || !slices.Equal(uses, want) {
 				t.Errorf("MasterKeyUses = %v, %v, want %v", uses, err, want)
 			}
-			sealers, err := tx.Sealers()
-			want := []rotate.Sealer{
-				{ID: "a", Name: "server a", Master: "old", Until: now.Add(time.Minute + time.Second)},
-				{ID: "b", Name: "server b", Master: "new", Until: now.Add(time.Minute)},
+			for id, want := range map[string]bool{"a": true, "x": false} {
+				if ok, err := tx.RenewSealer(id, now.Add(2*time.Minute)); ok != want || err != nil {
+					t.Errorf("RenewSealer(%s) = %t, %v, want %t", id, ok, err, want)
+				}
 			}
-			if err != nil || !slices.Equal(sealers, want) {
-				t.Errorf("Sealers = %v, %v, want %v", sealers, err, want)
+			a := rotate.Sealer{ID: "a", Name: "server a", Master: "old", Until: now.Add(2 * time.Minute)}
+			b := rotate.Sealer{ID: "b", Name: "server b", Master: "new", Until: now}
+			c := rotate.Sealer{ID: "c", Name: "server c", Master: "old", Until: now.Add(time.Hour)}
+			sealers(a, b, c)
+			for _, expire := range []struct {
+				after time.Duration
+				but   string
+				left  []rotate.Sealer
+			}{{time.Minute, "new", []rotate.Sealer{a, b, c}}, {2 * time.Minute, "new", []rotate.Sealer{b, c}}, {0, "", []rotate.Sealer{c}}} {
+				if err := tx.DeleteExpiredSealers(now.Add(expire.after), expire.but); err != nil {
+					return err
+				}
+				sealers(expire.left...)
 			}
+			if err := tx.DeleteSealer("c"); err != nil {
+				return err
+			}
+			sealers()
 			if err := tx.ForgetMasterKeys("new"); err != nil {
 				return err
 			}
-			put("a", "old", now, false)
-			if sealers, err := tx.Sealers(); err != nil || len(sealers) != 1 || sealers[0].ID != "b" {
-				t.Errorf("Sealers after old was forgotten = %v, %v", sealers, err)
-			}
-			return tx.DeleteSealer("b")
+			add("a", "old", time.Minute, false)
+			return nil
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -52,12 +52,13 @@ var locks = map[registry.Lock]string{
 }
 
 // exclude makes the writers of tables wait for the end of the transaction, after
-// it has waited for them. In SQLite there is no other writer.
+// it has waited for them. If its process stops, that is soon. In SQLite there is no
+// other writer.
 func (tx *Tx) exclude(tables string) error {
 	if tx.locks == nil {
 		return nil
 	}
-	return tx.change(`LOCK TABLE ` + tables + ` IN SHARE ROW EXCLUSIVE MODE`)
+	return tx.change(`SET LOCAL idle_in_transaction_session_timeout = '1min'; LOCK TABLE ` + tables + ` IN SHARE ROW EXCLUSIVE MODE`)
 }
 
 // view implements engine.

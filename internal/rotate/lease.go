@@ -5,25 +5,27 @@ import (
 	"crypto/rand"
 	"fmt"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"berth/internal/fault"
 	"berth/internal/seal"
 )
 
-// A server that shares its database says there which master key it seals under, again
-// and again. Nobody retires that key until the server has ended, or has not said so
-// for leaseLife; and the server changes nothing in the database if it has not been
-// able to say so for holdLife. The difference is what clocks may differ, which requests
-// with signatures allow less of, and how long a commit may take.
+// A server that shares its database is recorded there, with the master key that it
+// seals under, and commits nothing unless it is: a key that nobody is recorded with is
+// not used. Others remove a server that has not renewed its record for leaseLife. If it
+// was only cut off, or clocks differ, nothing is lost: it is refused until it has
+// recorded itself again.
 const (
 	leaseLife = 15 * time.Minute
-	holdLife  = 5 * time.Minute
+	longGone  = 24 * time.Hour // records of servers are removed then, whatever their key
 
 	// RenewInterval is how often a Lease is to be renewed.
 	RenewInterval = 10 * time.Second
 )
+
+// ErrRemoved is what the changes of a server are refused with that is not recorded.
+var ErrRemoved = fault.New(fault.Unavailable, "ServiceUnavailable", "This server has lost touch with the others that share its database. Try again later.")
 
 // Sealer is a server that seals.
 type Sealer struct {
@@ -33,10 +35,9 @@ type Sealer struct {
 	Until  time.Time
 }
 
-// Use says when a master key was last used for sealing, as far as servers said so.
+// Use says which server was the last to be recorded with a master key, "" for none.
 type Use struct {
-	Master string
-	At     time.Time
+	Master, Sealer string // their ids
 }
 
 // MasterKeys are the part of a transaction that is about master keys, by their ids.
@@ -50,15 +51,19 @@ type MasterKeys interface {
 	MasterKeyUses() ([]Use, error)
 	// AddMasterKey records that something is sealed under one from now on.
 	AddMasterKey(id string, at time.Time) error
-	// Sealers returns the servers that share the database.
+	// Sealers returns the servers that are recorded.
 	Sealers() ([]Sealer, error)
-	// PutSealer records a server, and the use of its master key. It reports whether
-	// that key is one that something may be sealed under.
-	PutSealer(s Sealer, at time.Time) (bool, error)
-	// DeleteSealer removes a server.
+	// AddSealer records a server. It reports whether its master key is one that
+	// something may be sealed under, and else does nothing.
+	AddSealer(s Sealer) (bool, error)
+	// RenewSealer puts off until when a server is recorded. It reports whether it is.
+	RenewSealer(id string, until time.Time) (bool, error)
+	// DeleteSealer removes a server, once its transactions have ended.
 	DeleteSealer(id string) error
-	// ForgetMasterKeys forgets all master keys but one, and the servers that sealed
-	// under them.
+	// DeleteExpiredSealers removes servers whose time is over, but none with one master key,
+	// and none that has a transaction under way.
+	DeleteExpiredSealers(now time.Time, but string) error
+	// ForgetMasterKeys forgets all master keys but one.
 	ForgetMasterKeys(but string) error
 }
 
@@ -84,22 +89,19 @@ func Check(m *seal.Master, known []string) error {
 	return nil
 }
 
-// Lease is the right of a server to seal under its master key. It is safe for
-// concurrent use.
+// Lease is the record of a server that seals under its master key.
 type Lease struct {
-	store   Store
-	now     func() time.Time
-	sealer  Sealer
-	renewed atomic.Pointer[time.Time] // by the machine's clock; nil once it has ended
+	store  Store
+	now    func() time.Time
+	sealer Sealer
 }
 
 // Begin checks, as Check does, that a server may seal under its master key, and records
 // that it does: of servers that begin at once with different keys one fails. A server
-// that has the database to itself has no name, and a Lease that need not be renewed.
+// that has the database to itself has no name, and is not recorded.
 func Begin(ctx context.Context, s Store, m *seal.Master, name string, now func() time.Time) (*Lease, error) {
 	l := &Lease{store: s, now: now, sealer: Sealer{ID: rand.Text(), Name: name, Master: m.ID()}}
-	start := time.Now()
-	err := s.Update(ctx, func(tx Tx) error {
+	return l, s.Update(ctx, func(tx Tx) error {
 		if err := tx.LockMasterKeys(); err != nil {
 			return err
 		}
@@ -118,50 +120,48 @@ func Begin(ctx context.Context, s Store, m *seal.Master, name string, now func()
 		if name == "" {
 			return nil
 		}
-		_, err = tx.PutSealer(l.until(), now())
-		return err
-	})
-	l.renewed.Store(&start)
-	return l, err
-}
-
-// until returns the server as it is recorded now.
-func (l *Lease) until() Sealer {
-	s := l.sealer
-	s.Until = l.now().Add(leaseLife)
-	return s
-}
-
-// Renew says again that the server seals under its master key. It fails, and so will
-// Err in the end, if that key was retired meanwhile.
-func (l *Lease) Renew(ctx context.Context) error {
-	start := time.Now()
-	err := l.store.Update(ctx, func(tx Tx) error {
-		ok, err := tx.PutSealer(l.until(), l.now())
-		if err == nil && !ok {
-			err = fmt.Errorf("the master key %s was retired while this server could not say that it seals under it: give it the one in use and start it again", l.sealer.Master)
+		if err := tx.DeleteExpiredSealers(now().Add(-longGone), ""); err != nil {
+			return err
 		}
-		return err
+		return l.add(tx)
 	})
-	if err == nil {
-		l.renewed.Store(&start)
+}
+
+// ID returns the id of the server.
+func (l *Lease) ID() string { return l.sealer.ID }
+
+// add records the server.
+func (l *Lease) add(tx Tx) error {
+	l.sealer.Until = l.now().Add(leaseLife)
+	ok, err := tx.AddSealer(l.sealer)
+	if err == nil && !ok {
+		err = fmt.Errorf("the master key %s was retired while this server was not recorded with it: give it the one in use and start it again", l.sealer.Master)
 	}
 	return err
 }
 
-// Err returns an error if the server must not change anything that is stored: its
-// master key may have been retired. A clock that was stopped with the machine counts
-// as well as one that was set.
-func (l *Lease) Err() error {
-	at := l.renewed.Load()
-	if at == nil || time.Since(*at) > holdLife || time.Now().Round(0).Sub(at.Round(0)) > holdLife {
-		return fault.New(fault.Unavailable, "ServiceUnavailable", "This server has lost touch with the others that share its database. Try again later.")
+// Renew says again that the server seals under its master key, and records it again if
+// it was removed. It fails if that key was retired meanwhile.
+func (l *Lease) Renew(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, RenewInterval)
+	defer cancel()
+	var recorded bool
+	err := l.store.Update(ctx, func(tx Tx) (err error) {
+		recorded, err = tx.RenewSealer(l.sealer.ID, l.now().Add(leaseLife))
+		return err
+	})
+	if err != nil || recorded {
+		return err
 	}
-	return nil
+	return l.store.Update(ctx, func(tx Tx) error {
+		if err := tx.LockMasterKeys(); err != nil {
+			return err
+		}
+		return l.add(tx)
+	})
 }
 
-// End says that the server seals no more.
+// End says that the server seals no more: it commits nothing afterwards.
 func (l *Lease) End(ctx context.Context) error {
-	l.renewed.Store(nil)
 	return l.store.Update(ctx, func(tx Tx) error { return tx.DeleteSealer(l.sealer.ID) })
 }

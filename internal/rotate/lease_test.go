@@ -3,29 +3,34 @@ package rotate
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"berth/internal/fault"
 	"berth/internal/seal"
 )
 
-// oneRow is a database that knows one master key and one server, and can be away.
+// oneRow is a database that knows one master key and one server, and may not answer.
 type oneRow struct {
 	Tx
-	away   bool
+	fail   error // what it answers
+	hang   bool  // it does not
 	master string
 	sealer *Sealer
 }
 
 var errAway = errors.New("away")
 
-func (s *oneRow) View(_ context.Context, fn func(Tx) error) error { return s.Update(nil, fn) }
+func (s *oneRow) View(ctx context.Context, fn func(Tx) error) error { return s.Update(ctx, fn) }
 
-func (s *oneRow) Update(_ context.Context, fn func(Tx) error) error {
-	if s.away {
-		return errAway
+func (s *oneRow) Update(ctx context.Context, fn func(Tx) error) error {
+	if s.hang {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	if s.fail != nil {
+		return s.fail
 	}
 	return fn(s)
 }
@@ -44,11 +49,19 @@ func (s *oneRow) AddMasterKey(id string, _ time.Time) error {
 	return nil
 }
 
-func (s *oneRow) PutSealer(sealer Sealer, _ time.Time) (bool, error) {
+func (s *oneRow) AddSealer(sealer Sealer) (bool, error) {
 	if s.master == sealer.Master {
 		s.sealer = &sealer
 	}
 	return s.master == sealer.Master, nil
+}
+
+func (s *oneRow) RenewSealer(id string, until time.Time) (bool, error) {
+	if s.sealer == nil || s.sealer.ID != id {
+		return false, nil
+	}
+	s.sealer.Until = until
+	return true, nil
 }
 
 func (s *oneRow) DeleteSealer(string) error {
@@ -56,9 +69,16 @@ func (s *oneRow) DeleteSealer(string) error {
 	return nil
 }
 
-// A server may change things as long as nobody else may take its master key for unused,
-// and long before anybody does it must not.
-func TestALeaseEndsBeforeOthersBelieveThatItHas(t *testing.T) {
+func (s *oneRow) DeleteExpiredSealers(now time.Time, _ string) error {
+	if s.sealer != nil && !s.sealer.Until.After(now) {
+		s.sealer = nil
+	}
+	return nil
+}
+
+// A server stays recorded as long as it renews its lease, and is recorded again as long
+// as its master key is in use.
+func TestALeaseIsRenewedAsLongAsItsMasterKeyIsKnown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		db, m := &oneRow{}, seal.NewMaster()
@@ -66,11 +86,11 @@ func TestALeaseEndsBeforeOthersBelieveThatItHas(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		may := func(when string, want bool) {
+		recorded := func(when string, want bool) {
 			t.Helper()
-			err := l.Err()
-			if f, ok := fault.As(err); (err == nil) != want || !want && (!ok || f.Kind != fault.Unavailable) {
-				t.Errorf("%s: %v, want that it may change things: %t", when, err, want)
+			got := db.sealer != nil
+			if got != want || got && (db.sealer.ID != l.ID() || db.sealer.Name != "here" || db.sealer.Master != m.ID() || time.Until(db.sealer.Until) != leaseLife) {
+				t.Errorf("%s: %+v, want that it is recorded: %t", when, db.sealer, want)
 			}
 		}
 		renew := func(want error) {
@@ -79,38 +99,36 @@ func TestALeaseEndsBeforeOthersBelieveThatItHas(t *testing.T) {
 				t.Errorf("Renew = %v, want %v", err, want)
 			}
 		}
-		may("at once", true)
-		for range 100 {
-			time.Sleep(RenewInterval)
-			renew(nil)
-		}
-		may("renewed a hundred times", true)
-		if left := time.Until(db.sealer.Until); left != leaseLife || left < 2*holdLife {
-			t.Errorf("others wait %v for a server that may go on for %v", left, holdLife)
-		}
-		db.away = true
-		time.Sleep(holdLife)
-		renew(errAway)
-		may("as long as it may be silent", true)
-		time.Sleep(1)
-		may("a moment later", false)
-		db.away = false
+		recorded("at once", true)
+		time.Sleep(leaseLife)
 		renew(nil)
-		may("as soon as the database is back", true)
+		recorded("renewed", true)
+		db.sealer = nil
+		db.fail = errAway
+		renew(errAway)
+		db.fail = nil
+		renew(nil)
+		recorded("removed by another", true)
 
-		db.master = "another"
-		if err := l.Renew(t.Context()); err == nil {
-			t.Error("a server renewed its lease on a master key that was retired")
+		db.master, db.sealer = "another", nil
+		if err := l.Renew(t.Context()); err == nil || !strings.Contains(err.Error(), m.ID()+" was retired") {
+			t.Errorf("Renew with a master key that was retired = %v", err)
 		}
-		time.Sleep(holdLife + 1)
-		may("with a master key that was retired", false)
+		recorded("with a master key that was retired", false)
 
 		db.master = m.ID()
 		renew(nil)
-		if err := l.End(t.Context()); err != nil || db.sealer != nil {
-			t.Errorf("End = %v and leaves %+v", err, db.sealer)
+		if err := l.End(t.Context()); err != nil {
+			t.Error(err)
 		}
-		may("at its end", false)
+		recorded("at its end", false)
+
+		db.hang = true
+		start := time.Now()
+		renew(context.DeadlineExceeded)
+		if took := time.Since(start); took != RenewInterval {
+			t.Errorf("a database that hangs holds a renewal up for %v, want %v", took, RenewInterval)
+		}
 	})
 }
 

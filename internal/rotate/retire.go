@@ -48,11 +48,18 @@ func reason(err error) Reason {
 }
 
 // retire forgets earlier master keys if nothing is sealed under them, and else returns
-// what is. Nobody may have sealed under them since before it looked.
+// what is. From before it looks until it has forgotten them nobody may seal under them:
+// servers that are recorded with one then may, and whoever was recorded since may have.
 func (r *Rotator) retire(ctx context.Context) ([]Blocker, error) {
-	var before []Use
+	var before, now []Use
 	var blocked []Blocker
-	err := r.Store.View(ctx, func(tx Tx) (err error) {
+	err := r.Store.Update(ctx, func(tx Tx) (err error) {
+		if err := tx.LockMasterKeys(); err != nil {
+			return err
+		}
+		if err := tx.DeleteExpiredSealers(r.Now(), r.Master.ID()); err != nil {
+			return err
+		}
 		before, blocked, err = r.inUse(tx)
 		return err
 	})
@@ -69,12 +76,11 @@ func (r *Rotator) retire(ctx context.Context) ([]Blocker, error) {
 	if len(blocked) > 0 {
 		return blocked, nil
 	}
-	err = r.Store.Update(ctx, func(tx Tx) error {
+	err = r.Store.Update(ctx, func(tx Tx) (err error) {
 		if err := tx.LockMasterKeys(); err != nil {
 			return err
 		}
-		now, servers, err := r.inUse(tx)
-		if blocked = servers; err != nil || len(blocked) > 0 {
+		if now, blocked, err = r.inUse(tx); err != nil || len(blocked) > 0 {
 			return err
 		}
 		for _, u := range now {
@@ -90,8 +96,8 @@ func (r *Rotator) retire(ctx context.Context) ([]Blocker, error) {
 	return blocked, err
 }
 
-// inUse returns earlier master keys with when they were last used, and the servers
-// that may seal under them now.
+// inUse returns earlier master keys with their last uses, and the servers that are
+// recorded with them.
 func (r *Rotator) inUse(tx Tx) (earlier []Use, servers []Blocker, err error) {
 	uses, err := tx.MasterKeyUses()
 	if err != nil {
@@ -107,7 +113,7 @@ func (r *Rotator) inUse(tx Tx) (earlier []Use, servers []Blocker, err error) {
 		return nil, nil, err
 	}
 	for _, s := range sealers {
-		if s.Master != r.Master.ID() && s.Until.After(r.Now()) {
+		if s.Master != r.Master.ID() {
 			servers = append(servers, Blocker{Kind: Servers, Reason: Seals, Master: s.Master, Count: 1, Example: s.Name, Until: s.Until})
 		}
 	}

@@ -45,7 +45,7 @@ func (s *Server) masterKey(ctx context.Context) (*seal.Master, error) {
 const endPatience = 10 * time.Second
 
 // seals says that this server seals under its master key from now on. Where servers
-// share a database it goes on saying so; if it cannot, it changes nothing any more.
+// share a database it goes on saying so, and changes nothing unless that is recorded.
 func (s *Server) seals(ctx context.Context, m *seal.Master) error {
 	db, name := s.db, ""
 	if s.config.Database != "" {
@@ -62,7 +62,7 @@ func (s *Server) seals(ctx context.Context, m *seal.Master) error {
 	if name == "" {
 		return nil
 	}
-	s.db, s.lease = db.Fenced(lease.Err), lease
+	s.db, s.lease = db.SealingAs(lease.ID()), lease
 	s.closers = append(s.closers, func() error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endPatience)
 		defer cancel()

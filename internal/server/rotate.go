@@ -22,8 +22,7 @@ import (
 //	            {"kind": "servers", "reason": "seals", "masterKeyId": "...", "count": 1,
 //	             "example": "10.0.0.2:5000, on host ...", "until": "2030-01-01T00:00:00Z"}]
 //
-// It is
-// signed, and answers errors, as ECR's operations do. The caller must be the
+// It is signed, and answers errors, as ECR's operations do. The caller must be the
 // administrator, or be allowed berth:RotateKeys there.
 const RotatePath = "/_berth/v1/keys/rotate"
 

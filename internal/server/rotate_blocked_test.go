@@ -179,7 +179,8 @@ func TestWhatIsDamagedKeepsTheMasterKeysAndIsNamed(t *testing.T) {
 	})
 }
 
-// meddling is a database in which something happens once, before a transaction.
+// meddling is a database in which something happens once, before one looks at it or
+// after one has changed it.
 type meddling struct {
 	rotate.Store
 	view, update func()
@@ -198,7 +199,7 @@ func (m *meddling) View(ctx context.Context, fn func(rotate.Tx) error) error {
 }
 
 func (m *meddling) Update(ctx context.Context, fn func(rotate.Tx) error) error {
-	once(&m.update)
+	defer once(&m.update)
 	return m.Store.Update(ctx, fn)
 }
 

@@ -11,9 +11,5 @@ func (s *Server) WrapRotation(wrap func(rotate.Store) rotate.Store) {
 	s.rotator.Store = wrap(s.rotator.Store)
 }
 
-// EndLease makes the server one that could not say for long which master key it seals
-// under.
-func (s *Server) EndLease(ctx context.Context) error { return s.lease.End(ctx) }
-
-// RenewLease makes it one that could again.
+// RenewLease does now what is done every few seconds.
 func (s *Server) RenewLease(ctx context.Context) error { return s.lease.Renew(ctx) }

@@ -67,8 +67,6 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusServiceUnavailable, "shutting down")
 	case s.db.Ping(ctx) != nil:
 		answer(w, http.StatusServiceUnavailable, "the database does not answer")
-	case s.lease != nil && s.lease.Err() != nil:
-		answer(w, http.StatusServiceUnavailable, "this server could not say for a while which master key it seals under: see its log")
 	default:
 		answer(w, http.StatusOK, "ok")
 	}

@@ -13,15 +13,16 @@ CREATE UNIQUE INDEX objects_digest ON objects (key_domain, digest, algorithm) WH
 
 -- The master keys that something is sealed under, by their ids.
 CREATE TABLE master_keys (
-  id         TEXT PRIMARY KEY,
-  first_used INTEGER NOT NULL,
-  last_used  INTEGER NOT NULL -- as far as servers that share the database have said
+  id          TEXT PRIMARY KEY,
+  first_used  INTEGER NOT NULL,
+  last_sealer TEXT NOT NULL DEFAULT '' -- the last one that was recorded with it
 ) WITHOUT ROWID;
 
--- The servers that share the database, and the master key that each seals under.
+-- The servers that share the database, and the master key that each seals under. It
+-- commits nothing unless its row is there.
 CREATE TABLE sealers (
   id         TEXT PRIMARY KEY, -- random, another one each time that a server starts
   name       TEXT NOT NULL,    -- where it runs
   master_key TEXT NOT NULL,
-  until      INTEGER NOT NULL -- it does not later, unless it has said so
+  until      INTEGER NOT NULL -- others may delete the row then
 ) WITHOUT ROWID;
