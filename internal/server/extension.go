@@ -40,10 +40,13 @@ func extension[I, O any](s *Server, verify verifier, operation string, perform f
 			}
 		}
 		if err == nil {
-			// The connection is not expected to bring anything before the answer.
-			_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // a recorder in tests has none
+			// The connection is not expected to bring, or take, anything before the answer.
+			conn := http.NewResponseController(w)
+			_, _ = conn.SetReadDeadline(time.Time{}), conn.SetWriteDeadline(time.Time{}) // a recorder in tests has none
 			var out O
-			if out, err = perform(r.Context(), call, in); err == nil {
+			out, err = perform(r.Context(), call, in)
+			_ = conn.SetWriteDeadline(time.Now().Add(stall))
+			if err == nil {
 				answerJSON(w, http.StatusOK, out)
 				return
 			}
