@@ -154,3 +154,37 @@ func TestTheMasterKeyOfADatabaseThatDoesNotRecordItIsInItsSecrets(t *testing.T) 
 		})
 	}
 }
+
+// What begins with certain bytes is left out, and nothing else.
+func TestSealedItemsThatDoNotBeginWithSomething(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, open func(*testing.T) *DB) {
+		err := open(t).engine.update(t.Context(), false, func(tx *Tx) error {
+			if err := tx.change(`INSERT INTO accounts (id, alias, created_at) VALUES ('1', '', 0)`); err != nil {
+				return err
+			}
+			for id, secret := range map[string][]byte{"a": {1, 2, 3}, "b": {1, 2}, "c": {1}, "d": {}, "e": {2, 1, 2}, "f": {1, 3, 2}} {
+				if err := tx.change(`INSERT INTO access_keys (id, account, owner, secret, status, created_at) VALUES ($1, '1', '', $2, 'Active', 0)`, id, secret); err != nil {
+					return err
+				}
+			}
+			for want, but := range map[string][]byte{"abcdef": nil, "cdef": {1, 2}, "bcdef": {1, 2, 3}, "de": {1}} {
+				items, err := tx.SealedItems(rotate.AccessKeys, "", 10, but)
+				if err != nil {
+					return err
+				}
+				got := ""
+				for _, i := range items {
+					got += i.ID
+				}
+				if got != want {
+					t.Errorf("SealedItems but %v = %s, want %s", but, got, want)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+}

@@ -67,6 +67,16 @@ type Item struct {
 	Size   int64
 }
 
+// current returns how the things of a kind begin that plainly need no master key but
+// m. Not all do that need no other.
+func (k kindOf) current(m *seal.Master) []byte {
+	if !k.envelope {
+		return m.Prefix()
+	}
+	wrap := func(dataKey []byte) []byte { return m.Key(k.purpose).Seal(dataKey, "") }
+	return blob.EnvelopePrefix(wrap, len(m.Prefix()))
+}
+
 // masters returns the ids of the master keys that an item of a kind is sealed under,
 // one for each layer, by its bytes alone. Nothing is opened: whether a key can be used
 // makes no difference. Under a KMS key there may be others' ciphertexts instead, of

@@ -27,7 +27,7 @@ const (
 // Blocker is what an earlier master key is still needed for.
 type Blocker struct {
 	Kind    Kind      `json:"kind"`
-	Reason  Reason    `json:"reason"`
+	Reason  Reason    `json:"reason"`                // of the example
 	Master  string    `json:"masterKeyId,omitempty"` // that is needed, if its id can be read
 	Count   int       `json:"count"`
 	Example string    `json:"example"`        // one of them: an id, or a digest and its key domain
@@ -121,11 +121,11 @@ func (r *Rotator) inUse(tx Tx) (earlier []Use, servers []Blocker, err error) {
 }
 
 // blockers returns what of a kind is sealed under another master key than the one in
-// use, or may be. Only of that it finds out why.
+// use, or may be. It finds out why of one with each master key.
 func (r *Rotator) blockers(ctx context.Context, turn int, earlier []Use) (out []Blocker, err error) {
 	k := kinds[turn]
 	for after := ""; ; {
-		items, err := r.items(ctx, k.kind, after)
+		items, err := r.items(ctx, k.kind, after, k.current(r.Master))
 		if err != nil {
 			return nil, err
 		}
@@ -134,13 +134,17 @@ func (r *Rotator) blockers(ctx context.Context, turn int, earlier []Use) (out []
 			if !ok {
 				continue
 			}
-			b := Blocker{Kind: k.kind, Reason: Damaged, Master: id, Example: i.name()}
-			if id != "" {
-				if b.Reason, err = r.why(ctx, turn, &i); err != nil {
-					return nil, err
+			n := slices.IndexFunc(out, func(b Blocker) bool { return b.Master == id })
+			if n < 0 {
+				b := Blocker{Kind: k.kind, Reason: Damaged, Master: id, Example: i.name()}
+				if id != "" {
+					if b.Reason, err = r.why(ctx, turn, &i); err != nil {
+						return nil, err
+					}
 				}
+				n, out = len(out), append(out, b)
 			}
-			out = count(out, b)
+			out[n].Count++
 		}
 		if len(items) < page {
 			return out, nil
@@ -187,16 +191,4 @@ func (i *Item) name() string {
 		return string(i.Digest) + " in " + i.Domain.Name
 	}
 	return i.ID
-}
-
-// count adds one to the Blocker of that kind, reason and master key.
-func count(all []Blocker, b Blocker) []Blocker {
-	for n := range all {
-		if a := &all[n]; a.Kind == b.Kind && a.Reason == b.Reason && a.Master == b.Master {
-			a.Count++
-			return all
-		}
-	}
-	b.Count = 1
-	return append(all, b)
 }

@@ -3,7 +3,8 @@
 //
 // It works in steps, while everything goes on. A step looks at a bounded number of
 // things; what is sealed as it would be now is left alone, so that to begin again
-// costs little and does no harm.
+// costs little and does no harm. The last step also has the database look at all
+// things once, and takes as long as that takes.
 package rotate
 
 import (
@@ -26,8 +27,10 @@ type Store interface {
 
 // Tx is a transaction.
 type Tx interface {
-	// SealedItems returns at most limit items of a kind whose ids come after one.
-	SealedItems(k Kind, after string, limit int) ([]Item, error)
+	// SealedItems returns at most limit items of a kind whose ids come after one, in
+	// their order: those for which what is sealed does not begin with but, if that is
+	// not empty.
+	SealedItems(k Kind, after string, limit int, but []byte) ([]Item, error)
 	// Reseal replaces what is sealed, unless it has changed since.
 	Reseal(k Kind, id string, was, is []byte) error
 	MasterKeys
@@ -91,7 +94,7 @@ func (r *Rotator) step(ctx context.Context, after string) (Progress, error) {
 		return Progress{}, err
 	}
 	p := Progress{Kind: kinds[turn].kind, Master: r.Master.ID()}
-	items, err := r.items(ctx, p.Kind, id)
+	items, err := r.items(ctx, p.Kind, id, nil)
 	if err != nil {
 		return p, err
 	}
@@ -124,9 +127,9 @@ func parsePlace(after string) (turn int, id string, err error) {
 	return 0, "", errPlace
 }
 
-func (r *Rotator) items(ctx context.Context, k Kind, after string) (items []Item, err error) {
+func (r *Rotator) items(ctx context.Context, k Kind, after string, but []byte) (items []Item, err error) {
 	err = r.Store.View(ctx, func(tx Tx) error {
-		items, err = tx.SealedItems(k, after, page)
+		items, err = tx.SealedItems(k, after, page, but)
 		return err
 	})
 	return items, err

@@ -91,6 +91,10 @@ func (m *Master) IDs() []string {
 // one that came before it. It does not look at anything else.
 func (m *Master) Current(sealed []byte) bool { return IDOf(sealed) == m.ID() }
 
+// Prefix returns how every value begins that is sealed under the master key, and no
+// other does.
+func (m *Master) Prefix() []byte { return append([]byte{version}, m.id[:]...) }
+
 // IDOf returns the name of the master key that a value was sealed under, "" if it is
 // no sealed value.
 func IDOf(sealed []byte) string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"maps"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -253,4 +254,45 @@ func TestWhatComesLateKeepsTheMasterKey(t *testing.T) {
 	if _, last := rotateAll(t, s); !last.Retired {
 		t.Errorf("rotated again: %+v", last)
 	}
+}
+
+// looking counts what is read of each kind of all that is not plainly under the master
+// key in use.
+type looking struct {
+	rotate.Store
+	read map[rotate.Kind]int
+}
+
+type lookingTx struct {
+	rotate.Tx
+	read map[rotate.Kind]int
+}
+
+func (l looking) View(ctx context.Context, fn func(rotate.Tx) error) error {
+	return l.Store.View(ctx, func(tx rotate.Tx) error { return fn(lookingTx{tx, l.read}) })
+}
+
+func (l lookingTx) SealedItems(k rotate.Kind, after string, limit int, but []byte) ([]rotate.Item, error) {
+	items, err := l.Tx.SealedItems(k, after, limit, but)
+	if len(but) > 0 {
+		l.read[k] += len(items)
+	}
+	return items, err
+}
+
+// The last step takes long only for what has two layers, or is wrapped by others.
+func TestTheLastStepReadsLittle(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
+		makeThings(t, s)
+		replaceMaster(t, s)
+		read := map[rotate.Kind]int{}
+		s.Server().WrapRotation(func(inner rotate.Store) rotate.Store { return looking{inner, read} })
+		if done, last := rotateAll(t, s); !last.Retired || done["objects"] != sealedCounts["objects"] {
+			t.Errorf("%v, %+v", done, last)
+		}
+		if want := map[rotate.Kind]int{rotate.Objects: sealedCounts["objects"] / 2, rotate.Uploads: 0, rotate.Annotations: 1, rotate.AccessKeys: 0, rotate.Sessions: 0}; !maps.Equal(read, want) {
+			t.Errorf("the last step read %v, want what is sealed twice: %v", read, want)
+		}
+	})
 }
