@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"berth/internal/metadata/pgtest"
 	"berth/internal/rotate"
 	"berth/internal/seal"
 )
@@ -52,6 +53,71 @@ func TestOnlyASealerThatIsRecordedChangesTheDatabase(t *testing.T) {
 			record(func(tx rotate.Tx) error { return tx.DeleteSealer("a") })
 		}
 	})
+}
+
+// pausing does something before each commit, when all else was done.
+type pausing struct {
+	engine
+	pause func()
+}
+
+func (e pausing) update(ctx context.Context, relaxed bool, fn func(*Tx) error) error {
+	return e.engine.update(ctx, relaxed, func(tx *Tx) error {
+		err := fn(tx)
+		e.pause()
+		return err
+	})
+}
+
+// The record of a server outlasts its transactions, and nobody waits for those.
+func TestASealerIsNotRemovedBeforeItHasCommitted(t *testing.T) {
+	t.Parallel()
+	db, err := OpenPostgres(t.Context(), pgtest.URL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	all := For[rotate.Tx, rotate.Tx](db)
+	if err := all.Update(t.Context(), func(tx rotate.Tx) error {
+		if err := tx.AddMasterKey("old", now); err != nil {
+			return err
+		}
+		_, err := tx.AddSealer(rotate.Sealer{ID: "a", Master: "old", Until: now})
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	removed := func() (gone bool) {
+		if err := all.Update(t.Context(), func(tx rotate.Tx) error {
+			if err := tx.DeleteExpiredSealers(now, ""); err != nil {
+				return err
+			}
+			left, err := tx.Sealers()
+			gone = len(left) == 0
+			return err
+		}); err != nil {
+			t.Error(err)
+		}
+		return gone
+	}
+	pause := func() {
+		if removed() {
+			t.Error("a server was removed that is about to commit")
+		}
+		if err := all.Update(t.Context(), func(tx rotate.Tx) error {
+			_, err := tx.RenewSealer("a", now)
+			return err
+		}); err != nil {
+			t.Errorf("a server cannot renew its record while it commits: %v", err)
+		}
+	}
+	as := For[rotate.Tx, rotate.Tx](&DB{sealing{pausing{db.engine, pause}, "a"}})
+	if err := as.Update(t.Context(), func(tx rotate.Tx) error { return tx.AddMasterKey("new", now) }); err != nil {
+		t.Fatal(err)
+	}
+	if !removed() {
+		t.Error("a server was not removed that has committed")
+	}
 }
 
 func TestSealersAndTheirMasterKeys(t *testing.T) {
