@@ -167,6 +167,7 @@ var parts = map[string]string{
 	"sqlite.go level":         "FULL or NORMAL",
 	"deleted.go locks":        "of a map of texts",
 	"layer.go locks":          "of a map of texts",
+	"master.go locks":         "of a map of texts",
 	"template.go t":           "the name of a table",
 	"template.go condition":   "a parameter, see takes",
 	"history.go condition":    "a parameter, see takes",
