@@ -74,35 +74,18 @@ func (tx *Tx) UpdateKMSKey(k *keys.Key) error {
 		k.ID, string(k.State), k.Description, k.Policy, marshal(k.Tags), micros(k.DeletionAt), k.DeletionDays, k.RotationDays, micros(k.RotationAt))
 }
 
-// KMSMaterials implements [keys.MaterialReader].
-func (tx *Tx) KMSMaterials(key string) ([]keys.Material, error) {
-	return tx.kmsMaterials(`SELECT `+kmsMaterialColumns+` FROM kms_materials WHERE key_id = $1 ORDER BY number`, key)
-}
-
 const kmsMaterialColumns = `key_id, number, id, origin, sealed, created_at`
 
-func (tx *Tx) kmsMaterials(query string, args ...any) ([]keys.Material, error) {
+// KMSMaterials implements [keys.MaterialReader].
+func (tx *Tx) KMSMaterials(key string) ([]keys.Material, error) {
 	out := []keys.Material{}
-	err := tx.rows(query, args,
-		func(rows *sql.Rows) error {
-			var m keys.Material
-			err := rows.Scan(&m.Key, &m.Number, &m.ID, &m.Origin, &m.Sealed, (*instant)(&m.CreatedAt))
-			out = append(out, m)
-			return err
-		})
+	err := tx.rows(`SELECT `+kmsMaterialColumns+` FROM kms_materials WHERE key_id = $1 ORDER BY number`, []any{key}, func(rows *sql.Rows) error {
+		var m keys.Material
+		err := rows.Scan(&m.Key, &m.Number, &m.ID, &m.Origin, &m.Sealed, (*instant)(&m.CreatedAt))
+		out = append(out, m)
+		return err
+	})
 	return out, err
-}
-
-// SealedKMSMaterials returns at most limit backing keys whose ids come after one, by id.
-// With [Tx.ResealKMSMaterial] it is for who seals them under another master.
-func (tx *Tx) SealedKMSMaterials(after string, limit int) ([]keys.Material, error) {
-	return tx.kmsMaterials(`SELECT `+kmsMaterialColumns+` FROM kms_materials WHERE id > $1 ORDER BY id LIMIT $2`, after, limit)
-}
-
-// ResealKMSMaterial replaces what is sealed of a backing key, unless it is not as it was
-// any more.
-func (tx *Tx) ResealKMSMaterial(id string, was, is []byte) error {
-	return tx.change(`UPDATE kms_materials SET sealed = $3 WHERE id = $1 AND sealed = $2`, id, was, is)
 }
 
 // InsertKMSMaterial implements [keys.KeyWriter].

@@ -38,6 +38,11 @@ var sealedOf = map[rotate.Kind]struct{ items, reseal string }{
 		`SELECT id, secret, '', '', 0, '', '', 0 FROM sessions WHERE id > $1 AND (substr(secret, 1, $3) = $4) IS NOT TRUE ORDER BY id LIMIT $2`,
 		`UPDATE sessions SET secret = $3 WHERE id = $1 AND secret = $2`,
 	},
+	rotate.KMSKeys: {
+		`SELECT key_id || ' ' || id, sealed, '', '', 0, '', '', 0 FROM kms_materials
+			WHERE key_id || ' ' || id > $1 AND (substr(sealed, 1, $3) = $4) IS NOT TRUE ORDER BY 1 LIMIT $2`,
+		`UPDATE kms_materials SET sealed = $3 WHERE key_id || ' ' || id = $1 AND sealed = $2`,
+	},
 }
 
 // SealedItems implements [rotate.Tx].

@@ -17,6 +17,7 @@ const (
 	Annotations Kind = "annotations"
 	AccessKeys  Kind = "access-keys"
 	Sessions    Kind = "sessions"
+	KMSKeys     Kind = "kms-keys" // their backing keys
 )
 
 // kindOf says how the things of a kind are sealed. What has data keys is an envelope of
@@ -40,6 +41,7 @@ var kinds = []kindOf{
 	{Annotations, dataKeys, true},
 	{AccessKeys, "access key", false},
 	{Sessions, "access key", false},
+	{KMSKeys, "kms key", false},
 }
 
 // dataKeys is how the purposes of keys begin that wrap data keys. An account and a
@@ -51,6 +53,7 @@ const dataKeys = "data keys of "
 var passing = map[string]string{
 	"registry password": "docker login has to be done again: it is good for twelve hours at most",
 	"anonymous token":   "clients that nobody has logged in get another one by themselves",
+	"grant token":       "grants work without their tokens within seconds: tokens of new ones have to be asked for again",
 	"page token":        "a listing that is under way has to begin again",
 	"download link":     "links of GetDownloadUrlForLayer do not work: they are good for an hour at most",
 }
