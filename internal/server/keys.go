@@ -13,8 +13,7 @@ import (
 )
 
 // dataKeys wrap the data keys of sealed objects. Each registry, an account in a
-// region, has a key of its own that derives from the master key; what is said to be
-// sealed under a KMS key has one that derives for it and that registry.
+// region, has a key of its own that derives from the master key.
 type dataKeys struct {
 	master *seal.Master
 	mu     sync.Mutex
@@ -38,8 +37,7 @@ type keyService interface {
 }
 
 // keyring wraps data keys under KMS keys and, for what has none, under those that
-// derive from the master key. What those have wrapped for a KMS key, when there was no
-// key service, it unwraps, too, until it is wrapped anew.
+// derive from the master key.
 type keyring struct {
 	own *dataKeys
 	kms keyService
@@ -65,8 +63,11 @@ func (k *keyring) Wrap(ctx context.Context, key string, dataKey []byte, about st
 
 // Unwrap implements [blob.KeyWrapper].
 func (k *keyring) Unwrap(ctx context.Context, key string, wrapped []byte, about string) ([]byte, error) {
-	if len(wrapped) == 0 || wrapped[0] != byService {
+	if key == "" {
 		return k.own.Unwrap(ctx, key, wrapped, about)
+	}
+	if len(wrapped) == 0 || wrapped[0] != byService {
+		return nil, fmt.Errorf("%w: a data key that no KMS key has wrapped", blob.ErrDamaged)
 	}
 	dataKey, err := k.kms.Unwrap(ctx, key, wrapped[1:], about)
 	return dataKey, keyError(err)
@@ -78,7 +79,7 @@ func (k *keyring) Current(ctx context.Context, key string, wrapped []byte) (bool
 		return k.own.Current(ctx, key, wrapped)
 	}
 	if len(wrapped) == 0 || wrapped[0] != byService {
-		return false, nil
+		return false, fmt.Errorf("%w: a data key that no KMS key has wrapped", blob.ErrDamaged)
 	}
 	current, err := k.kms.Current(ctx, key, wrapped[1:])
 	return current, keyError(err)
@@ -96,13 +97,9 @@ func keyError(err error) error {
 	return &blob.KeyError{Reason: f.Code, Err: err}
 }
 
-// keyWrapper returns what wraps data keys. Without a key service the keys for KMS
-// keys derive from the master key, too.
+// keyWrapper returns what wraps data keys.
 func (s *Server) keyWrapper(m *seal.Master, kms keyService) blob.KeyWrapper {
-	var w blob.KeyWrapper = newDataKeys(m)
-	if kms != nil {
-		w = &keyring{newDataKeys(m), kms}
-	}
+	var w blob.KeyWrapper = &keyring{newDataKeys(m), kms}
 	if s.options.Keys != nil {
 		w = s.options.Keys(w)
 	}
@@ -113,7 +110,7 @@ func (s *Server) keyWrapper(m *seal.Master, kms keyService) blob.KeyWrapper {
 const maxDataKeys = 10_000
 
 // of returns the key for what a data key is wrapped about.
-func (d *dataKeys) of(key, about string) (*seal.Key, error) {
+func (d *dataKeys) of(about string) (*seal.Key, error) {
 	lines := strings.SplitN(about, "\n", 3)
 	if len(lines) < 2 {
 		return nil, fmt.Errorf("no key domain in %q", about)
@@ -123,9 +120,6 @@ func (d *dataKeys) of(key, about string) (*seal.Key, error) {
 		return nil, fmt.Errorf("no registry in the key domain %q", lines[1])
 	}
 	purpose := "data keys of " + domain[0] + "/" + domain[1]
-	if key != "" {
-		purpose += " under " + key
-	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	k, ok := d.keys[purpose]
@@ -140,8 +134,8 @@ func (d *dataKeys) of(key, about string) (*seal.Key, error) {
 }
 
 // Wrap implements [blob.KeyWrapper].
-func (d *dataKeys) Wrap(_ context.Context, key string, dataKey []byte, about string) ([]byte, error) {
-	k, err := d.of(key, about)
+func (d *dataKeys) Wrap(_ context.Context, _ string, dataKey []byte, about string) ([]byte, error) {
+	k, err := d.of(about)
 	if err != nil {
 		return nil, err
 	}
@@ -149,8 +143,8 @@ func (d *dataKeys) Wrap(_ context.Context, key string, dataKey []byte, about str
 }
 
 // Unwrap implements [blob.KeyWrapper].
-func (d *dataKeys) Unwrap(_ context.Context, key string, wrapped []byte, about string) ([]byte, error) {
-	k, err := d.of(key, about)
+func (d *dataKeys) Unwrap(_ context.Context, _ string, wrapped []byte, about string) ([]byte, error) {
+	k, err := d.of(about)
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"testing"
@@ -48,6 +47,9 @@ func TestWhatTheKeyServiceAnswersIsToldOn(t *testing.T) {
 		if _, err := w.(blob.Currency).Current(t.Context(), "k", []byte{byService}); !test.want(err) {
 			t.Errorf("Current with %v = %v", test.err, err)
 		}
+		if _, err := w.Unwrap(t.Context(), "k", []byte{1}, about); !errors.Is(err, blob.ErrDamaged) {
+			t.Errorf("Unwrap of what no KMS key has wrapped = %v, want ErrDamaged", err)
+		}
 		wrapped, err := w.Wrap(t.Context(), "", make([]byte, 32), about)
 		if err != nil {
 			t.Fatal(err)
@@ -55,30 +57,5 @@ func TestWhatTheKeyServiceAnswersIsToldOn(t *testing.T) {
 		if _, err := w.Unwrap(t.Context(), "", wrapped, about); err != nil {
 			t.Errorf("without a KMS key Unwrap = %v", err)
 		}
-	}
-}
-
-// What was wrapped for a KMS key by a server without a key service.
-func TestWhatWasWrappedBeforeTheKeyServiceStaysReadable(t *testing.T) {
-	t.Parallel()
-	const about = "berth object, format 1, layer 0\n123456789012/us-east-1/KMS/k\n"
-	m := seal.NewMaster()
-	dataKey := make([]byte, 32)
-	wrapped, err := (&Server{}).keyWrapper(m, nil).Wrap(t.Context(), "k", dataKey, about)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := (&Server{}).keyWrapper(m, refusing{errors.New("asked")})
-	if got, err := w.Unwrap(t.Context(), "k", wrapped, about); err != nil || !bytes.Equal(got, dataKey) {
-		t.Errorf("Unwrap = %x, %v, want the data key", got, err)
-	}
-	if _, err := w.Unwrap(t.Context(), "k", wrapped, about+"x"); !errors.Is(err, blob.ErrDamaged) {
-		t.Errorf("Unwrap about something else = %v, want ErrDamaged", err)
-	}
-	if current, err := w.(blob.Currency).Current(t.Context(), "k", wrapped); current || err != nil {
-		t.Errorf("Current = %t, %v, want false: the key service is to wrap it anew", current, err)
-	}
-	if _, err := w.Unwrap(t.Context(), "k", nil, about); !errors.Is(err, blob.ErrDamaged) {
-		t.Errorf("Unwrap of nothing = %v, want ErrDamaged", err)
 	}
 }

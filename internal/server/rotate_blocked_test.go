@@ -6,10 +6,8 @@ import (
 	"encoding/json"
 	"maps"
 	"strings"
-	"sync/atomic"
 	"testing"
 
-	"berth/internal/blob"
 	"berth/internal/config"
 	"berth/internal/rotate"
 	"berth/internal/seal"
@@ -17,7 +15,7 @@ import (
 	"berth/internal/servertest"
 
 	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
 	_ "modernc.org/sqlite" // the driver
 )
 
@@ -48,85 +46,27 @@ func onlyBlocked(t *testing.T, p server.RotateResponse, k rotate.Kind) rotate.Bl
 	return found[0]
 }
 
-// A KMS key that cannot be used proves nothing about what wraps a data key: without a
-// key service it is the master key.
-func TestAKMSKeyThatCannotBeUsedKeepsTheMasterKeyThatItDerivesFrom(t *testing.T) {
+// What a KMS key has wrapped needs no master key, whether that key can be used or not:
+// its backing keys are sealed anew instead.
+func TestAKMSKeyKeepsNoMasterKey(t *testing.T) {
 	t.Parallel()
-	var reason atomic.Pointer[string]
-	o := servertest.Options{Keys: func(k blob.KeyWrapper) blob.KeyWrapper { return refusingKeys{k, &reason} }}
-	servertest.Each(t, o, func(t *testing.T, s *servertest.Server) {
-		createSealed(t, s, "kms", types.EncryptionTypeKms, new("alias/one"))
-		img := servertest.NewImage(1, 100_000, 10)
-		c := s.Login(t)
-		c.Push(t, "kms", "v1", img)
-		c.PushBlob(t, "kms", []byte("{}"))
-		c.PushManifest(t, "kms", "note", ocispec.MediaTypeImageManifest, servertest.Referrer(img, "application/vnd.example", "a note")).Want(t, 201)
-		replaceMaster(t, s)
-		_, p := rotateLocked(t, s, &reason)
-		for _, k := range []rotate.Kind{rotate.Objects, rotate.Annotations} {
-			if b := onlyBlocked(t, p, k); b.Reason != rotate.Locked || b.Master != firstID || b.Count == 0 ||
-				!strings.HasPrefix(b.Example, "sha256:") || !strings.Contains(b.Example, " in 123456789012/us-east-1/KMS/") {
-				t.Errorf("%s are blocked by %+v", k, b)
-			}
-		}
-		if _, p := rotateAll(t, s); !p.Retired {
-			t.Errorf("when the key can be used again: %+v", p)
-		}
-		s.Config.OldMasterKeys = nil
-		s.Restart(t)
-		pulls(t, s, "kms", img, "v1")
-	})
-}
-
-// rotateLocked is rotateAll while no KMS key can be used.
-func rotateLocked(t *testing.T, s *servertest.Server, reason *atomic.Pointer[string]) (map[string]int, server.RotateResponse) {
-	t.Helper()
-	disabled := "DisabledException"
-	reason.Store(&disabled)
-	defer reason.Store(nil)
-	return rotateAll(t, s)
-}
-
-// service wraps data keys under KMS keys as a key service does: under a key of its own.
-type service struct {
-	refusingKeys
-	key *seal.Key
-}
-
-func (k service) Wrap(ctx context.Context, key string, dataKey []byte, about string) ([]byte, error) {
-	if key == "" {
-		return k.KeyWrapper.Wrap(ctx, key, dataKey, about)
-	}
-	return k.key.Seal(dataKey, key+about), k.refuse(key)
-}
-
-func (k service) Unwrap(ctx context.Context, key string, wrapped []byte, about string) ([]byte, error) {
-	if key == "" {
-		return k.KeyWrapper.Unwrap(ctx, key, wrapped, about)
-	}
-	if err := k.refuse(key); err != nil {
-		return nil, err
-	}
-	return k.key.Open(wrapped, key+about)
-}
-
-// What a key service has wrapped needs no master key, whether its key can be used or
-// not.
-func TestAKeyServicesKeyKeepsNoMasterKey(t *testing.T) {
-	t.Parallel()
-	var reason atomic.Pointer[string]
-	own := seal.NewMaster().Key("service")
-	o := servertest.Options{Keys: func(k blob.KeyWrapper) blob.KeyWrapper { return service{refusingKeys{k, &reason}, own} }}
-	servertest.Each(t, o, func(t *testing.T, s *servertest.Server) {
-		createSealed(t, s, "kms", types.EncryptionTypeKmsDsse, new("alias/one"))
+	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
+		key := s.CreateKey(t)
+		createSealed(t, s, "kms", types.EncryptionTypeKmsDsse, &key)
 		img := servertest.NewImage(1, 100_000, 10)
 		s.Login(t).Push(t, "kms", "v1", img)
+		if _, err := s.KMS().DisableKey(t.Context(), &kms.DisableKeyInput{KeyId: &key}); err != nil {
+			t.Fatal(err)
+		}
 		replaceMaster(t, s)
-		if done, p := rotateLocked(t, s, &reason); !p.Retired || done["objects"] != 0 {
+		if done, p := rotateAll(t, s); !p.Retired || done["objects"] != 0 || done["kms-keys"] != 1 {
 			t.Errorf("while the key cannot be used: %v, %+v", done, p)
 		}
 		s.Config.OldMasterKeys = nil
 		s.Restart(t)
+		if _, err := s.KMS().EnableKey(t.Context(), &kms.EnableKeyInput{KeyId: &key}); err != nil {
+			t.Fatal(err)
+		}
 		pulls(t, s, "kms", img, "v1")
 	})
 }
@@ -208,7 +148,7 @@ func (m *meddling) Update(ctx context.Context, fn func(rotate.Tx) error) error {
 func lastStep(t *testing.T, s *servertest.Server, view, update func()) (p server.RotateResponse) {
 	t.Helper()
 	s.Server().WrapRotation(func(inner rotate.Store) rotate.Store { return &meddling{inner, view, update} })
-	status, text := s.PostAs(t, s.AWS(), server.RotatePath, `{"after":"sessions/"}`)
+	status, text := s.PostAs(t, s.AWS(), server.RotatePath, `{"after":"kms-keys/"}`)
 	if err := json.Unmarshal([]byte(text), &p); err != nil || status != 200 {
 		t.Fatalf("rotate = %d %s", status, text)
 	}
@@ -280,7 +220,7 @@ func (l lookingTx) SealedItems(k rotate.Kind, after string, limit int, but []byt
 	return items, err
 }
 
-// The last step takes long only for what has two layers, or is wrapped by others.
+// The last step takes long only for what others have wrapped, or what has two layers.
 func TestTheLastStepReadsLittle(t *testing.T) {
 	t.Parallel()
 	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
@@ -291,8 +231,8 @@ func TestTheLastStepReadsLittle(t *testing.T) {
 		if done, last := rotateAll(t, s); !last.Retired || done["objects"] != sealedCounts["objects"] {
 			t.Errorf("%v, %+v", done, last)
 		}
-		if want := map[rotate.Kind]int{rotate.Objects: sealedCounts["objects"] / 2, rotate.Uploads: 0, rotate.Annotations: 1, rotate.AccessKeys: 0, rotate.Sessions: 0}; !maps.Equal(read, want) {
-			t.Errorf("the last step read %v, want what is sealed twice: %v", read, want)
+		if want := map[rotate.Kind]int{rotate.Objects: sealedCounts["objects"], rotate.Uploads: 0, rotate.Annotations: 1, rotate.AccessKeys: 0, rotate.Sessions: 0, rotate.KMSKeys: 0}; !maps.Equal(read, want) {
+			t.Errorf("the last step read %v, want what a KMS key has wrapped: %v", read, want)
 		}
 	})
 }

@@ -6,15 +6,11 @@ package servertest
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
 	"os"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -98,22 +94,6 @@ func Start(t testing.TB, o Options) *Server {
 	s.start(t, listen(t, c))
 	t.Cleanup(func() { s.Stop(t) })
 	return s
-}
-
-// listen listens on a port that no other socket of this machine gets by itself,
-// so that it is still free when the server starts again.
-func listen(t testing.TB, c *config.Config) *server.Listeners {
-	t.Helper()
-	for {
-		c.Listen = fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))
-		l, err := server.Listen(c)
-		if err == nil {
-			return l
-		}
-		if !errors.Is(err, syscall.EADDRINUSE) {
-			t.Fatal(err)
-		}
-	}
 }
 
 func (s *Server) start(t testing.TB, listeners *server.Listeners) {
