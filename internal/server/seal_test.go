@@ -7,9 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -319,44 +317,4 @@ func TestAMasterKeyThatIsNotTheStoresIsRefused(t *testing.T) {
 			t.Errorf("Open with the right key = %v", err)
 		}
 	})
-}
-
-// A layer that is damaged on the disk is cut off where the damage is, not sent.
-func TestDamagedLayersAreNotSent(t *testing.T) {
-	t.Parallel()
-	s := servertest.Start(t, servertest.Options{Errors: true})
-	s.CreateRepository(t, "app")
-	c := s.Login(t)
-	content := servertest.Bytes(1, 300_000)
-	c.PushBlob(t, "app", content)
-	files, err := filepath.Glob(filepath.Join(s.Config.Data, "blobs", "objects", "*", "*"))
-	if err != nil || len(files) != 1 {
-		t.Fatalf("%d files, %v", len(files), err)
-	}
-	b, err := os.ReadFile(files[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	b[200_000] ^= 1
-	if err := os.WriteFile(files[0], b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	path := "/v2/app/blobs/" + digest.FromBytes(content).String()
-	if got := c.Do(t, "GET", path, nil, "Range", "bytes=0-99999"); !bytes.Equal(got.Body, content[:100_000]) {
-		t.Errorf("what is before the damage reads back as %d bytes that differ", len(got.Body))
-	}
-	req, err := http.NewRequestWithContext(t.Context(), "GET", s.URL+path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.SetBasicAuth(c.User, c.Pass)
-	res, err := c.HTTP.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	got, err := io.ReadAll(res.Body)
-	if err == nil || !bytes.HasPrefix(content, got) || len(got) > 200_000 {
-		t.Errorf("GET sent %d bytes, %v, want those before the damage and no end", len(got), err)
-	}
 }
