@@ -63,6 +63,11 @@ func run(ctx context.Context, rounds int, only string, markdown bool) (bool, err
 			return false, err
 		}
 	}
+	if only == "" || strings.Contains(inS3, only) {
+		if err := b.s3(ctx, t); err != nil {
+			return false, err
+		}
+	}
 	if only == "" || strings.Contains(describeImages, only) {
 		if err := b.describe(ctx, t); err != nil {
 			return false, err

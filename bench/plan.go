@@ -38,6 +38,7 @@ const (
 	peer       = "docker-registry"
 	berth      = "berth"        // with --seal=off
 	sealed     = "berth sealed" // with --seal=on
+	onS3       = "berth on S3"  // with --seal=off and redirects
 	alone      = "AES-256-GCM"  // no server: what sealing a GiB costs
 )
 

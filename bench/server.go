@@ -21,6 +21,7 @@ import (
 type bench struct {
 	dir    string
 	rounds int
+	s3Env  []string // what a Berth on S3 is told about the store
 }
 
 // newBench builds all programs.
@@ -29,7 +30,7 @@ func newBench(ctx context.Context, rounds int) (*bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{dir, rounds}
+	b := &bench{dir: dir, rounds: rounds}
 	for name, pkg := range map[string]string{"berth": "./cmd/berth", "floor": "./bench/floor", "load": "./bench/load"} {
 		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", b.path(name), pkg)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -78,6 +79,10 @@ func (b *bench) start(ctx context.Context, name, dir string) (*process, error) {
 		seal := map[string]string{berth: "off", sealed: "on"}[name]
 		p.cmd = exec.CommandContext(ctx, b.path("berth"), "dev", "--data", dir, "--listen", address, "--quota", "tags-per-image=100000", "--seal", seal)
 		health = p.url + "/readyz"
+	case onS3:
+		p.cmd = exec.CommandContext(ctx, b.path("berth"), "dev", "--data", dir, "--listen", address, "--seal", "off")
+		p.cmd.Env = append(os.Environ(), b.s3Env...)
+		health = p.url + "/readyz"
 	case peer:
 		file := filepath.Join(dir, "config.yml")
 		config := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %s}, delete: {enabled: true}}\nhttp: {addr: %q}\n", dir, address)
@@ -95,7 +100,7 @@ func (b *bench) start(ctx context.Context, name, dir string) (*process, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	p.started = time.Since(begin)
-	if name == berth || name == sealed {
+	if name == berth || name == sealed || name == onS3 {
 		if err := b.logIn(ctx, p); err != nil {
 			p.stop()
 			return nil, err

@@ -90,6 +90,14 @@ func (t *table) limit(name string, value, bound float64, unit string) {
 	})
 }
 
+// least adds a figure that must not be less than a bound.
+func (t *table) least(name string, value, bound float64, unit string) {
+	t.begin()
+	t.notes = append(t.notes, []string{
+		name, fmt.Sprintf("%.3g %s", value, unit), fmt.Sprintf(">= %g %s", bound, unit), t.verdict(value >= bound),
+	})
+}
+
 func duration(us float64) string {
 	switch {
 	case us >= 1e6:
