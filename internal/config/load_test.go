@@ -190,6 +190,8 @@ func TestLoadRefuses(t *testing.T) {
 		"a dot in a host":              {"", nil, []string{"--storage=s3://a.bucket"}, "storage: TLS cannot name a bucket with a dot"},
 		"S3 without storage":           {"", nil, []string{"--s3-region=us-east-1"}, "s3-region: give storage too"},
 		"redirects without storage":    {"", nil, []string{"--s3-redirects=on"}, "s3-redirects: give storage too"},
+		"redirects out of TLS": {"", nil, []string{"--storage=s3://bucket", "--s3-redirects=on", "--s3-endpoint=http://localhost:1", "--url=https://a.example"},
+			"s3-redirects: clients that come with TLS follow no redirect to http://localhost:1"},
 		"half a key for S3":            {"", nil, []string{"--storage=s3://bucket", "--s3-access-key-id=id"}, "s3-access-key-id and s3-secret-access-key: give both or neither"},
 		"the secret of S3 as a flag":   {"", nil, []string{"--s3-secret-access-key=s"}, "unknown flag: --s3-secret-access-key"},
 		"an endpoint that is none":     {"", nil, []string{"--storage=s3://bucket", "--s3-endpoint=localhost:80"}, `s3-endpoint: "localhost:80" is not http(s)://HOST[:PORT]`},

@@ -68,6 +68,8 @@ func (c *Config) validateStorage() error {
 	bad(c.S3Checksums != "when-supported" && c.S3Checksums != "when-required", "s3-checksums: %q is neither when-supported nor when-required", c.S3Checksums)
 	bad(c.S3Redirects != "on" && c.S3Redirects != "off", "s3-redirects: %q is neither on nor off", c.S3Redirects)
 	bad(c.S3Redirects == "on" && c.Storage == "", "s3-redirects: give storage too, as s3://BUCKET")
+	bad(c.S3Redirects == "on" && strings.HasPrefix(c.S3Endpoint, "http://") && (c.TLSCert != "" || strings.HasPrefix(c.URL, "https://")),
+		"s3-redirects: clients that come with TLS follow no redirect to %s", c.S3Endpoint)
 	bad(c.S3StorageClass != "" && !storageClassRegexp.MatchString(c.S3StorageClass), "s3-storage-class: %q is not a storage class such as STANDARD_IA", c.S3StorageClass)
 	bad(c.S3StorageClass == "GLACIER" || c.S3StorageClass == "DEEP_ARCHIVE", "s3-storage-class: what is in %s cannot be read at once", c.S3StorageClass)
 	if b != nil && strings.Contains(b.Bucket, ".") && !c.S3PathStyle && !strings.HasPrefix(c.S3Endpoint, "http://") {

@@ -28,13 +28,16 @@ const (
 	Truncated     Fault = "answer broken off"
 	LostAnswer    Fault = "done but answer lost"
 	Twice         Fault = "done twice"
-	Late          Fault = "done later" // answered as if it were done, done with Release
+	Late          Fault = "done later"    // answered as if it were done, done with Release
+	Delayed       Fault = "no answer yet" // the connection is reset, and what was asked done with Release
 )
 
 // Operation names what a request asks of S3.
 func Operation(r *http.Request) string {
 	q := r.URL.Query()
 	switch {
+	case r.Header.Get("X-Amz-Copy-Source") != "":
+		return "UploadPartCopy"
 	case r.Method == "PUT" && q.Has("partNumber"):
 		return "UploadPart"
 	case r.Method == "PUT":
@@ -163,10 +166,14 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case Twice:
 		p.forward(r, body).Body.Close()
 		p.answer(w, p.forward(r, body), NoFault)
-	case Late:
+	case Late, Delayed:
 		p.mu.Lock()
 		p.late = append(p.late, func() { p.forward(r, body).Body.Close() })
 		p.mu.Unlock()
+		if f == Delayed {
+			reset(w)
+			return
+		}
 		w.WriteHeader(http.StatusNoContent)
 	default:
 		p.answer(w, p.forward(r, body), f)

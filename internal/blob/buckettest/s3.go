@@ -3,7 +3,9 @@ package buckettest
 import (
 	"bytes"
 	"errors"
+	"io"
 	"net/http"
+	"slices"
 	"testing"
 
 	"berth/internal/blob"
@@ -13,15 +15,15 @@ import (
 
 // layerSize is that of a blob which takes two parts, the last of them short, and
 // three tails on the way.
-const layerSize = 6 << 20
+const layerSize = 5<<20 + 200<<10
 
 // s3Faults are the faults that pass and the operations that have them: whatever a
 // push, a pull and a deletion ask of a store.
 var s3Faults = map[string][]Fault{
 	"CreateMultipartUpload":   {InternalError, SlowDown, Silence, Reset, Truncated, LostAnswer, Twice},
-	"UploadPart":              {InternalError, SlowDown, Silence, Reset, LostAnswer, Twice},
-	"CompleteMultipartUpload": {InternalError, SlowDown, Silence, Reset, Slow, Truncated, LostAnswer, Twice},
-	"PutObject":               {InternalError, SlowDown, Silence, Reset, LostAnswer, Twice},
+	"UploadPart":              {InternalError, SlowDown, Silence, Reset, LostAnswer, Twice, Delayed},
+	"CompleteMultipartUpload": {InternalError, SlowDown, Silence, Reset, Slow, Truncated, LostAnswer, Twice, Delayed},
+	"PutObject":               {InternalError, SlowDown, Silence, Reset, LostAnswer, Twice, Delayed},
 	"GetObject":               {InternalError, SlowDown, Silence, Reset, Slow, Truncated, LostAnswer, Twice},
 	"HeadObject":              {InternalError, SlowDown, Silence, Reset, LostAnswer, Twice},
 	"DeleteObject":            {InternalError, SlowDown, Silence, Reset, LostAnswer, Twice, Late},
@@ -30,10 +32,11 @@ var s3Faults = map[string][]Fault{
 }
 
 // RunS3 tests how the buckets that open returns bear the faults of the S3 store at a
-// URL. open returns a bucket that is empty and uses the store at the endpoint given.
+// URL. open returns a bucket that is empty and uses the store at the endpoint given,
+// which may be silent for ever when it is asked for something.
 // What must hold after each fault: nothing succeeds that did not happen, what is
 // tried again works, nothing is visible by half.
-func RunS3(t *testing.T, store string, open func(t *testing.T, endpoint string) blob.Bucket) {
+func RunS3(t *testing.T, store string, open func(t *testing.T, endpoint string, silent bool) blob.Bucket) {
 	for _, kind := range kinds {
 		t.Run(kind.name, func(t *testing.T) {
 			t.Parallel()
@@ -52,13 +55,13 @@ var kinds = []kind{{"plain", blob.NewStore}, {"sealed", sealing}}
 
 func sealing(b blob.Bucket) *blob.Store { return blob.NewSealing(b, unsealed{}, true) }
 
-func runS3(t *testing.T, kind kind, store string, open func(t *testing.T, endpoint string) blob.Bucket) {
+func runS3(t *testing.T, kind kind, store string, open func(t *testing.T, endpoint string, silent bool) blob.Bucket) {
 	for operation, faults := range s3Faults {
 		for _, f := range faults {
 			t.Run(operation+" has a passing fault: "+string(f), func(t *testing.T) {
 				t.Parallel()
 				p := StartProxy(t, store)
-				b := open(t, p.URL)
+				b := open(t, p.URL, f == Silence)
 				passingFault(t, p, b, kind.over(b), operation, f)
 			})
 		}
@@ -70,7 +73,7 @@ func runS3(t *testing.T, kind kind, store string, open func(t *testing.T, endpoi
 		t.Run(operation+" has a lasting fault: "+string(f), func(t *testing.T) {
 			t.Parallel()
 			p := StartProxy(t, store)
-			b := open(t, p.URL)
+			b := open(t, p.URL, false)
 			lastingFault(t, p, b, kind.over(b), operation, f)
 		})
 	}
@@ -81,11 +84,13 @@ func runS3(t *testing.T, kind kind, store string, open func(t *testing.T, endpoi
 		"an upload goes on after its process was killed":          killed,
 		"two that go on from one state do not mix":                twoWriters,
 		"a PUT that comes late replaces no other's object":        latePut,
+		"parts that come late change nothing":                     lateParts,
+		"ranges are whole whatever happens":                       ranges,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := StartProxy(t, store)
-			b := open(t, p.URL)
+			b := open(t, p.URL, false)
 			test(t, p, b, kind.over(b))
 		})
 	}
@@ -94,7 +99,7 @@ func runS3(t *testing.T, kind kind, store string, open func(t *testing.T, endpoi
 // push stores a blob in pieces that leave tails of several sizes.
 func push(t *testing.T, s *blob.Store, want []byte) (blob.Upload, blob.Object, error) {
 	var u blob.Upload
-	cuts := []int{0, 1 << 20, 3 << 20, 11 << 19, len(want)}
+	cuts := []int{0, 100 << 10, 300 << 10, 5<<20 + 100<<10, len(want)}
 	for i := 1; i < len(cuts); i++ {
 		if err := s.Append(t.Context(), &u, bytes.NewReader(want[cuts[i-1]:cuts[i]])); err != nil {
 			return u, blob.Object{}, err
@@ -118,7 +123,7 @@ func passingFault(t *testing.T, p *Proxy, b blob.Bucket, s *blob.Store, operatio
 		t.Fatalf("push: %v", err)
 	}
 	if operation == "AbortMultipartUpload" || operation == "List" {
-		if err := s.Abandon(t.Context(), store(t, s, want[:6<<20])); err != nil {
+		if err := s.Abandon(t.Context(), store(t, s, want)); err != nil {
 			t.Errorf("Abandon = %v", err)
 		}
 	}
@@ -271,8 +276,8 @@ func lateDelete(t *testing.T, p *Proxy, b blob.Bucket, s *blob.Store) {
 	want := content(layerSize)
 	p.Plan(Always("DeleteObject", Late))
 	var u blob.Upload
-	for i := 0; i < len(want); i += 1 << 20 {
-		if err := s.Append(t.Context(), &u, bytes.NewReader(want[i:i+1<<20])); err != nil {
+	for piece := range slices.Chunk(want, 1<<20) {
+		if err := s.Append(t.Context(), &u, bytes.NewReader(piece)); err != nil {
 			t.Fatal(err)
 		}
 		p.Release()
@@ -373,5 +378,62 @@ func latePut(t *testing.T, p *Proxy, b blob.Bucket, s *blob.Store) {
 	p.Release()
 	if got := readObject(t, s, o); !bytes.Equal(got, want) {
 		t.Error("the object differs from what was pushed")
+	}
+}
+
+// lateParts has the store do everything that a push asks for again, later: between the
+// chunks, and when all is done.
+func lateParts(t *testing.T, p *Proxy, b blob.Bucket, s *blob.Store) {
+	for _, operation := range []string{"UploadPart", "CompleteMultipartUpload", "PutObject"} {
+		want := content(layerSize)
+		p.Plan(Once(operation, Delayed))
+		var u blob.Upload
+		for piece := range slices.Chunk(want, 2<<20) {
+			if err := s.Append(t.Context(), &u, bytes.NewReader(piece)); err != nil {
+				t.Fatal(err)
+			}
+			if operation == "UploadPart" {
+				p.Release()
+			}
+		}
+		o, err := s.Finish(t.Context(), u, digest.FromBytes(want))
+		if err != nil {
+			t.Fatalf("%s comes late: %v", operation, err)
+		}
+		p.Release()
+		if got := readObject(t, s, o); !bytes.Equal(got, want) {
+			t.Errorf("%s comes late: the object differs from what was pushed", operation)
+		}
+		if err := s.Remove(t.Context(), o); err != nil {
+			t.Errorf("Remove = %v", err)
+		}
+		sweep(t, b)
+	}
+}
+
+// ranges reads an object in pieces, here and there, while each request has a fault.
+func ranges(t *testing.T, p *Proxy, _ blob.Bucket, s *blob.Store) {
+	want := content(1 << 20)
+	o, err := s.Finish(t.Context(), store(t, s, want), digest.FromBytes(want))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for _, f := range []Fault{InternalError, SlowDown, Reset, Slow, Truncated, LostAnswer, Twice} {
+		for _, at := range []int{0, 1, 500_000, 1 << 19, len(want) - 3, len(want)} {
+			p.Plan(Once("GetObject", f))
+			got := make([]byte, min(300_000, len(want)-at))
+			_, err := r.Seek(int64(at), io.SeekStart)
+			if err == nil {
+				_, err = io.ReadFull(r, got)
+			}
+			if err != nil || !bytes.Equal(got, want[at:at+len(got)]) {
+				t.Errorf("%s: bytes from %d on: %v, or they differ", f, at, err)
+			}
+		}
 	}
 }

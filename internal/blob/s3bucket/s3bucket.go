@@ -32,6 +32,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"golang.org/x/sync/semaphore"
 )
 
 // Options say where the bucket is. Only Bucket is required.
@@ -58,6 +59,9 @@ type Options struct {
 	Patience time.Duration
 	// Backoff is the longest wait before a request is made again; 5 s if 0.
 	Backoff time.Duration
+	// Memory is what the parts of all uploads may take together, at least 32 MiB;
+	// 256 MiB if 0. Who finds none waits.
+	Memory int64
 }
 
 // Bucket is a bucket of the store, or the part of one below a prefix. Any number of
@@ -69,7 +73,7 @@ type Bucket struct {
 	name    *string
 	prefix  string
 	plan    plan
-	slots   chan struct{} // as many parts are on their way at once
+	memory  *semaphore.Weighted // for the parts of all uploads
 }
 
 var (
@@ -77,10 +81,6 @@ var (
 	_ blob.Presigner = (*Bucket)(nil)
 	_ blob.Reapable  = (*Bucket)(nil)
 )
-
-// maxFlying is how many parts of all uploads are on their way at once. It bounds
-// memory: an upload has one buffer besides.
-const maxFlying = 32
 
 // Open returns the bucket, after a request that shows that it can be reached.
 func Open(ctx context.Context, o Options) (*Bucket, error) {
@@ -91,7 +91,8 @@ func Open(ctx context.Context, o Options) (*Bucket, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Bucket{options: o, client: client, presign: s3.NewPresignClient(client), name: &o.Bucket, plan: standardPlan, slots: make(chan struct{}, maxFlying)}
+	b := &Bucket{options: o, client: client, presign: s3.NewPresignClient(client), name: &o.Bucket, plan: standardPlan}
+	b.memory = semaphore.NewWeighted(cmp.Or(o.Memory, allMemory))
 	if p := strings.Trim(o.Prefix, "/"); p != "" {
 		b.prefix = p + "/"
 	}

@@ -14,12 +14,16 @@ import (
 )
 
 // open returns an empty bucket in the store at the endpoint.
-func open(t *testing.T, endpoint string) *Bucket {
+func open(t testing.TB, endpoint string, change ...func(*Options)) *Bucket {
 	t.Helper()
-	b, err := Open(t.Context(), Options{
+	o := Options{
 		Bucket: buckettest.S3Bucket, Prefix: "/" + rand.Text() + "/", Region: "us-east-1", Endpoint: endpoint, PathStyle: true,
-		AccessKeyID: "access", SecretAccessKey: "the secret", Stall: 3 * time.Second, Patience: 3 * time.Second, Backoff: 10 * time.Millisecond,
-	})
+		AccessKeyID: "access", SecretAccessKey: "the secret", Stall: 10 * time.Second, Patience: 10 * time.Second, Backoff: 10 * time.Millisecond,
+	}
+	for _, c := range change {
+		c(&o)
+	}
+	b, err := Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,8 +38,18 @@ func TestBucket(t *testing.T) {
 
 func TestFaults(t *testing.T) {
 	t.Parallel()
-	url := buckettest.StartFakeS3(t)
-	buckettest.RunS3(t, url, func(t *testing.T, endpoint string) blob.Bucket { return open(t, endpoint) })
+	faults(t, buckettest.StartFakeS3(t))
+}
+
+// faults opens buckets that lose their patience at once where the store is to be silent.
+func faults(t *testing.T, url string) {
+	buckettest.RunS3(t, url, func(t *testing.T, endpoint string, silent bool) blob.Bucket {
+		return open(t, endpoint, func(o *Options) {
+			if silent {
+				o.Stall, o.Patience = 300*time.Millisecond, 300*time.Millisecond
+			}
+		})
+	})
 }
 
 func TestABucketThatIsNotThereIsAnError(t *testing.T) {
@@ -100,18 +114,39 @@ func TestPartsReachFarEnough(t *testing.T) {
 
 func TestAVeryLargeObjectIsMadeOfSections(t *testing.T) {
 	t.Parallel()
-	sections(t, open(t, buckettest.StartFakeS3(t)))
+	sections(t, open(t, buckettest.StartFakeS3(t)), 12<<20, 24<<20, 27<<20+5)
 }
 
-func sections(t *testing.T, b *Bucket) {
-	b.plan = plan{[]step{{2, minPart}}, 2} // then sections of 10 MiB
+func TestSectionsBearFaults(t *testing.T) {
+	t.Parallel()
+	url := buckettest.StartFakeS3(t)
+	for operation, faults := range map[string][]buckettest.Fault{
+		"UploadPartCopy":          {buckettest.InternalError, buckettest.LostAnswer, buckettest.Truncated},
+		"CompleteMultipartUpload": {buckettest.LostAnswer}, // of the first section
+	} {
+		for _, f := range faults {
+			t.Run(operation+" has a passing fault: "+string(f), func(t *testing.T) {
+				t.Parallel()
+				p := buckettest.StartProxy(t, url)
+				b := open(t, p.URL)
+				p.Plan(buckettest.Once(operation, f))
+				sections(t, b, 12<<20, 15<<20+5)
+			})
+		}
+	}
+}
+
+// sections pushes an object in pieces that end there. The first leaves one part of a
+// section.
+func sections(t *testing.T, b *Bucket, ends ...int) {
+	b.plan = plan{[]step{{1, minPart}}, 2} // then sections of 10 MiB
 	s := blob.NewStore(b)
-	content := make([]byte, 48<<20+5)
+	content := make([]byte, ends[len(ends)-1])
 	for i := range content {
 		content[i] = byte(i >> 12)
 	}
 	var u blob.Upload
-	for _, end := range []int{17 << 20, 41 << 20, len(content)} { // the first leaves one part of a section
+	for _, end := range ends {
 		if err := s.Append(t.Context(), &u, bytes.NewReader(content[u.Size:end])); err != nil {
 			t.Fatal(err)
 		}

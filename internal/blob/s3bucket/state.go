@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"hash/crc32"
 	"io"
-	"sync"
 
 	"berth/internal/blob"
 )
@@ -105,39 +104,6 @@ func (p plan) isSection(n int) bool {
 		n -= s.parts
 	}
 	return n > 0
-}
-
-// pools hold buffers of each size that parts have.
-var pools = map[int]*sync.Pool{
-	minPart: {New: func() any { return new([minPart]byte) }},
-	midPart: {New: func() any { return new([midPart]byte) }},
-	maxPart: {New: func() any { return new([maxPart]byte) }},
-}
-
-// newBuffer returns a buffer of one of these sizes, empty.
-func newBuffer(size int) []byte {
-	switch b := pools[size].Get().(type) {
-	case *[minPart]byte:
-		return b[:0]
-	case *[midPart]byte:
-		return b[:0]
-	case *[maxPart]byte:
-		return b[:0]
-	}
-	panic("s3bucket: a pool holds something else")
-}
-
-// freeBuffer takes a buffer back.
-func freeBuffer(b []byte) {
-	b = b[:cap(b)]
-	switch len(b) {
-	case minPart:
-		pools[minPart].Put((*[minPart]byte)(b))
-	case midPart:
-		pools[midPart].Put((*[midPart]byte)(b))
-	case maxPart:
-		pools[maxPart].Put((*[maxPart]byte)(b))
-	}
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

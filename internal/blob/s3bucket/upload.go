@@ -30,12 +30,13 @@ type upload struct {
 	// must become durable though the client is gone: this one is never cancelled.
 	// Each request ends by itself.
 	ctx  context.Context
+	wait context.Context // of the request: for memory it waits no longer than its client
 	key  string
 	path string
 
 	state   state   // with all parts, those included that are on their way
 	section section // what follows them; closed when the upload is suspended
-	buffer  []byte  // what follows it; from newBuffer, or nil
+	buffer  []byte  // what follows it; from Bucket.newBuffer, or nil
 	before  []byte  // the state that the upload was opened with
 	dirty   bool    // something was written since
 	closed  bool
@@ -53,7 +54,7 @@ func (b *Bucket) Upload(ctx context.Context, key string, size int64, text []byte
 	if err != nil {
 		return nil, err
 	}
-	u := &upload{bucket: b, ctx: context.WithoutCancel(ctx), key: key, path: path, before: text}
+	u := &upload{bucket: b, ctx: context.WithoutCancel(ctx), wait: ctx, key: key, path: path, before: text}
 	u.landed.L = &u.mu
 	if size == 0 {
 		return u, nil
@@ -82,7 +83,9 @@ func (u *upload) readTail(ctx context.Context) error {
 	if t.Size == 0 {
 		return nil
 	}
-	u.buffer = u.newBuffer()
+	if err := u.newBuffer(); err != nil {
+		return err
+	}
 	if t.Size > int64(cap(u.buffer)) {
 		return blob.ErrUploadLost
 	}
@@ -100,7 +103,9 @@ func (u *upload) readTail(ctx context.Context) error {
 func (u *upload) Write(p []byte) (n int, err error) {
 	for len(p) > 0 {
 		if u.buffer == nil {
-			u.buffer = u.newBuffer()
+			if err := u.newBuffer(); err != nil {
+				return n, err
+			}
 		}
 		u.dirty = true
 		k := min(len(p), cap(u.buffer)-len(u.buffer))
@@ -116,7 +121,11 @@ func (u *upload) Write(p []byte) (n int, err error) {
 	return n, nil
 }
 
-func (u *upload) newBuffer() []byte { return newBuffer(u.bucket.plan.size(len(u.state.Parts) + 1)) }
+// newBuffer makes the buffer one for the next part, when there is memory for it.
+func (u *upload) newBuffer() (err error) {
+	u.buffer, err = u.bucket.newBuffer(u.wait, u.bucket.plan.size(len(u.state.Parts)+1))
+	return err
+}
 
 // send sends the buffer on its way as the next part, of the object or of a section.
 func (u *upload) send() error {
@@ -138,7 +147,6 @@ func (u *upload) send() error {
 	if err := u.await(len(u.buffer) + u.bucket.plan.size(next+1)); err != nil {
 		return err
 	}
-	u.bucket.slots <- struct{}{} // given back when a part has landed, which is bound to happen
 	buffer := u.buffer
 	u.buffer = nil
 	u.mu.Lock()
@@ -206,8 +214,7 @@ func (u *upload) land() error {
 func (u *upload) sendPart(path string, to *multipart, number int, buffer []byte) {
 	sent, err := u.put(path, to.ID, to.Sums, number, buffer)
 	size := len(buffer)
-	freeBuffer(buffer)
-	<-u.bucket.slots
+	u.bucket.freeBuffer(buffer)
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.flying--
@@ -315,15 +322,7 @@ func (b *Bucket) Settle(ctx context.Context, key string, text []byte) error {
 }
 
 func (u *upload) makeObject() error {
-	if len(u.buffer) > 0 {
-		if err := u.send(); err != nil {
-			return err
-		}
-	}
-	if err := u.closeSection(); err != nil {
-		return err
-	}
-	err := u.land()
+	err := u.sendRest()
 	if err == nil {
 		err = failed(u.complete(u.path, &u.state.multipart))
 	}
@@ -331,6 +330,16 @@ func (u *upload) makeObject() error {
 		return nil
 	}
 	return err
+}
+
+// sendRest sends what is left as the last part, and waits until all parts are there.
+func (u *upload) sendRest() error {
+	if len(u.buffer) > 0 {
+		if err := u.send(); err != nil {
+			return err
+		}
+	}
+	return errors.Join(u.closeSection(), u.land())
 }
 
 // complete makes an object of the parts.
@@ -363,7 +372,7 @@ func (u *upload) Close() error {
 
 func (u *upload) free() {
 	if u.buffer != nil {
-		freeBuffer(u.buffer)
+		u.bucket.freeBuffer(u.buffer)
 		u.buffer = nil
 	}
 }

@@ -1,0 +1,146 @@
+package s3bucket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"testing"
+	"time"
+
+	"berth/internal/blob"
+)
+
+// startSink starts a store that takes everything and keeps nothing.
+func startSink(t testing.TB) string {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // what is missing nobody misses
+		switch q := r.URL.Query(); {
+		case r.Method == "POST" && q.Has("uploads"):
+			_, _ = io.WriteString(w, `<InitiateMultipartUploadResult><UploadId>id</UploadId></InitiateMultipartUploadResult>`)
+		case r.Method == "POST":
+			_, _ = io.WriteString(w, `<CompleteMultipartUploadResult><ETag>"e"</ETag></CompleteMultipartUploadResult>`)
+		case r.Header.Get("X-Amz-Copy-Source") != "":
+			_, _ = io.WriteString(w, `<CopyPartResult><ETag>"e"</ETag></CopyPartResult>`)
+		default:
+			w.Header().Set("ETag", `"e"`)
+		}
+	}))
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+// peak returns how far the heap has grown at most, when it is called.
+func peak() func() int64 {
+	percent := debug.SetGCPercent(10)
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	runtime.GC()
+	before := heap()
+	var most int64
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			most = max(most, heap()-before)
+			select {
+			case <-time.After(5 * time.Millisecond):
+			case <-end:
+				return
+			}
+		}
+	}()
+	return func() int64 {
+		close(end)
+		<-ended
+		debug.SetGCPercent(percent)
+		return most
+	}
+}
+
+// Not parallel: nobody else may use memory meanwhile.
+func TestManyUploadsAtOnceShareTheMemory(t *testing.T) {
+	const uploads, size, share = 64, 8 << 20, 48 << 20
+	b := open(t, startSink(t), func(o *Options) { o.Memory = share })
+	chunk := make([]byte, 1<<20)
+	most := peak()
+	var all sync.WaitGroup
+	for i := range uploads {
+		all.Go(func() {
+			w, err := b.Upload(t.Context(), fmt.Sprintf("%032x", i), 0, nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for range size / len(chunk) {
+				if _, err := w.Write(chunk); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+			if _, err := w.Finish(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if got := most(); got > share+share/2 {
+		t.Errorf("%d uploads of 8 MiB took %d MiB of memory, want about %d", uploads, got>>20, share>>20)
+	}
+	if !b.memory.TryAcquire(share) {
+		t.Error("memory was not given back")
+	}
+}
+
+func TestWhoGoesAwayDoesNotWaitForMemory(t *testing.T) {
+	t.Parallel()
+	b := open(t, startSink(t), func(o *Options) { o.Memory = maxPart })
+	if err := b.memory.Acquire(t.Context(), maxPart); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	w, err := b.Upload(ctx, fmt.Sprintf("%032x", 1), 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if _, err := w.Write([]byte("a")); !errors.Is(err, blob.ErrNotDone) {
+		t.Errorf("Write without memory = %v, want ErrNotDone", err)
+	}
+	if err := w.Close(); err != nil {
+		t.Errorf("Close = %v", err)
+	}
+}
+
+// BenchmarkLargeObject writes one object of as many GiB as there are rounds, to show
+// that the memory stays the same: run it with -benchtime=100x.
+func BenchmarkLargeObject(b *testing.B) {
+	bucket := open(b, startSink(b))
+	chunk := make([]byte, 1<<20)
+	b.SetBytes(1 << 30)
+	most := peak()
+	w, err := bucket.Upload(b.Context(), fmt.Sprintf("%032x", 1), 0, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		for range 1 << 30 / len(chunk) {
+			if _, err := w.Write(chunk); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	if _, err := w.Suspend(); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(most()>>20), "peak-MiB")
+}
