@@ -65,8 +65,8 @@ func (tx *Tx) DeleteUploadAt(id string, size int64) (bool, error) {
 	return n == 1, err
 }
 
-// ExpireUpload implements [registry.UploadWriter].
-func (tx *Tx) ExpireUpload(key string, before time.Time) error {
-	_, err := tx.exec(`DELETE FROM uploads WHERE key = $1 AND created_at < $2`, key, micros(before))
-	return err
+// ExpireUploads implements [registry.UploadWriter].
+func (tx *Tx) ExpireUploads(before time.Time, limit int) (int64, error) {
+	return tx.exec(`DELETE FROM uploads WHERE id IN (SELECT id FROM uploads WHERE created_at < $1 ORDER BY created_at LIMIT $2)`,
+		micros(before), limit)
 }

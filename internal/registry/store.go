@@ -217,9 +217,9 @@ type UploadWriter interface {
 	// DeleteUpload reports whether it was there: who has deleted it, and nobody
 	// else, says what becomes of its bytes.
 	DeleteUpload(id string) (bool, error)
-	// ExpireUpload deletes the upload whose bytes are under a key in the bucket, if it
-	// was started before a time.
-	ExpireUpload(key string, before time.Time) error
+	// ExpireUploads deletes at most limit uploads that were started before a time, and
+	// returns how many.
+	ExpireUploads(before time.Time, limit int) (int64, error)
 	// DeleteUploadAt is DeleteUpload for an upload that still has size bytes.
 	DeleteUploadAt(id string, size int64) (bool, error)
 }

@@ -19,11 +19,11 @@ const (
 	reapPause = 50 * time.Millisecond
 )
 
-// ReapUploads removes what uploads have left behind in the bucket and the database
-// does not know of: a process that ends at the wrong moment, or an answer of the
-// store that is lost, can leave such things, and they cost money. It is called again
-// and again; of all processes on one database one does it, every hour. For a bucket
-// that is no [blob.Reapable] it does nothing.
+// ReapUploads removes uploads that nobody has finished, and what uploads have left
+// behind in the bucket and the database does not know of: a process that ends at the
+// wrong moment, or an answer of the store that is lost, can leave such things, and they
+// cost money. It is called again and again; of all processes on one database one does
+// it, every hour. For a bucket that is no [blob.Reapable] it does nothing.
 func (r *Registry) ReapUploads(ctx context.Context) error {
 	bucket, ok := r.blobs.Reapable()
 	if !ok {
@@ -37,6 +37,9 @@ func (r *Registry) ReapUploads(ctx context.Context) error {
 		return err
 	})
 	if err != nil || !mine {
+		return err
+	}
+	if err := r.expireUploads(ctx); err != nil {
 		return err
 	}
 	removed := 0
@@ -66,14 +69,10 @@ func (r *Registry) ReapUploads(ctx context.Context) error {
 	return nil
 }
 
-// reap removes what is left of an upload, unless the database knows it as one that
-// can be alive.
+// reap removes what is left of an upload, unless the database knows it.
 func (r *Registry) reap(ctx context.Context, bucket blob.Reapable, key string) (known bool, err error) {
-	err = r.store.Relaxed(ctx, func(tx Tx) error {
-		err := tx.ExpireUpload(key, r.now().Add(-reapAge))
-		if err != nil {
-			return err
-		}
+	err = r.store.View(ctx, func(tx ReadTx) error {
+		var err error
 		known, err = tx.HasUploadKey(key)
 		return err
 	})
@@ -81,4 +80,20 @@ func (r *Registry) reap(ctx context.Context, bucket blob.Reapable, key string) (
 		return known, err
 	}
 	return false, bucket.Abort(ctx, key)
+}
+
+// expireUploads deletes the rows of uploads that are so old that nobody can go on with
+// them.
+func (r *Registry) expireUploads(ctx context.Context) error {
+	for {
+		var n int64
+		err := r.store.Relaxed(ctx, func(tx Tx) error {
+			var err error
+			n, err = tx.ExpireUploads(r.now().Add(-reapAge), reapMost)
+			return err
+		})
+		if err != nil || n < reapMost {
+			return err
+		}
+	}
 }

@@ -32,7 +32,10 @@ type Bucket struct {
 	files Files
 }
 
-var _ blob.Bucket = (*Bucket)(nil)
+var (
+	_ blob.Bucket   = (*Bucket)(nil)
+	_ blob.Reapable = (*Bucket)(nil)
+)
 
 // Open returns the bucket in the directory dir, which it makes if it is not
 // there, along with all that it will ever need beneath.
@@ -187,6 +190,25 @@ func (b *Bucket) List(ctx context.Context) iter.Seq2[blob.Entry, error] {
 			}
 		}
 	}
+}
+
+// Uploads implements [blob.Reapable].
+func (b *Bucket) Uploads(ctx context.Context) iter.Seq2[blob.Entry, error] {
+	return func(yield func(blob.Entry, error) bool) { b.list(ctx, uploads, false, yield) }
+}
+
+// Settle implements [blob.Reapable]. Nothing is left behind.
+func (b *Bucket) Settle(context.Context, string, []byte) error { return nil }
+
+// Abort implements [blob.Reapable].
+func (b *Bucket) Abort(_ context.Context, key string) error {
+	if _, err := objectPath(key); err != nil {
+		return err
+	}
+	if err := b.files.Remove(uploads + "/" + key); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // list yields one directory's entries and reports whether to go on.
