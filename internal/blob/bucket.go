@@ -67,6 +67,10 @@ type Writer interface {
 	Close() error
 }
 
+// Sole is a Writer whose Finish may use another key than the upload's. Once Sole is
+// called it does not: nobody else has ever opened the upload, or will.
+type Sole interface{ Sole() }
+
 // Entry is one thing found in a bucket.
 type Entry struct {
 	Key      string

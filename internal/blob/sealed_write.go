@@ -214,7 +214,7 @@ func (w *chunkWriter) begin() (err error) {
 		return nil
 	}
 	if w.upload.Key == "" {
-		w.upload.Key = newKey()
+		w.upload.Key = newKey(w.store.bucket)
 	}
 	p := newPiece(w.base)
 	w.progress.pieces = append(w.progress.pieces, p)

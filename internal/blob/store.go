@@ -127,7 +127,7 @@ func (s *Store) Append(ctx context.Context, u *Upload, r io.Reader) error {
 func (s *Store) appendToBucket(ctx context.Context, u *Upload, r io.Reader) error {
 	next := *u
 	if next.Key == "" {
-		next = Upload{Key: newKey(), Domain: u.Domain}
+		next = Upload{Key: newKey(s.bucket), Domain: u.Domain}
 	}
 	h, err := resumeHash(next.Hash)
 	if err != nil {
@@ -380,10 +380,18 @@ func newHash(a digest.Algorithm) hash.Hash {
 	return sha256.New()
 }
 
-// newKey returns a key that was never used: 128 random bits in hexadecimal.
+// newKey returns a key in the bucket that was never used.
+func newKey(b Bucket) string {
+	if p, ok := b.(*Places); ok {
+		return p.NewKey(p.New)
+	}
+	return randomKey()
+}
+
+// randomKey returns 128 random bits in hexadecimal.
 // Keys say nothing of the content, so that deleting an old object can never hit
 // a new push of the same digest.
-func newKey() string {
+func randomKey() string {
 	var b [16]byte
 	rand.Read(b[:])
 	return hex.EncodeToString(b[:])

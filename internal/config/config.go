@@ -30,6 +30,7 @@ type Config struct {
 	Region              string   `key:"region" default:"us-east-1" help:"the default region"`
 	Database            string   `key:"database" help:"postgres:// URL of the database (default: SQLite in the data directory)" secret:"true" flag:"true"`
 	Storage             string   `key:"storage" help:"where the layers are: s3://BUCKET or s3://BUCKET/PREFIX (default: the data directory)"`
+	StorageFrom         string   `key:"storage-from" help:"where layers were before, until berth storage migrate has moved them: directory, or s3://BUCKET/PREFIX"`
 	S3Region            string   `key:"s3-region" help:"region of the S3 bucket (default: as AWS's tools find it, or us-east-1)"`
 	S3Endpoint          string   `key:"s3-endpoint" help:"URL of an S3-compatible store (default: Amazon's)"`
 	S3PathStyle         bool     `key:"s3-path-style" help:"name the bucket in the path of URLs and not in their host, as most stores of one's own want it"`

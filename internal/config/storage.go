@@ -22,17 +22,33 @@ var (
 	storageClassRegexp = regexp.MustCompile(`\A[A-Z][A-Z0-9_]*\z`)
 )
 
-// Bucket returns where the layers are, or nil for the data directory.
+// Directory is what storage-from is for the data directory.
+const Directory = "directory"
+
+// location returns the bucket that storage or storage-from names, "" if none does.
+func (c *Config) location() string {
+	if c.Storage == "" && c.StorageFrom != Directory {
+		return c.StorageFrom
+	}
+	return c.Storage
+}
+
+// UsesDirectory reports whether layers are in the data directory.
+func (c *Config) UsesDirectory() bool { return c.Storage == "" || c.StorageFrom == Directory }
+
+// Bucket returns the bucket that layers are in, that of storage-from included, or nil if
+// there is none.
 func (c *Config) Bucket() (*S3, error) {
-	if c.Storage == "" {
+	location := c.location()
+	if location == "" {
 		return nil, nil
 	}
-	rest, ok := strings.CutPrefix(c.Storage, "s3://")
+	rest, ok := strings.CutPrefix(location, "s3://")
 	var b S3
 	b.Bucket, b.Prefix, _ = strings.Cut(rest, "/")
 	b.Prefix = strings.TrimSuffix(b.Prefix, "/")
 	if !ok || !bucketRegexp.MatchString(b.Bucket) || b.Prefix != "" && !bucketPrefixRegexp.MatchString(b.Prefix) {
-		return nil, fmt.Errorf("storage: %q is not s3://BUCKET or s3://BUCKET/PREFIX", c.Storage)
+		return nil, fmt.Errorf("storage: %q is not s3://BUCKET or s3://BUCKET/PREFIX", location)
 	}
 	switch key, kms := strings.CutPrefix(c.S3Encryption, "aws:kms:"); {
 	case kms && key != "":
@@ -47,7 +63,7 @@ func (c *Config) Bucket() (*S3, error) {
 
 // Shared reports whether everything that the server stores is where other processes
 // can reach it: many may then run at once.
-func (c *Config) Shared() bool { return c.Database != "" && c.Storage != "" }
+func (c *Config) Shared() bool { return c.Database != "" && !c.UsesDirectory() }
 
 func (c *Config) validateStorage() error {
 	b, err := c.Bucket()
@@ -61,13 +77,15 @@ func (c *Config) validateStorage() error {
 		"s3-region": c.S3Region, "s3-endpoint": c.S3Endpoint, "s3-access-key-id": c.S3AccessKeyID, "s3-secret-access-key": c.S3SecretAccessKey,
 		"s3-storage-class": c.S3StorageClass, "s3-sse": c.S3Encryption,
 	} {
-		bad(value != "" && c.Storage == "", "%s: give storage too, as s3://BUCKET", key)
+		bad(value != "" && c.location() == "", "%s: give storage too, as s3://BUCKET", key)
 	}
-	bad(c.S3PathStyle && c.Storage == "", "s3-path-style: give storage too, as s3://BUCKET")
+	bad(c.StorageFrom == Directory && c.Storage == "", "storage-from: the layers are in the directory already; storage says where they shall be")
+	bad(c.StorageFrom != "" && c.StorageFrom != Directory && c.Storage != "", "storage-from: layers move between the directory and S3; say directory, or give no storage")
+	bad(c.S3PathStyle && c.location() == "", "s3-path-style: give storage too, as s3://BUCKET")
 	bad((c.S3AccessKeyID == "") != (c.S3SecretAccessKey == ""), "s3-access-key-id and s3-secret-access-key: give both or neither")
 	bad(c.S3Checksums != "when-supported" && c.S3Checksums != "when-required", "s3-checksums: %q is neither when-supported nor when-required", c.S3Checksums)
 	bad(c.S3Redirects != "on" && c.S3Redirects != "off", "s3-redirects: %q is neither on nor off", c.S3Redirects)
-	bad(c.S3Redirects == "on" && c.Storage == "", "s3-redirects: give storage too, as s3://BUCKET")
+	bad(c.S3Redirects == "on" && c.location() == "", "s3-redirects: give storage too, as s3://BUCKET")
 	bad(c.S3Redirects == "on" && strings.HasPrefix(c.S3Endpoint, "http://") && (c.TLSCert != "" || strings.HasPrefix(c.URL, "https://")),
 		"s3-redirects: clients that come with TLS follow no redirect to %s", c.S3Endpoint)
 	bad(c.S3StorageClass != "" && !storageClassRegexp.MatchString(c.S3StorageClass), "s3-storage-class: %q is not a storage class such as STANDARD_IA", c.S3StorageClass)

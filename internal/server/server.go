@@ -70,7 +70,7 @@ type Server struct {
 	entrances []*entrance   // the main one first
 	draining  atomic.Bool   // a shutdown has begun: not ready any more
 
-	bucket    blob.Bucket
+	bucket    *blob.Places
 	db        *metadata.DB
 	auditLog  *audit.Log
 	decisions *audit.Decisions
@@ -119,7 +119,7 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *Server, err erro
 
 // openData locks the data directory, unless it holds nothing, and opens the bucket
 // and the database.
-func (s *Server) openData(ctx context.Context) (blob.Bucket, error) {
+func (s *Server) openData(ctx context.Context) (*blob.Places, error) {
 	if err := s.claimData(); err != nil {
 		return nil, err
 	}

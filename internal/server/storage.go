@@ -12,22 +12,32 @@ import (
 	"berth/internal/config"
 )
 
-// openBucket opens the bucket that the layers are in: the data directory's, or one
-// in S3.
-func (s *Server) openBucket(ctx context.Context) (blob.Bucket, error) {
+// openBucket opens the buckets that the layers are in: the data directory's, one in S3,
+// or both while layers move.
+func (s *Server) openBucket(ctx context.Context) (*blob.Places, error) {
 	where, err := s.config.Bucket()
 	if err != nil {
 		return nil, err
 	}
+	places := &blob.Places{New: blob.InDirectory, At: map[string]blob.Bucket{}}
 	if where != nil {
-		return openS3(ctx, s.config, where)
+		if places.At[blob.InS3], err = openS3(ctx, s.config, where); err != nil {
+			return nil, err
+		}
+	}
+	if s.config.Storage != "" {
+		places.New = blob.InS3
+	}
+	if !s.config.UsesDirectory() {
+		return places, nil
 	}
 	bucket, err := dirbucket.Open(filepath.Join(s.config.Data, blobsDir))
 	if err != nil {
 		return nil, fmt.Errorf("open the layers: %w", err)
 	}
 	s.closers = append(s.closers, bucket.Close)
-	return bucket, nil
+	places.At[blob.InDirectory] = bucket
+	return places, nil
 }
 
 func openS3(ctx context.Context, c *config.Config, where *config.S3) (blob.Bucket, error) {
@@ -37,7 +47,7 @@ func openS3(ctx context.Context, c *config.Config, where *config.S3) (blob.Bucke
 		Encryption: where.Encryption, EncryptionKey: where.EncryptionKey, NoChecksums: c.S3Checksums == "when-required",
 	})
 	if err != nil {
-		return nil, fmt.Errorf("open the layers in %s: %w", c.Storage, err)
+		return nil, fmt.Errorf("open the layers in s3://%s: %w", where.Bucket, err)
 	}
 	return bucket, nil
 }

@@ -40,6 +40,7 @@ type upload struct {
 	before  []byte  // the state that the upload was opened with
 	dirty   bool    // something was written since
 	closed  bool
+	sole    bool
 
 	mu     sync.Mutex
 	landed sync.Cond // on mu; a part has arrived, or has not
@@ -298,13 +299,19 @@ func (u *upload) Finish() (string, error) {
 	if u.state.ID != "" {
 		return u.key, u.makeObject()
 	}
-	key := newKey()
+	key := u.key
+	if !u.sole {
+		key = newKey()
+	}
 	path, err := u.bucket.objectPath(key)
 	if err != nil {
 		return "", err
 	}
 	return key, failed(u.bucket.put(u.ctx, path, u.buffer, types.StorageClass(u.bucket.options.StorageClass)))
 }
+
+// Sole implements [blob.Sole].
+func (u *upload) Sole() { u.sole = true }
 
 // Settle implements [blob.Reapable].
 func (b *Bucket) Settle(ctx context.Context, key string, text []byte) error {
