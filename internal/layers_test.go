@@ -35,10 +35,11 @@ var layers = map[string][]string{
 	"keys":     {"access", "fault", "policy", "seal"},
 	"audit":    {"access", "fault"},
 	"fsck":     {"blob", "fault"},
+	"move":     {"access", "blob", "fault"},
 	"rotate":   {"access", "blob", "fault", "seal"},
 
 	// SQL.
-	"metadata":        {"registry", "identity", "keys", "audit", "fsck", "access", "blob", "fault", "lifecycle", "rotate", "seal"},
+	"metadata":        {"registry", "identity", "keys", "audit", "fsck", "access", "blob", "fault", "lifecycle", "move", "rotate", "seal"},
 	"metadata/pgtest": {},
 
 	// The way out.

@@ -46,6 +46,9 @@ type Tx interface {
 	Objects(after string, limit int) ([]Object, error)
 	// Uploads returns at most limit uploads whose ids come after one, in order.
 	Uploads(after string, limit int) ([]Upload, error)
+	// Leftovers returns at most limit keys, in order, that come after one and whose bytes
+	// are to be removed.
+	Leftovers(after string, limit int) ([]string, error)
 	// WrongCounts returns all counts that are not what counting finds.
 	WrongCounts() ([]Count, error)
 }
@@ -110,7 +113,7 @@ const page = 500
 // Nobody else may use the data meanwhile.
 func Check(ctx context.Context, o Options) (*Report, error) {
 	c := &check{Options: o, blobs: blob.NewSealing(o.Bucket, o.Keys, false), known: map[string]bool{}, report: &Report{Problems: []Problem{}}}
-	for _, step := range []func(context.Context) error{c.objects, c.uploads, c.leftovers, c.counts} {
+	for _, step := range []func(context.Context) error{c.objects, c.uploads, c.leaving, c.leftovers, c.counts} {
 		if err := step(ctx); err != nil {
 			return c.report, err
 		}
@@ -198,6 +201,27 @@ func (c *check) uploads(ctx context.Context) error {
 			return nil
 		}
 		after = uploads[len(uploads)-1].ID
+	}
+}
+
+// leaving learns of bytes that are to be removed.
+func (c *check) leaving(ctx context.Context) error {
+	for after := ""; ; {
+		var keys []string
+		if err := c.Store.View(ctx, func(tx Tx) error {
+			var err error
+			keys, err = tx.Leftovers(after, page)
+			return err
+		}); err != nil {
+			return err
+		}
+		for _, key := range keys {
+			c.known[key] = true
+		}
+		if len(keys) < page {
+			return nil
+		}
+		after = keys[len(keys)-1]
 	}
 }
 

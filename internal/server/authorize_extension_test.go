@@ -24,6 +24,7 @@ var extensions = map[string]asks{
 	server.RestoreRepositoryPath:   {body: `{"registryId":"ACCOUNT","repositoryName":"NAME"}`, action: "ecr:CreateRepository", fails: "RepositoryAlreadyExistsException"},
 	server.ProtectionPath:          {body: `{"registryId":"ACCOUNT","repositoryName":"NAME"}`, action: "ecr:DescribeRepositories"},
 	server.AccountPath:             {body: `{"accountId":"333333333333"}`, action: "organizations:CreateAccount", resource: "*", own: true},
+	server.MigratePath:             {body: `{}`, action: "berth:MigrateStorage", resource: "*", own: true, fails: "InvalidParameterException"},
 	server.QuotaListPath:           {body: `{}`, action: "servicequotas:ListServiceQuotaRequests", resource: "*", own: true},
 	server.QuotaApprovePath:        {body: `{"requestId":"none"}`, action: "servicequotas:DecideServiceQuotaRequest", resource: "*", own: true, fails: "NoSuchResourceException"},
 	server.QuotaDenyPath:           {body: `{"requestId":"none"}`, action: "servicequotas:DecideServiceQuotaRequest", resource: "*", own: true, fails: "NoSuchResourceException"},

@@ -31,6 +31,7 @@ func (s *Server) startJobs() {
 	s.every(ctx, keyInterval, "destroy and rotate keys", s.keys.RunDue)
 	s.every(ctx, memberInterval, "read the organization", s.directory.ReadOrganization)
 	s.every(ctx, reapInterval, "remove what uploads have left behind", s.registry.ReapUploads)
+	s.every(ctx, reapInterval, "remove what was moved", s.mover.Remove)
 	s.jobs.Go(func() { s.registry.RunLifecycle(ctx, s.lifecycleFailed) })
 	s.jobs.Go(func() { s.watchQuotas(ctx) })
 }

@@ -97,6 +97,7 @@ func (s *Server) extensions(verify verifier) map[string]http.Handler {
 		ExplainPath:             extension(s, verify, explainDecision, s.explain),
 		RotatePath:              extension(s, verify, "RotateKeys", s.rotate),
 		DecisionPath:            extension(s, verify, "GetDecision", s.decision),
+		MigratePath:             extension(s, verify, "MigrateStorage", s.migrate),
 		QuotaListPath:           extension(s, verify, "ListServiceQuotaRequests", s.listQuotaRequests),
 		QuotaApprovePath:        extension(s, verify, decideQuotaRequest, s.approveQuotaRequest),
 		QuotaDenyPath:           extension(s, verify, decideQuotaRequest, s.denyQuotaRequest),

@@ -33,6 +33,7 @@ import (
 	"berth/internal/identity"
 	"berth/internal/keys"
 	"berth/internal/metadata"
+	"berth/internal/move"
 	"berth/internal/oci"
 	"berth/internal/registry"
 	"berth/internal/rotate"
@@ -72,6 +73,7 @@ type Server struct {
 
 	bucket    *blob.Places
 	db        *metadata.DB
+	mover     *move.Mover
 	auditLog  *audit.Log
 	decisions *audit.Decisions
 	rotator   *rotate.Rotator
@@ -131,7 +133,8 @@ func (s *Server) openData(ctx context.Context) (*blob.Places, error) {
 		return nil, err
 	}
 	s.closers = append(s.closers, s.db.Close)
-	return bucket, nil
+	s.mover = s.newMover(bucket)
+	return bucket, s.mover.Check(ctx)
 }
 
 func openDatabase(ctx context.Context, c *config.Config) (*metadata.DB, error) {
@@ -169,6 +172,7 @@ func (s *Server) assemble(ctx context.Context) error {
 	s.hosts = s.entrances[0].hosts
 	s.auditLog = audit.NewLog(metadata.For[audit.ReadTx, audit.Tx](s.db), s.log)
 	authorizer := &access.Authorizer{Observe: s.options.Observe, Now: s.options.Now}
+	s.mover.Authorizer, s.mover.Auditor = authorizer, s.auditLog
 	if s.directory, err = s.newDirectory(ctx, master, root, authorizer); err != nil {
 		return err
 	}

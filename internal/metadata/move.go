@@ -1,0 +1,94 @@
+package metadata
+
+import (
+	"database/sql"
+	"strings"
+	"time"
+
+	"berth/internal/blob"
+	"berth/internal/fsck"
+	"berth/internal/move"
+)
+
+var _ move.Tx = (*Tx)(nil)
+
+// placed returns what the keys in a place lie between: those in the directory are
+// hexadecimal, those in another place begin with its name.
+func placed(place string) (first, end string) {
+	if place == blob.InDirectory {
+		return "0", "g"
+	}
+	return place, strings.TrimSuffix(place, ":") + ";"
+}
+
+// PlacedObjects implements [move.Tx]. Not the index of keys is to be used, which would
+// have all of a place sorted each time, but that of digests.
+func (tx *Tx) PlacedObjects(place string, after move.Position, limit int) ([]move.Object, error) {
+	var out []move.Object
+	first, end := placed(place)
+	err := tx.rows(`SELECT uid, key_domain, digest, size, format, key FROM objects
+		WHERE (key_domain, digest) > ($1, $2) AND deleted_at = 0 AND key || '' >= $3 AND key || '' < $4
+		ORDER BY key_domain, digest LIMIT $5`,
+		[]any{after.KeyDomain, after.Digest, first, end, limit}, func(rows *sql.Rows) error {
+			var o move.Object
+			err := rows.Scan(&o.UID, &o.KeyDomain, &o.Digest, &o.Size, &o.Format, &o.Key)
+			out = append(out, o)
+			return err
+		})
+	return out, err
+}
+
+// Placed implements [move.Tx].
+func (tx *Tx) Placed(place string) (move.Left, error) {
+	var l move.Left
+	var until int64
+	first, end := placed(place)
+	_, err := tx.row(`SELECT (SELECT COUNT(*) FROM objects WHERE deleted_at = 0 AND key >= $1 AND key < $2 AND key <> ''),
+			(SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM objects WHERE deleted_at = 0 AND key >= $1 AND key < $2 AND key <> ''),
+			(SELECT COUNT(*) FROM uploads WHERE key >= $1 AND key < $2),
+			(SELECT COUNT(*) FROM leftovers WHERE key >= $1 AND key < $2),
+			(SELECT COALESCE(MAX(due_at), 0) FROM leftovers WHERE key >= $1 AND key < $2)`,
+		[]any{first, end}, &l.Objects, &l.Bytes, &l.Uploads, &l.Copied, &until)
+	l.Until = fromMicros(until)
+	return l, err
+}
+
+// HasPlaced implements [move.Tx].
+func (tx *Tx) HasPlaced(place string) (bool, error) {
+	var one int
+	first, end := placed(place)
+	return tx.row(`SELECT 1 FROM objects WHERE key >= $1 AND key < $2 AND key <> '' LIMIT 1`, []any{first, end}, &one)
+}
+
+// Relocate implements [move.Tx].
+func (tx *Tx) Relocate(uid, from, to string) (bool, error) {
+	tx.changed = true
+	n, err := tx.exec(`UPDATE objects SET key = $3 WHERE uid = $1 AND key = $2`, uid, from, to)
+	return n == 1, err
+}
+
+// PutLeftover implements [move.Tx].
+func (tx *Tx) PutLeftover(key string, due time.Time) error {
+	return tx.change(`INSERT INTO leftovers (key, due_at) VALUES ($1, $2)
+		ON CONFLICT (key) DO UPDATE SET due_at = excluded.due_at`, key, micros(due))
+}
+
+// DeleteLeftover implements [move.Tx].
+func (tx *Tx) DeleteLeftover(key string) (bool, error) {
+	n, err := tx.exec(`DELETE FROM leftovers WHERE key = $1`, key)
+	return n == 1, err
+}
+
+// DueLeftovers implements [move.Tx].
+func (tx *Tx) DueLeftovers(place string, at time.Time, limit int) ([]string, error) {
+	first, end := placed(place)
+	return tx.strings(`SELECT key FROM leftovers WHERE due_at <= $1 AND key >= $2 AND key < $3 ORDER BY key LIMIT $4`,
+		micros(at), first, end, limit)
+}
+
+// Leftovers implements [fsck.Tx].
+func (tx *Tx) Leftovers(after string, limit int) ([]string, error) {
+	return tx.strings(`SELECT key FROM leftovers WHERE key > $1 ORDER BY key LIMIT $2`, after, limit)
+}
+
+var _ fsck.Tx = (*Tx)(nil)
