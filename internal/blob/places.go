@@ -183,7 +183,7 @@ func (p *Places) Copy(ctx context.Context, o Object, to string) error {
 		s.Sole()
 	}
 	h := newHash(o.Digest.Algorithm())
-	n, readErr, err := copyHashed(w, h, r)
+	n, readErr, err := copyHashed(w, h, whileReader{ctx, r})
 	if err = errors.Join(readErr, err); err != nil {
 		return err
 	}
@@ -204,8 +204,21 @@ func (p *Places) Copy(ctx context.Context, o Object, to string) error {
 	}
 	defer back.Close()
 	h.Reset()
-	if _, err, _ := copyHashed(io.Discard, h, back); err != nil || !bytes.Equal(h.Sum(nil), sum) {
+	if _, err, _ := copyHashed(io.Discard, h, whileReader{ctx, back}); err != nil || !bytes.Equal(h.Sum(nil), sum) {
 		return fmt.Errorf("the copy differs from what was written: %v", err)
 	}
 	return nil
+}
+
+// whileReader reads until a context ends.
+type whileReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (r whileReader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.r.Read(p)
 }

@@ -97,6 +97,10 @@ func TestLoad(t *testing.T) {
 		"the longest retention":       {"", nil, []string{"--deleted-retention=2160h"}, func(c *config.Config) { c.DeletedRetention = "2160h" }},
 		"request rates":               {"request-rates: ecr\n", nil, nil, func(c *config.Config) { c.RequestRates = "ecr" }},
 		"a value with an equals sign": {"", []string{"BERTH_DATA=a=b"}, nil, func(c *config.Config) { c.Data = "a=b" }},
+		"layers on their way back": {
+			"storage-from: s3://bucket\ns3-region: eu-west-1\n", nil, nil,
+			func(c *config.Config) { c.StorageFrom, c.S3Region = "s3://bucket", "eu-west-1" },
+		},
 		"S3": {
 			"storage: s3://bucket/a/b\ns3-path-style: true\ns3-redirects: on\n", []string{"BERTH_S3_ACCESS_KEY_ID=id", "BERTH_S3_SECRET_ACCESS_KEY=s"}, []string{"--s3-sse=aws:kms:k"},
 			func(c *config.Config) {
@@ -192,6 +196,10 @@ func TestLoadRefuses(t *testing.T) {
 		"redirects without storage":    {"", nil, []string{"--s3-redirects=on"}, "s3-redirects: give storage too"},
 		"redirects out of TLS": {"", nil, []string{"--storage=s3://bucket", "--s3-redirects=on", "--s3-endpoint=http://localhost:1", "--url=https://a.example"},
 			"s3-redirects: clients that come with TLS follow no redirect to http://localhost:1"},
+		"from where the layers are": {"", nil, []string{"--storage-from=directory"}, "storage-from: the layers are in the directory already"},
+		"from one bucket to another": {"", nil, []string{"--storage=s3://bucket", "--storage-from=s3://other"},
+			"storage-from: layers move between the directory and S3"},
+		"from what is not S3":          {"", nil, []string{"--storage-from=gs://bucket"}, `storage: "gs://bucket" is not s3://BUCKET`},
 		"half a key for S3":            {"", nil, []string{"--storage=s3://bucket", "--s3-access-key-id=id"}, "s3-access-key-id and s3-secret-access-key: give both or neither"},
 		"the secret of S3 as a flag":   {"", nil, []string{"--s3-secret-access-key=s"}, "unknown flag: --s3-secret-access-key"},
 		"an endpoint that is none":     {"", nil, []string{"--storage=s3://bucket", "--s3-endpoint=localhost:80"}, `s3-endpoint: "localhost:80" is not http(s)://HOST[:PORT]`},

@@ -39,16 +39,16 @@ func (tx *Tx) PlacedObjects(place string, after move.Position, limit int) ([]mov
 }
 
 // Placed implements [move.Tx].
-func (tx *Tx) Placed(place string) (move.Left, error) {
+func (tx *Tx) Placed(place string, since time.Time) (move.Left, error) {
 	var l move.Left
 	var until int64
 	first, end := placed(place)
 	_, err := tx.row(`SELECT (SELECT COUNT(*) FROM objects WHERE deleted_at = 0 AND key >= $1 AND key < $2 AND key <> ''),
 			(SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM objects WHERE deleted_at = 0 AND key >= $1 AND key < $2 AND key <> ''),
-			(SELECT COUNT(*) FROM uploads WHERE key >= $1 AND key < $2),
+			(SELECT COUNT(*) FROM uploads WHERE key >= $1 AND key < $2 AND created_at > $3),
 			(SELECT COUNT(*) FROM leftovers WHERE key >= $1 AND key < $2),
 			(SELECT COALESCE(MAX(due_at), 0) FROM leftovers WHERE key >= $1 AND key < $2)`,
-		[]any{first, end}, &l.Objects, &l.Bytes, &l.Uploads, &l.Copied, &until)
+		[]any{first, end, micros(since)}, &l.Objects, &l.Bytes, &l.Uploads, &l.Copied, &until)
 	l.Until = fromMicros(until)
 	return l, err
 }

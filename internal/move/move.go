@@ -56,8 +56,8 @@ type Store interface {
 type Tx interface {
 	// PlacedObjects returns at most limit objects in a place that come after a position.
 	PlacedObjects(place string, after Position, limit int) ([]Object, error)
-	// Placed returns what is in a place.
-	Placed(place string) (Left, error)
+	// Placed returns what is in a place, of the uploads those begun after a time.
+	Placed(place string, since time.Time) (Left, error)
 	// HasPlaced reports whether any object is in a place.
 	HasPlaced(place string) (bool, error)
 	// Relocate gives an object another key, unless it has another one already. It
@@ -123,6 +123,8 @@ const (
 	Grace = time.Hour
 	// maxGrace bounds it.
 	maxGrace = 7 * 24 * time.Hour
+	// uploadLife is how long an upload can go on.
+	uploadLife = 24 * time.Hour
 )
 
 // Input says what a step is to do.
@@ -206,7 +208,7 @@ func (m *Mover) step(ctx context.Context, in Input) (p Progress, err error) {
 	}
 	if in.After == (Position{}) || p.After == nil {
 		err = m.Store.View(ctx, func(tx Tx) error {
-			left, err := tx.Placed(from)
+			left, err := tx.Placed(from, m.Now().Add(-uploadLife))
 			p.Left = &left
 			return err
 		})

@@ -21,6 +21,23 @@ func TestBucket(t *testing.T) {
 	})
 }
 
+func TestBucketAmongPlaces(t *testing.T) {
+	t.Parallel()
+	buckettest.Run(t, func(t *testing.T) blob.Bucket {
+		places := &blob.Places{At: map[string]blob.Bucket{}}
+		for _, name := range []string{blob.InDirectory, blob.InS3} {
+			b, err := Open(t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = b.Close() })
+			places.At[name] = b
+		}
+		places.New = blob.InS3
+		return places
+	})
+}
+
 func TestReaderIsABareFile(t *testing.T) {
 	t.Parallel()
 	b, err := Open(t.TempDir())
