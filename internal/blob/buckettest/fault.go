@@ -168,7 +168,11 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.answer(w, p.forward(r, body), NoFault)
 	case Late, Delayed:
 		p.mu.Lock()
-		p.late = append(p.late, func() { p.forward(r, body).Body.Close() })
+		p.late = append(p.late, func() {
+			if resp, err := p.roundTrip(r, body); err == nil { // the store may refuse it by then
+				resp.Body.Close()
+			}
+		})
 		p.mu.Unlock()
 		if f == Delayed {
 			reset(w)
@@ -207,8 +211,17 @@ func reset(w http.ResponseWriter) {
 	_ = conn.Close()
 }
 
-// forward sends the request on as it is: its signature covers the host.
+// forward sends the request on, and ends the connection if that does not work.
 func (p *Proxy) forward(r *http.Request, body []byte) *http.Response {
+	resp, err := p.roundTrip(r, body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	return resp
+}
+
+// roundTrip sends the request on as it is: its signature covers the host.
+func (p *Proxy) roundTrip(r *http.Request, body []byte) (*http.Response, error) {
 	u := *r.URL
 	u.Scheme, u.Host = p.target.Scheme, p.target.Host
 	out := &http.Request{Method: r.Method, URL: &u, Host: r.Host, Header: r.Header.Clone(), ContentLength: int64(len(body))}
@@ -216,11 +229,7 @@ func (p *Proxy) forward(r *http.Request, body []byte) *http.Response {
 	if len(body) > 0 {
 		out.Body = io.NopCloser(bytes.NewReader(body))
 	}
-	resp, err := p.client.RoundTrip(out)
-	if err != nil {
-		panic(http.ErrAbortHandler)
-	}
-	return resp
+	return p.client.RoundTrip(out)
 }
 
 // answer sends a response on, or only half of its body, or slowly.
