@@ -74,18 +74,21 @@ func migrate(io stdio, ask asker, grace *int64) (migration, error) {
 	for moved := 1; moved > 0; {
 		moved, done.Failed = 0, []move.Failure{}
 		var all move.Left
+		var bytes int64
 		for in := (server.MigrateRequest{GraceSeconds: grace}); ; {
 			var p server.MigrateResponse
 			if err := ask(server.MigratePath, in, &p); err != nil {
 				return done, err
 			}
 			done.add(p)
-			if moved += p.Objects; p.Left != nil {
+			moved, bytes = moved+p.Objects, bytes+p.Bytes
+			if p.Left != nil {
 				all = *p.Left
 				all.Objects += int64(moved)
+				all.Bytes += bytes
 				done.Left = *p.Left
 			}
-			fmt.Fprintf(io.err, "%s to %s: %d of %d layers moved\n", p.From, p.To, moved, all.Objects)
+			fmt.Fprintf(io.err, "%s to %s: %d of %d layers, %d of %d MiB moved\n", p.From, p.To, moved, all.Objects, bytes>>20, all.Bytes>>20)
 			if p.After == nil {
 				break
 			}

@@ -8,14 +8,7 @@ import (
 	"time"
 
 	"berth/internal/blob"
-	"berth/internal/fault"
 )
-
-func errStore(o Object, err error) error {
-	e := fault.New(fault.Unavailable, "ServiceUnavailable", "The layer %s could not be copied: %v", o.Digest, err)
-	e.Err = err
-	return e
-}
 
 // batch moves the next objects, all at once.
 func (m *Mover) batch(ctx context.Context, from string, grace time.Duration, p *Progress) error {
@@ -79,7 +72,7 @@ func (m *Mover) reserve(ctx context.Context, keys []string) error {
 func (m *Mover) move(ctx context.Context, o Object, to string, grace time.Duration) error {
 	err := m.Places.Copy(ctx, o.Object, to)
 	if err != nil && !errors.Is(err, blob.ErrNotFound) && !errors.Is(err, blob.ErrDamaged) && ctx.Err() == nil {
-		err = errStore(o, err)
+		err = errStore(err, "The layer %s could not be copied", o.Digest)
 	}
 	if err != nil {
 		return errors.Join(err, m.Store.Update(context.WithoutCancel(ctx), func(tx Tx) error { return tx.PutLeftover(to, m.Now()) }))

@@ -13,6 +13,7 @@ package move
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -161,10 +162,26 @@ type Progress struct {
 	Left    *Left     `json:"left,omitempty"`  // in From, with the first step and the last
 }
 
+// moved is what the audit record of a step says of it.
+type moved struct {
+	From    string `json:"from"`
+	To      string `json:"to"`
+	Objects int    `json:"objects"`
+	Bytes   int64  `json:"bytes"`
+	Failed  int    `json:"failed"`
+}
+
 var (
 	errNowhere  = fault.New(fault.Invalid, "InvalidParameterException", "There is nothing to move: the server was given no storage-from")
 	errPosition = fault.New(fault.Invalid, "InvalidParameterException", "Invalid parameter at 'after' failed to satisfy constraint: 'must be what the step before returned'")
 )
+
+// errStore is for a store that does not do what it should.
+func errStore(err error, format string, args ...any) error {
+	e := fault.New(fault.Unavailable, "ServiceUnavailable", "%s: %v", fmt.Sprintf(format, args...), err)
+	e.Err = err
+	return e
+}
 
 // Step moves some of the objects after a position. The caller must be allowed
 // berth:MigrateStorage in the administrator's account.
@@ -176,7 +193,7 @@ func (m *Mover) Step(ctx context.Context, c access.Call, in Input) (Progress, er
 	}
 	rec := access.Record{
 		Time: m.Now(), Caller: c.Caller, Service: "berth", Event: "MigrateStorage", Account: m.Account, Region: c.Region,
-		Parameters: p, Error: fault.CodeOf(err), Refusal: access.RefusalOf(err),
+		Parameters: moved{p.From, p.To, p.Objects, p.Bytes, len(p.Failed)}, Error: fault.CodeOf(err), Refusal: access.RefusalOf(err),
 	}
 	if f, ok := fault.As(err); ok {
 		rec.Message = f.Message
@@ -234,17 +251,14 @@ func (m *Mover) Remove(ctx context.Context) error {
 			}
 			for _, key := range keys {
 				if err := m.Places.Delete(ctx, key); err != nil {
-					return err
+					return errStore(err, "What was copied from %s could not be removed", m.Names[place])
 				}
 			}
-			if len(keys) > 0 {
-				err = m.Store.Update(ctx, func(tx Tx) error { return forget(tx, keys) })
-			}
-			if err != nil || len(keys) < removed {
-				if err != nil {
-					return err
-				}
+			if len(keys) == 0 {
 				break
+			}
+			if err := m.Store.Update(ctx, func(tx Tx) error { return forget(tx, keys) }); err != nil {
+				return err
 			}
 		}
 	}
