@@ -96,7 +96,7 @@ func TestManyUploadsAtOnceShareTheMemory(t *testing.T) {
 	if got := most(); got > share+share/2 {
 		t.Errorf("%d uploads of 8 MiB took %d MiB of memory, want about %d", uploads, got>>20, share>>20)
 	}
-	if !b.memory.TryAcquire(share) {
+	if !b.buffers.room.TryAcquire(share) {
 		t.Error("memory was not given back")
 	}
 }
@@ -104,7 +104,7 @@ func TestManyUploadsAtOnceShareTheMemory(t *testing.T) {
 func TestWhoGoesAwayDoesNotWaitForMemory(t *testing.T) {
 	t.Parallel()
 	b := open(t, startSink(t), func(o *Options) { o.Memory = maxPart })
-	if err := b.memory.Acquire(t.Context(), maxPart); err != nil {
+	if err := b.buffers.room.Acquire(t.Context(), maxPart); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -122,9 +122,11 @@ func TestWhoGoesAwayDoesNotWaitForMemory(t *testing.T) {
 }
 
 // BenchmarkLargeObject writes one object of as many GiB as there are rounds, to show
-// that the memory stays the same: run it with -benchtime=100x.
+// that the memory stays the same. With a hundredth of the parts of each size, a GiB of
+// it is like a hundred.
 func BenchmarkLargeObject(b *testing.B) {
 	bucket := open(b, startSink(b))
+	bucket.plan = plan{[]step{{20, minPart}, {20, midPart}, {15, maxPart}}, 75}
 	chunk := make([]byte, 1<<20)
 	b.SetBytes(1 << 30)
 	most := peak()

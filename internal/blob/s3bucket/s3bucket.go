@@ -32,7 +32,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-	"golang.org/x/sync/semaphore"
 )
 
 // Options say where the bucket is. Only Bucket is required.
@@ -59,7 +58,7 @@ type Options struct {
 	Patience time.Duration
 	// Backoff is the longest wait before a request is made again; 5 s if 0.
 	Backoff time.Duration
-	// Memory is what the parts of all uploads may take together, at least 32 MiB;
+	// Memory is what the parts of all uploads may take together, at least 16 MiB;
 	// 256 MiB if 0. Who finds none waits.
 	Memory int64
 }
@@ -73,7 +72,7 @@ type Bucket struct {
 	name    *string
 	prefix  string
 	plan    plan
-	memory  *semaphore.Weighted // for the parts of all uploads
+	buffers *buffers
 }
 
 var (
@@ -92,7 +91,7 @@ func Open(ctx context.Context, o Options) (*Bucket, error) {
 		return nil, err
 	}
 	b := &Bucket{options: o, client: client, presign: s3.NewPresignClient(client), name: &o.Bucket, plan: standardPlan}
-	b.memory = semaphore.NewWeighted(cmp.Or(o.Memory, allMemory))
+	b.buffers = newBuffers(cmp.Or(o.Memory, allMemory))
 	if p := strings.Trim(o.Prefix, "/"); p != "" {
 		b.prefix = p + "/"
 	}

@@ -41,12 +41,12 @@ func TestFaults(t *testing.T) {
 	faults(t, buckettest.StartFakeS3(t))
 }
 
-// faults opens buckets that lose their patience at once where the store is to be silent.
+// faults opens buckets that lose their patience soon where the store is to be silent.
 func faults(t *testing.T, url string) {
 	buckettest.RunS3(t, url, func(t *testing.T, endpoint string, silent bool) blob.Bucket {
 		return open(t, endpoint, func(o *Options) {
 			if silent {
-				o.Stall, o.Patience = 300*time.Millisecond, 300*time.Millisecond
+				o.Stall, o.Patience = time.Second, time.Second
 			}
 		})
 	})

@@ -63,12 +63,12 @@ func (s state) text() ([]byte, error) {
 const (
 	minPart = 5 << 20 // the least that S3 takes but for the last part
 	midPart = 10 << 20
-	maxPart = 32 << 20
+	maxPart = 16 << 20
 
 	maxParts = 10_000
 
 	// memory is what the parts of one upload may take.
-	memory = 64 << 20
+	memory = 48 << 20
 )
 
 // plan says how large the parts of an object are: small at first, so that little has
@@ -83,9 +83,9 @@ type plan struct {
 
 type step struct{ parts, size int }
 
-// standardPlan reaches 60 GiB before the first section, and more than 5 TiB with
-// sections of 1.125 GiB.
-var standardPlan = plan{[]step{{2000, minPart}, {2000, midPart}, {1000, maxPart}}, 36}
+// standardPlan reaches 52 GiB before the first section, and more than 5 TiB with
+// sections of 1.2 GiB.
+var standardPlan = plan{[]step{{2000, minPart}, {2000, midPart}, {1500, maxPart}}, 75}
 
 // size returns the size of part number n, counted from 1, or of a part of the section
 // that it is.

@@ -36,7 +36,7 @@ type upload struct {
 
 	state   state   // with all parts, those included that are on their way
 	section section // what follows them; closed when the upload is suspended
-	buffer  []byte  // what follows it; from Bucket.newBuffer, or nil
+	buffer  []byte  // what follows it; from Bucket.buffers, or nil
 	before  []byte  // the state that the upload was opened with
 	dirty   bool    // something was written since
 	closed  bool
@@ -124,7 +124,7 @@ func (u *upload) Write(p []byte) (n int, err error) {
 
 // newBuffer makes the buffer one for the next part, when there is memory for it.
 func (u *upload) newBuffer() (err error) {
-	u.buffer, err = u.bucket.newBuffer(u.wait, u.bucket.plan.size(len(u.state.Parts)+1))
+	u.buffer, err = u.bucket.buffers.get(u.wait, u.bucket.plan.size(len(u.state.Parts)+1))
 	return err
 }
 
@@ -215,7 +215,7 @@ func (u *upload) land() error {
 func (u *upload) sendPart(path string, to *multipart, number int, buffer []byte) {
 	sent, err := u.put(path, to.ID, to.Sums, number, buffer)
 	size := len(buffer)
-	u.bucket.freeBuffer(buffer)
+	u.bucket.buffers.put(buffer)
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.flying--
@@ -379,7 +379,7 @@ func (u *upload) Close() error {
 
 func (u *upload) free() {
 	if u.buffer != nil {
-		u.bucket.freeBuffer(u.buffer)
+		u.bucket.buffers.put(u.buffer)
 		u.buffer = nil
 	}
 }
