@@ -79,6 +79,12 @@ type Entry struct {
 	ModTime  time.Time // of the last write
 }
 
+// Namer is a Bucket that makes keys of its own.
+type Namer interface {
+	// NewKey returns a key that was never used.
+	NewKey() string
+}
+
 // Presigner is a Bucket that can let others read its objects without it.
 type Presigner interface {
 	// Presign returns a URL at which whoever has it can GET the object, in ranges

@@ -1,11 +1,8 @@
 package blob
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"strings"
 	"time"
@@ -19,8 +16,7 @@ const (
 
 // Places are buckets that are used as one. A key says where its object or upload is:
 // it is a bucket's key after the name of the place. What is under a place that is not
-// among At is out of reach: its objects are an error, its uploads are lost, and to
-// delete what is there changes nothing.
+// among At is out of reach: to use it is ErrNotDone, and to delete it changes nothing.
 type Places struct {
 	New string            // where what is new goes
 	At  map[string]Bucket // by name
@@ -30,6 +26,7 @@ var (
 	_ Bucket    = (*Places)(nil)
 	_ Presigner = (*Places)(nil)
 	_ Reapable  = (*Places)(nil)
+	_ Namer     = (*Places)(nil)
 )
 
 // place returns the name of the place that a key is of.
@@ -42,20 +39,20 @@ func (p *Places) find(key string) (Bucket, string) {
 	return p.At[at], key[len(at):]
 }
 
-func (p *Places) object(key string) (Bucket, string, error) {
+func (p *Places) reach(key string) (Bucket, string, error) {
 	b, key := p.find(key)
 	if b == nil {
-		return nil, "", errors.New("the object is in a place that is not configured")
+		return nil, "", fmt.Errorf("%w: what is asked for is in a place that this server does not have", ErrNotDone)
 	}
 	return b, key, nil
 }
 
-// NewKey returns a key in a place that was never used.
-func (p *Places) NewKey(place string) string { return place + randomKey() }
+// NewKey implements [Namer].
+func (p *Places) NewKey() string { return p.New + randomKey() }
 
 // Open implements [Bucket].
 func (p *Places) Open(ctx context.Context, key string) (Reader, error) {
-	b, key, err := p.object(key)
+	b, key, err := p.reach(key)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +61,7 @@ func (p *Places) Open(ctx context.Context, key string) (Reader, error) {
 
 // Stat implements [Bucket].
 func (p *Places) Stat(ctx context.Context, key string) (int64, error) {
-	b, key, err := p.object(key)
+	b, key, err := p.reach(key)
 	if err != nil {
 		return 0, err
 	}
@@ -73,9 +70,9 @@ func (p *Places) Stat(ctx context.Context, key string) (int64, error) {
 
 // Upload implements [Bucket].
 func (p *Places) Upload(ctx context.Context, key string, size int64, state []byte) (Writer, error) {
-	b, rest := p.find(key)
-	if b == nil {
-		return nil, ErrUploadLost
+	b, rest, err := p.reach(key)
+	if err != nil {
+		return nil, err
 	}
 	w, err := b.Upload(ctx, rest, size, state)
 	if err != nil {
@@ -88,6 +85,13 @@ func (p *Places) Upload(ctx context.Context, key string, size int64, state []byt
 type placed struct {
 	Writer
 	place string
+}
+
+// Sole implements [Sole].
+func (w placed) Sole() {
+	if w, ok := w.Writer.(Sole); ok {
+		w.Sole()
+	}
 }
 
 func (w placed) Finish() (string, error) {
@@ -158,67 +162,4 @@ func (p *Places) Abort(ctx context.Context, key string) error {
 		return b.Abort(ctx, key)
 	}
 	return nil
-}
-
-// Copy copies the bytes of an object, as they are stored, to a key that was never
-// used, and reads the copy back. It returns ErrNotFound or ErrDamaged if the object
-// is not whole, as far as its digest shows that: of what is not stored as it is, the
-// copy is the same, whole or not. After an error there may be something under the key.
-func (p *Places) Copy(ctx context.Context, o Object, to string) error {
-	r, err := p.Open(ctx, o.Key)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	b, key := p.find(to)
-	if b == nil {
-		return fmt.Errorf("copy to %s: the place is not configured", to)
-	}
-	w, err := b.Upload(ctx, key, 0, nil)
-	if err != nil {
-		return err
-	}
-	defer w.Close()
-	if s, ok := w.(Sole); ok {
-		s.Sole()
-	}
-	h := newHash(o.Digest.Algorithm())
-	n, readErr, err := copyHashed(w, h, whileReader{ctx, r})
-	if err = errors.Join(readErr, err); err != nil {
-		return err
-	}
-	sum := h.Sum(nil)
-	if o.Format == FormatPlain && (n != o.Size || fmt.Sprintf("%x", sum) != o.Digest.Encoded()) {
-		return fmt.Errorf("%w: its %d bytes have another digest", ErrDamaged, n)
-	}
-	finished, err := w.Finish()
-	if err != nil {
-		return err
-	}
-	if finished != key {
-		return fmt.Errorf("the copy is under %s instead of %s", finished, key)
-	}
-	back, err := b.Open(ctx, key)
-	if err != nil {
-		return fmt.Errorf("read the copy: %v", err) // the copy is not the object
-	}
-	defer back.Close()
-	h.Reset()
-	if _, err, _ := copyHashed(io.Discard, h, whileReader{ctx, back}); err != nil || !bytes.Equal(h.Sum(nil), sum) {
-		return fmt.Errorf("the copy differs from what was written: %v", err)
-	}
-	return nil
-}
-
-// whileReader reads until a context ends.
-type whileReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (r whileReader) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return r.r.Read(p)
 }

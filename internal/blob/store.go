@@ -364,7 +364,7 @@ func (s *Store) Verify(ctx context.Context, o Object) error {
 	}
 	defer r.Close()
 	h := newHash(o.Digest.Algorithm())
-	if _, readErr, _ := copyHashed(io.Discard, h, r); readErr != nil {
+	if _, readErr, _ := copyHashed(io.Discard, h, &steadyReader{ctx: ctx, r: r}); readErr != nil {
 		return readErr
 	}
 	if hex.EncodeToString(h.Sum(nil)) != o.Digest.Encoded() {
@@ -382,8 +382,8 @@ func newHash(a digest.Algorithm) hash.Hash {
 
 // newKey returns a key in the bucket that was never used.
 func newKey(b Bucket) string {
-	if p, ok := b.(*Places); ok {
-		return p.NewKey(p.New)
+	if b, ok := b.(Namer); ok {
+		return b.NewKey()
 	}
 	return randomKey()
 }

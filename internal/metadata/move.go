@@ -26,12 +26,13 @@ func placed(place string) (first, end string) {
 func (tx *Tx) PlacedObjects(place string, after move.Position, limit int) ([]move.Object, error) {
 	var out []move.Object
 	first, end := placed(place)
-	err := tx.rows(`SELECT uid, key_domain, digest, size, format, key FROM objects
-		WHERE (key_domain, digest) > ($1, $2) AND deleted_at = 0 AND key || '' >= $3 AND key || '' < $4
-		ORDER BY key_domain, digest LIMIT $5`,
-		[]any{after.KeyDomain, after.Digest, first, end, limit}, func(rows *sql.Rows) error {
+	err := tx.rows(`SELECT o.uid, o.algorithm, o.digest, o.size, o.format, o.key, `+sealColumns+` FROM objects o
+		WHERE (o.key_domain, o.digest, o.algorithm) > ($1, $2, $3) AND o.deleted_at = 0 AND o.key || '' >= $4 AND o.key || '' < $5
+		ORDER BY o.key_domain, o.digest, o.algorithm LIMIT $6`,
+		[]any{after.KeyDomain, after.Digest, after.Algorithm, first, end, limit}, func(rows *sql.Rows) error {
 			var o move.Object
-			err := rows.Scan(&o.UID, &o.KeyDomain, &o.Digest, &o.Size, &o.Format, &o.Key)
+			err := rows.Scan(append([]any{&o.UID, &o.Algorithm, &o.Digest, &o.Size, &o.Format, &o.Key}, sealFields(&o.Object)...)...)
+			o.Domain.Double = o.Format == blob.FormatDoublySealed
 			out = append(out, o)
 			return err
 		})
@@ -63,7 +64,7 @@ func (tx *Tx) HasPlaced(place string) (bool, error) {
 // Relocate implements [move.Tx].
 func (tx *Tx) Relocate(uid, from, to string) (bool, error) {
 	tx.changed = true
-	n, err := tx.exec(`UPDATE objects SET key = $3 WHERE uid = $1 AND key = $2`, uid, from, to)
+	n, err := tx.exec(`UPDATE objects SET key = $3 WHERE uid = $1 AND key = $2 AND deleted_at = 0`, uid, from, to)
 	return n == 1, err
 }
 
@@ -73,17 +74,24 @@ func (tx *Tx) PutLeftover(key string, due time.Time) error {
 		ON CONFLICT (key) DO UPDATE SET due_at = excluded.due_at`, key, micros(due))
 }
 
-// DeleteLeftover implements [move.Tx].
-func (tx *Tx) DeleteLeftover(key string) (bool, error) {
-	n, err := tx.exec(`DELETE FROM leftovers WHERE key = $1`, key)
+// KeepLeftover implements [move.Tx]. What is claimed is due at 0.
+func (tx *Tx) KeepLeftover(key string) (bool, error) {
+	n, err := tx.exec(`DELETE FROM leftovers WHERE key = $1 AND due_at <> 0`, key)
 	return n == 1, err
 }
 
-// DueLeftovers implements [move.Tx].
-func (tx *Tx) DueLeftovers(place string, at time.Time, limit int) ([]string, error) {
+// ClaimLeftovers implements [move.Tx]. What an object names is never claimed.
+func (tx *Tx) ClaimLeftovers(place string, at time.Time, limit int) ([]string, error) {
 	first, end := placed(place)
-	return tx.strings(`SELECT key FROM leftovers WHERE due_at <= $1 AND key >= $2 AND key < $3 ORDER BY key LIMIT $4`,
-		micros(at), first, end, limit)
+	return tx.strings(`UPDATE leftovers SET due_at = 0 WHERE due_at <= $1 AND key IN (
+			SELECT l.key FROM leftovers l WHERE l.due_at <= $1 AND l.key >= $2 AND l.key < $3
+				AND NOT EXISTS (SELECT 1 FROM objects o WHERE o.key = l.key AND o.key <> '') ORDER BY l.key LIMIT $4)
+		RETURNING key`, micros(at), first, end, limit)
+}
+
+// DeleteLeftover implements [move.Tx].
+func (tx *Tx) DeleteLeftover(key string) error {
+	return tx.change(`DELETE FROM leftovers WHERE key = $1 AND due_at = 0`, key)
 }
 
 // Leftovers implements [fsck.Tx].

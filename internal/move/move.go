@@ -8,6 +8,8 @@
 // that comes late hits what is in use.
 //
 // It works in steps that are bounded. What was done is done; to begin again costs little.
+// An object that takes longer than a step goes on between steps, in this process, which is
+// the only one: it has the data directory.
 package move
 
 import (
@@ -15,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"berth/internal/access"
@@ -27,16 +30,17 @@ import (
 type Position struct {
 	KeyDomain string `json:"keyDomain"`
 	Digest    string `json:"digest"`
+	Algorithm string `json:"algorithm"` // what it is sealed with: one that is not may have the same digest
 }
 
 // Object is an object that is in the bucket.
 type Object struct {
 	UID       string
-	KeyDomain string
+	Algorithm string
 	blob.Object
 }
 
-func (o Object) position() Position { return Position{o.KeyDomain, string(o.Digest)} }
+func (o Object) position() Position { return Position{o.Domain.Name, string(o.Digest), o.Algorithm} }
 
 // Left is what is in a place.
 type Left struct {
@@ -66,22 +70,30 @@ type Tx interface {
 	Relocate(uid, from, to string) (bool, error)
 	// PutLeftover has the bytes under a key removed after a time.
 	PutLeftover(key string, due time.Time) error
-	// DeleteLeftover reports whether the bytes under the key were to be removed.
-	DeleteLeftover(key string) (bool, error)
-	// DueLeftovers returns at most limit keys in a place whose bytes are to be removed at
-	// a time.
-	DueLeftovers(place string, at time.Time, limit int) ([]string, error)
+	// KeepLeftover has the bytes under a key stay, and reports whether they do: they do
+	// not if somebody has begun to remove them, or has done so.
+	KeepLeftover(key string) (bool, error)
+	// ClaimLeftovers returns at most limit keys in a place whose bytes are to be removed
+	// at a time. They can be kept no more: the caller removes them.
+	ClaimLeftovers(place string, at time.Time, limit int) ([]string, error)
+	// DeleteLeftover forgets a key that was claimed, unless it was put anew since.
+	DeleteLeftover(key string) error
 }
 
 // Mover moves objects.
 type Mover struct {
 	Store      Store
 	Places     *blob.Places
+	Blobs      *blob.Store       // over Places
 	Names      map[string]string // of places, for people
 	Authorizer *access.Authorizer
 	Auditor    access.Auditor
 	Account    string // the administrator's
 	Now        func() time.Time
+	Go         func(func(context.Context)) // runs what goes on after its request
+
+	mu  sync.Mutex
+	run *run // the last one; guarded by mu
 }
 
 // from returns the place that objects move out of.
@@ -98,8 +110,8 @@ func (m *Mover) from() (string, bool) {
 func (m *Mover) Check(ctx context.Context) error {
 	return m.Store.View(ctx, func(tx Tx) error {
 		for place, remedy := range map[string]string{
-			blob.InDirectory: "there are layers in the data directory: give no storage to serve them, or storage-from: directory to move them",
-			blob.InS3:        "there are layers in S3: give storage to serve them, or storage-from to move them",
+			blob.InDirectory: "there are layers in the data directory, which storage leaves out: see berth storage migrate --help",
+			blob.InS3:        "there are layers in S3, and no storage is given: see berth storage migrate --help",
 		} {
 			if m.Places.At[place] != nil {
 				continue
@@ -113,16 +125,16 @@ func (m *Mover) Check(ctx context.Context) error {
 }
 
 const (
-	// batch is how many objects are copied at once.
-	batch = 8
-	// stepTime is how long after its beginning a step copies no more.
+	// stepTime is how long a step takes, or a little more.
 	stepTime = 2 * time.Second
 	// abandoned is how long a copy may take.
 	abandoned = 48 * time.Hour
 	// Grace is how long what was copied stays where it was, if nothing else is said:
-	// longer than a URL works that leads there.
+	// longer than a URL works that leads there. So long a copy stays that failed: the
+	// store may still be at it.
 	Grace = time.Hour
-	// maxGrace bounds it.
+	// minGrace is enough for who has read a row to open what it names.
+	minGrace = time.Second
 	maxGrace = 7 * 24 * time.Hour
 	// uploadLife is how long an upload can go on.
 	uploadLife = 24 * time.Hour
@@ -138,8 +150,9 @@ func (in Input) grace() (time.Duration, error) {
 	if in.GraceSeconds == nil {
 		return Grace, nil
 	}
-	if *in.GraceSeconds < 0 || *in.GraceSeconds > int64(maxGrace/time.Second) {
-		return 0, fault.New(fault.Invalid, "InvalidParameterException", "Invalid parameter at 'graceSeconds' failed to satisfy constraint: 'must be from 0 to %d'", int64(maxGrace/time.Second))
+	if *in.GraceSeconds < int64(minGrace/time.Second) || *in.GraceSeconds > int64(maxGrace/time.Second) {
+		return 0, fault.New(fault.Invalid, "InvalidParameterException", "Invalid parameter at 'graceSeconds' failed to satisfy constraint: 'must be from %d to %d'",
+			int64(minGrace/time.Second), int64(maxGrace/time.Second))
 	}
 	return time.Duration(*in.GraceSeconds) * time.Second, nil
 }
@@ -153,13 +166,16 @@ type Failure struct {
 
 // Progress is what a step has done.
 type Progress struct {
-	From    string    `json:"from"`
-	To      string    `json:"to"`
-	Objects int       `json:"objects"` // that have moved
-	Bytes   int64     `json:"bytes"`   // of these
-	Failed  []Failure `json:"failed"`
-	After   *Position `json:"after,omitempty"` // where to go on; nil at the end
-	Left    *Left     `json:"left,omitempty"`  // in From, with the first step and the last
+	From       string    `json:"from"`
+	To         string    `json:"to"`
+	Objects    int       `json:"objects"`             // that have moved
+	Bytes      int64     `json:"bytes"`               // of these
+	Unverified int       `json:"unverified"`          // of these, sealed under a key that cannot be used
+	Copying    int64     `json:"copying"`             // bytes of what is being copied that have been
+	Failed     []Failure `json:"failed"`              // objects that stay
+	Unremoved  string    `json:"unremoved,omitempty"` // why something that was copied is still where it was
+	After      *Position `json:"after,omitempty"`     // where to go on; nil at the end
+	Left       *Left     `json:"left,omitempty"`      // in From, with the first step and the last
 }
 
 // moved is what the audit record of a step says of it.
@@ -169,6 +185,15 @@ type moved struct {
 	Objects int    `json:"objects"`
 	Bytes   int64  `json:"bytes"`
 	Failed  int    `json:"failed"`
+}
+
+// add adds what a run has done.
+func (p *Progress) add(r *run) {
+	p.Objects += r.objects
+	p.Bytes += r.bytes
+	p.Unverified += r.unverified
+	p.Failed = append(p.Failed, r.failed...)
+	p.After = r.next
 }
 
 var (
@@ -207,7 +232,7 @@ func (m *Mover) step(ctx context.Context, in Input) (p Progress, err error) {
 	if !ok {
 		return p, errNowhere
 	}
-	if strings.ContainsFunc(in.After.KeyDomain+in.After.Digest, func(c rune) bool { return c < ' ' || c > '~' }) {
+	if strings.ContainsFunc(in.After.KeyDomain+in.After.Digest+in.After.Algorithm, func(c rune) bool { return c < ' ' || c > '~' }) {
 		return p, errPosition
 	}
 	grace, err := in.grace()
@@ -215,15 +240,14 @@ func (m *Mover) step(ctx context.Context, in Input) (p Progress, err error) {
 		return p, err
 	}
 	p = Progress{From: m.Names[from], To: m.Names[m.Places.New], Failed: []Failure{}, After: &in.After}
-	for until := time.Now().Add(stepTime); p.After != nil && time.Now().Before(until); {
-		if err := m.batch(ctx, from, grace, &p); err != nil {
-			return p, err
-		}
-	}
-	if err := m.Remove(ctx); err != nil {
+	if err := m.runs(ctx, from, grace, &p); err != nil {
 		return p, err
 	}
-	if in.After == (Position{}) || p.After == nil {
+	err = m.remove(ctx, time.Now().Add(stepTime))
+	if f, ok := fault.As(err); ok {
+		p.Unremoved, err = f.Message, nil
+	}
+	if err == nil && (in.After == (Position{}) || p.After == nil) {
 		err = m.Store.View(ctx, func(tx Tx) error {
 			left, err := tx.Placed(from, m.Now().Add(-uploadLife))
 			p.Left = &left
@@ -233,42 +257,32 @@ func (m *Mover) step(ctx context.Context, in Input) (p Progress, err error) {
 	return p, err
 }
 
-// removed is how many leftovers are looked for at once.
-const removed = 500
-
-// Remove removes bytes that are to go. It may run in several processes at once.
-func (m *Mover) Remove(ctx context.Context) error {
-	for place := range m.Places.At {
-		for {
-			var keys []string
-			err := m.Store.View(ctx, func(tx Tx) error {
-				var err error
-				keys, err = tx.DueLeftovers(place, m.Now(), removed)
-				return err
-			})
-			if err != nil {
-				return err
+// runs makes runs until the step's time is over. What runs then goes on, and the next
+// step waits for it.
+func (m *Mover) runs(ctx context.Context, from string, grace time.Duration, p *Progress) error {
+	end := time.NewTimer(stepTime)
+	defer end.Stop()
+	for over := false; p.After != nil && !over; {
+		r, mine := m.begin(from, *p.After, grace)
+		select {
+		case <-r.ended:
+			if !mine {
+				continue
 			}
-			for _, key := range keys {
-				if err := m.Places.Delete(ctx, key); err != nil {
-					return errStore(err, "What was copied from %s could not be removed", m.Names[place])
-				}
+			m.told(r)
+			if r.err != nil {
+				return r.err
 			}
-			if len(keys) == 0 {
-				break
-			}
-			if err := m.Store.Update(ctx, func(tx Tx) error { return forget(tx, keys) }); err != nil {
-				return err
-			}
+			p.add(r)
+		case <-end.C:
+			p.Copying, over = r.copied.Load(), true
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
-	}
-	return nil
-}
-
-func forget(tx Tx, keys []string) error {
-	for _, key := range keys {
-		if _, err := tx.DeleteLeftover(key); err != nil {
-			return err
+		select {
+		case <-end.C:
+			over = true
+		default:
 		}
 	}
 	return nil

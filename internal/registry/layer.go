@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"berth/internal/access"
@@ -193,6 +194,9 @@ func (r *Registry) openContent(ctx context.Context, ref Ref, l *Layer, principal
 	}
 	if err == nil && c.URL == "" {
 		c.Reader, err = r.blobs.Open(ctx, l.Object)
+	}
+	if errors.Is(err, blob.ErrNotDone) {
+		return nil, errStoreAway(err)
 	}
 	if err != nil {
 		return nil, errKey(err)

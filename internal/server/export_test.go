@@ -1,11 +1,24 @@
 package server
 
 import (
+	"context"
 	"maps"
 	"slices"
+
+	"berth/internal/move"
 )
 
 // ExtensionPaths are the paths of the signed operations that ECR does not have.
 func (s *Server) ExtensionPaths() []string {
 	return slices.Sorted(maps.Keys(s.extensions(nil)))
+}
+
+// RemoveMoved removes what was moved and is due.
+func (s *Server) RemoveMoved(ctx context.Context) error { return s.mover.Remove(ctx) }
+
+// AnotherMover is a mover as another process has it.
+func (s *Server) AnotherMover() *move.Mover {
+	m := s.newMover(s.bucket)
+	m.Blobs, m.Authorizer, m.Auditor, m.Go = s.mover.Blobs, s.mover.Authorizer, s.mover.Auditor, s.mover.Go
+	return m
 }

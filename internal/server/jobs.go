@@ -24,6 +24,7 @@ func (s *Server) startJobs() {
 	if s.lease != nil {
 		s.every(ctx, rotate.RenewInterval, "say which master key seals", s.lease.Renew)
 	}
+	s.mover.Go = func(do func(context.Context)) { s.jobs.Go(func() { do(ctx) }) }
 	s.every(ctx, usageInterval, "store usage", s.registry.FlushUsage)
 	s.every(ctx, usageInterval, "store uses of access keys", s.directory.FlushUses)
 	s.every(ctx, expiredInterval, "remove expired sessions", s.directory.RemoveExpired)

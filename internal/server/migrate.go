@@ -12,12 +12,13 @@ import (
 
 // MigratePath is where layers are moved from storage-from to storage, step by step:
 //
-//	POST /_berth/v1/storage/migrate {"after": {"keyDomain": "...", "digest": "..."}, "graceSeconds": 3600}
-//	200  {"from": "/var/lib/berth/blobs", "to": "s3://bucket", "objects": 40, "bytes": 12345678, "failed": [],
-//	      "after": {...}, "left": {"objects": 60, "bytes": 23456789, "uploads": 1, "copied": 40, "until": "..."}}
+//	POST /_berth/v1/storage/migrate {"after": {"keyDomain": "...", "digest": "...", "algorithm": "..."}, "graceSeconds": 3600}
+//	200  {"from": "/var/lib/berth/blobs", "to": "s3://bucket", "objects": 40, "bytes": 12345678, "unverified": 0, "copying": 0,
+//	      "failed": [], "after": {...}, "left": {"objects": 60, "bytes": 23456789, "uploads": 1, "copied": 40, "until": "..."}}
 //
 // The first request has no "after", the next one that of the answer before, until
-// there is none. It is signed, and answers errors, as ECR's operations do. The caller
+// there is none. What an answer has not waited for goes on, and the next one tells of it.
+// It is signed, and answers errors, as ECR's operations do. The caller
 // must be the administrator, or be allowed berth:MigrateStorage there.
 const MigratePath = "/_berth/v1/storage/migrate"
 

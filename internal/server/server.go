@@ -185,6 +185,7 @@ func (s *Server) assemble(ctx context.Context) error {
 		AccessKeys: s.accessKeys(), Log: s.log,
 	})
 	blobs := blob.NewSealing(s.bucket, s.keyWrapper(master, s.keys), s.config.Seal != "off")
+	s.mover.Blobs = blobs
 	s.registry = s.newRegistry(master, auth, authorizer, blobs)
 	s.rotator = &rotate.Rotator{
 		Store: metadata.For[rotate.Tx, rotate.Tx](s.db), Blobs: blobs, Master: master,

@@ -5,5 +5,5 @@
 
 CREATE TABLE leftovers (
   key    TEXT PRIMARY KEY, -- as in objects
-  due_at INTEGER NOT NULL  -- when they are to go
+  due_at INTEGER NOT NULL  -- when they are to go; 0 once that has begun
 ) WITHOUT ROWID;
