@@ -2,62 +2,164 @@ package s3bucket
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"hash/crc32"
+	"io"
 	"sync"
+	"time"
 
 	"berth/internal/blob"
-
-	"golang.org/x/sync/semaphore"
 )
 
-// allMemory is what the parts of all uploads may take together.
-const allMemory = 256 << 20
+const (
+	// allMemory is what the parts of all uploads may take together.
+	allMemory = 256 << 20
+	// chunkSize is how much of it an upload takes at a time, when it has bytes for it: who
+	// sends slowly holds no more than was sent.
+	chunkSize = 256 << 10
+)
 
-// buffers are those of parts. They are used again at once: what only the garbage
-// collector takes back is memory, too.
+// errMemory is returned to who has waited for memory for long enough.
+var errMemory = errors.New("no memory for a part")
+
+// buffers are the memory for parts. Half of it is for whoever comes. If that is
+// taken, those who wait would hold what the others wait for: so the other half is for a
+// few of them, each of whom has the right to fill a part from it, however large.
+//
+// Chunks are used again at once: what only the garbage collector takes back is memory,
+// too.
 type buffers struct {
-	room *semaphore.Weighted
+	taken  chan struct{} // an element for each chunk of the first half
+	rights chan struct{} // one for each right that somebody has
+	wait   time.Duration // so long does anybody wait
 
 	mu   sync.Mutex
-	used int      // guarded by mu
-	size int      // of those in free; guarded by mu
+	used int      // chunks; guarded by mu
 	free [][]byte // guarded by mu
 }
 
-func newBuffers(most int64) *buffers { return &buffers{room: semaphore.NewWeighted(most)} }
-
-// get returns an empty buffer of that size, when there is room for it. Nobody waits for
-// a second buffer while he fills a first one, and a buffer that is on its way comes back
-// in the end: so there is always one who can go on.
-func (b *buffers) get(ctx context.Context, size int) ([]byte, error) {
-	if err := b.room.Acquire(ctx, int64(size)); err != nil {
-		return nil, fmt.Errorf("%w: no memory for a part: %w", blob.ErrNotDone, context.Cause(ctx))
+func newBuffers(most int64, wait time.Duration) *buffers {
+	rights := max(most/2/maxPart, 1)
+	return &buffers{
+		taken: make(chan struct{}, max(most-rights*maxPart, 0)/chunkSize), rights: make(chan struct{}, rights), wait: wait,
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.used++
-	if size != b.size {
-		b.size, b.free = size, nil
-	}
-	if n := len(b.free); n > 0 {
-		p := b.free[n-1]
-		b.free = b.free[:n-1]
-		return p, nil
-	}
-	return make([]byte, 0, size), nil
 }
 
-// put takes a buffer back. It keeps no more than may soon be used.
-func (b *buffers) put(p []byte) {
-	size := cap(p)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.used--
-	switch {
-	case b.used == 0:
-		b.free = nil
-	case size == b.size && len(b.free) < b.used+maxParallel:
-		b.free = append(b.free, p[:0])
+// fill appends to a buffer until it has most bytes, and waits for memory if there is
+// none.
+func (m *buffers) fill(ctx context.Context, b *buffer, p []byte, most int) (n int, err error) {
+	for n < len(p) && b.size < most {
+		if b.size == len(b.chunks)*chunkSize {
+			if err := m.admit(ctx, b); err != nil {
+				return n, err
+			}
+			b.chunks = append(b.chunks, m.chunk())
+		}
+		last := &b.chunks[len(b.chunks)-1]
+		k := min(len(p)-n, chunkSize-len(*last), most-b.size)
+		*last = append(*last, p[n:n+k]...)
+		b.size += k
+		n += k
 	}
-	b.room.Release(int64(size))
+	return n, nil
+}
+
+func (m *buffers) chunk() []byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.used++
+	if n := len(m.free); n > 0 {
+		p := m.free[n-1]
+		m.free = m.free[:n-1]
+		return p
+	}
+	return make([]byte, 0, chunkSize)
+}
+
+// admit makes sure that there is memory for another chunk of a buffer: from the first
+// half, unless the buffer has a right, or gets one.
+func (m *buffers) admit(ctx context.Context, b *buffer) error {
+	if b.right {
+		return nil
+	}
+	select {
+	case m.taken <- struct{}{}:
+		b.common++
+		return nil
+	default:
+	}
+	wait := time.NewTimer(m.wait)
+	defer wait.Stop()
+	select {
+	case m.taken <- struct{}{}:
+		b.common++
+	case m.rights <- struct{}{}:
+		b.right = true
+	case <-wait.C:
+		return fmt.Errorf("%w: %w", blob.ErrNotDone, errMemory)
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w: %w", blob.ErrNotDone, errMemory, context.Cause(ctx))
+	}
+	return nil
+}
+
+// kept is how many chunks are kept that nobody uses, besides as many as are used.
+const kept = maxParallel * minPart / chunkSize
+
+// put takes a buffer's memory back. It keeps no more than may soon be used.
+func (m *buffers) put(b *buffer) {
+	m.mu.Lock()
+	m.used -= len(b.chunks)
+	for _, p := range b.chunks {
+		if len(m.free) < m.used+kept {
+			m.free = append(m.free, p[:0])
+		}
+	}
+	if m.used == 0 {
+		m.free = nil
+	}
+	m.mu.Unlock()
+	for range b.common {
+		<-m.taken
+	}
+	if b.right {
+		<-m.rights
+	}
+	*b = buffer{}
+}
+
+// buffer is a part that is being filled, or sent. The zero buffer is empty.
+type buffer struct {
+	chunks [][]byte // all are full but the last
+	size   int
+	common int  // chunks that are of the first half
+	right  bool // to the other half
+}
+
+// crc goes on with the CRC of what was before the bytes.
+func (b *buffer) crc(before uint32, table *crc32.Table) uint32 {
+	for _, p := range b.chunks {
+		before = crc32.Update(before, table, p)
+	}
+	return before
+}
+
+// sum returns the CRC-32C as S3 writes it.
+func (b *buffer) sum() string { return sumText(b.crc(0, castagnoli)) }
+
+// body returns the bytes as a body that can be sent again.
+func (b *buffer) body() io.ReadSeeker { return io.NewSectionReader(b, 0, int64(b.size)) }
+
+// ReadAt implements [io.ReaderAt].
+func (b *buffer) ReadAt(p []byte, at int64) (n int, err error) {
+	for n < len(p) {
+		if at >= int64(b.size) {
+			return n, io.EOF
+		}
+		k := copy(p[n:], b.chunks[at/chunkSize][at%chunkSize:])
+		n += k
+		at += int64(k)
+	}
+	return n, nil
 }

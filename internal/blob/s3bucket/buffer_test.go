@@ -96,29 +96,86 @@ func TestManyUploadsAtOnceShareTheMemory(t *testing.T) {
 	if got := most(); got > share+share/2 {
 		t.Errorf("%d uploads of 8 MiB took %d MiB of memory, want about %d", uploads, got>>20, share>>20)
 	}
-	if !b.buffers.room.TryAcquire(share) {
+	if n := len(b.buffers.taken) + len(b.buffers.rights); n > 0 {
 		t.Error("memory was not given back")
 	}
+}
+
+// begin begins an upload and writes to it.
+func begin(t *testing.T, b *Bucket, ctx context.Context, number int, content []byte) (blob.Writer, error) {
+	t.Helper()
+	w, err := b.Upload(ctx, fmt.Sprintf("%032x", number), 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = w.Close() })
+	_, err = w.Write(content)
+	return w, err
 }
 
 func TestWhoGoesAwayDoesNotWaitForMemory(t *testing.T) {
 	t.Parallel()
 	b := open(t, startSink(t), func(o *Options) { o.Memory = maxPart })
-	if err := b.buffers.room.Acquire(t.Context(), maxPart); err != nil {
+	if _, err := begin(t, b, t.Context(), 1, []byte("a")); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	w, err := b.Upload(ctx, fmt.Sprintf("%032x", 1), 0, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
 	cancel()
-	if _, err := w.Write([]byte("a")); !errors.Is(err, blob.ErrNotDone) {
+	if _, err := begin(t, b, ctx, 2, []byte("a")); !errors.Is(err, blob.ErrNotDone) {
 		t.Errorf("Write without memory = %v, want ErrNotDone", err)
 	}
-	if err := w.Close(); err != nil {
-		t.Errorf("Close = %v", err)
+}
+
+// Many send a little and then nothing. Others go on; when there is no memory at all, they
+// are told so soon.
+func TestWhoSendsSlowlyHoldsWhatWasSent(t *testing.T) {
+	t.Parallel()
+	b := open(t, startSink(t), func(o *Options) { o.Memory, o.Stall = 2*maxPart+1<<20, 100*time.Millisecond })
+	many := cap(b.buffers.taken) // as many chunks as are for everybody
+	for i := range many {
+		if _, err := begin(t, b, t.Context(), i, []byte("a")); err != nil {
+			t.Fatalf("upload %d: %v", i, err)
+		}
 	}
+	w, err := begin(t, b, t.Context(), many, make([]byte, 3*minPart+1))
+	if err == nil {
+		_, err = w.Suspend()
+	}
+	if err != nil {
+		t.Errorf("another upload: %v", err)
+	}
+	if _, err := begin(t, b, t.Context(), many+1, []byte("a")); err != nil {
+		t.Errorf("the last one: %v", err)
+	}
+	if _, err := begin(t, b, t.Context(), many+2, []byte("a")); !errors.Is(err, blob.ErrNotDone) {
+		t.Errorf("Write without memory = %v, want ErrNotDone", err)
+	}
+}
+
+// As many as hold all that is for everybody want more. They get it one after the other.
+func TestWhoWantsMoreDoesNotKeepOthersWaitingForEver(t *testing.T) {
+	t.Parallel()
+	b := open(t, startSink(t), func(o *Options) { o.Memory = maxPart + 4<<20 })
+	writers := make([]blob.Writer, 16)
+	for i := range writers {
+		var err error
+		if writers[i], err = begin(t, b, t.Context(), i, make([]byte, chunkSize)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var all sync.WaitGroup
+	for _, w := range writers {
+		all.Go(func() {
+			_, err := w.Write(make([]byte, 2*minPart))
+			if err == nil {
+				_, err = w.Suspend()
+			}
+			if err != nil {
+				t.Errorf("Write: %v", err)
+			}
+		})
+	}
+	all.Wait()
 }
 
 // BenchmarkLargeObject writes one object of as many GiB as there are rounds, to show

@@ -51,7 +51,8 @@ type Options struct {
 	// is sent where none is required.
 	NoChecksums bool
 
-	// Stall is how long a connection may stand still; 30 s if 0.
+	// Stall is how long a connection may stand still, and how long is waited for
+	// memory; 30 s if 0.
 	Stall time.Duration
 	// Patience is how long it may stand still while the store puts parts together
 	// or copies them, which some do before they answer; 5 min if 0.
@@ -59,7 +60,7 @@ type Options struct {
 	// Backoff is the longest wait before a request is made again; 5 s if 0.
 	Backoff time.Duration
 	// Memory is what the parts of all uploads may take together, at least 16 MiB;
-	// 256 MiB if 0. Who finds none waits.
+	// 256 MiB if 0.
 	Memory int64
 }
 
@@ -91,7 +92,7 @@ func Open(ctx context.Context, o Options) (*Bucket, error) {
 		return nil, err
 	}
 	b := &Bucket{options: o, client: client, presign: s3.NewPresignClient(client), name: &o.Bucket, plan: standardPlan}
-	b.buffers = newBuffers(cmp.Or(o.Memory, allMemory))
+	b.buffers = newBuffers(cmp.Or(o.Memory, allMemory), o.Stall)
 	if p := strings.Trim(o.Prefix, "/"); p != "" {
 		b.prefix = p + "/"
 	}
@@ -188,13 +189,13 @@ func (b *Bucket) Presign(ctx context.Context, key string, life time.Duration) (s
 const contentType = "application/octet-stream"
 
 // put writes an object of the store in one go.
-func (b *Bucket) put(ctx context.Context, path string, p []byte, class types.StorageClass) error {
+func (b *Bucket) put(ctx context.Context, path string, p *buffer, class types.StorageClass) error {
 	in := &s3.PutObjectInput{
-		Bucket: b.name, Key: &path, Body: newBody(p), ContentLength: aws.Int64(int64(len(p))), ContentType: aws.String(contentType),
+		Bucket: b.name, Key: &path, Body: p.body(), ContentLength: aws.Int64(int64(p.size)), ContentType: aws.String(contentType),
 		StorageClass: class, ServerSideEncryption: types.ServerSideEncryption(b.options.Encryption), SSEKMSKeyId: optional(b.options.EncryptionKey),
 	}
 	if !b.options.NoChecksums {
-		in.ChecksumCRC32C = aws.String(checksum(p))
+		in.ChecksumCRC32C = aws.String(p.sum())
 	}
 	_, err := b.client.PutObject(ctx, in, b.unsigned)
 	return err

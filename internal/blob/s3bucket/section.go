@@ -2,7 +2,6 @@ package s3bucket
 
 import (
 	"fmt"
-	"hash/crc32"
 	"net/url"
 	"strings"
 
@@ -22,9 +21,9 @@ type section struct {
 	multipart
 }
 
-func (s *section) add(p []byte) {
-	s.size += int64(len(p))
-	s.sum = crc32.Update(s.sum, castagnoli, p)
+func (s *section) add(p *buffer) {
+	s.size += int64(p.size)
+	s.sum = p.crc(s.sum, castagnoli)
 }
 
 // closeSection makes a part of the section, however much is in it, if it has begun.

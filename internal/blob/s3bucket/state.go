@@ -1,14 +1,12 @@
 package s3bucket
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"hash/crc32"
-	"io"
 
 	"berth/internal/blob"
 )
@@ -108,18 +106,12 @@ func (p plan) isSection(n int) bool {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// checksum returns the CRC-32C as S3 writes it.
-func checksum(p []byte) string { return sumText(crc32.Checksum(p, castagnoli)) }
-
 // sumText returns a CRC as S3 writes it.
 func sumText(crc uint32) string {
 	var b [4]byte
 	binary.BigEndian.PutUint32(b[:], crc)
 	return base64.StdEncoding.EncodeToString(b[:])
 }
-
-// newBody returns a body that can be sent again.
-func newBody(p []byte) io.ReadSeeker { return bytes.NewReader(p) }
 
 func newGeneration() string { return random(8) }
 

@@ -36,7 +36,7 @@ type upload struct {
 
 	state   state   // with all parts, those included that are on their way
 	section section // what follows them; closed when the upload is suspended
-	buffer  []byte  // what follows it; from Bucket.buffers, or nil
+	buffer  buffer  // what follows it
 	before  []byte  // the state that the upload was opened with
 	dirty   bool    // something was written since
 	closed  bool
@@ -64,7 +64,7 @@ func (b *Bucket) Upload(ctx context.Context, key string, size int64, text []byte
 		return nil, err
 	}
 	if err := u.readTail(ctx); err != nil {
-		u.free()
+		u.bucket.buffers.put(&u.buffer)
 		return nil, err
 	}
 	return u, nil
@@ -84,48 +84,42 @@ func (u *upload) readTail(ctx context.Context) error {
 	if t.Size == 0 {
 		return nil
 	}
-	if err := u.newBuffer(); err != nil {
-		return err
-	}
-	if t.Size > int64(cap(u.buffer)) {
-		return blob.ErrUploadLost
-	}
-	u.buffer = u.buffer[:t.Size]
 	r := &reader{bucket: u.bucket, ctx: ctx, path: u.bucket.uploadPath(u.key, t.Generation), size: t.Size}
 	defer r.Close()
-	_, err := io.ReadFull(r, u.buffer)
-	if errors.Is(err, blob.ErrNotFound) || errors.Is(err, blob.ErrDamaged) || err == nil && checksum(u.buffer) != t.Sum {
+	_, err := io.Copy(filler{u}, r)
+	if errors.Is(err, blob.ErrNotFound) || errors.Is(err, blob.ErrDamaged) || errors.Is(err, io.ErrShortWrite) || err == nil && u.buffer.sum() != t.Sum {
 		return blob.ErrUploadLost
 	}
 	return err
 }
+
+// filler fills the buffer of an upload with no more than a part has.
+type filler struct{ *upload }
+
+func (f filler) Write(p []byte) (int, error) { return f.fill(p) }
+
+func (u *upload) fill(p []byte) (int, error) {
+	return u.bucket.buffers.fill(u.wait, &u.buffer, p, u.partSize())
+}
+
+// partSize is how large the part is that the buffer becomes.
+func (u *upload) partSize() int { return u.bucket.plan.size(len(u.state.Parts) + 1) }
 
 // Write implements [blob.Writer].
 func (u *upload) Write(p []byte) (n int, err error) {
 	for len(p) > 0 {
-		if u.buffer == nil {
-			if err := u.newBuffer(); err != nil {
-				return n, err
-			}
-		}
 		u.dirty = true
-		k := min(len(p), cap(u.buffer)-len(u.buffer))
-		u.buffer = append(u.buffer, p[:k]...)
+		k, err := u.fill(p)
 		u.state.Size += int64(k)
 		n, p = n+k, p[k:]
-		if len(u.buffer) == cap(u.buffer) {
-			if err := u.send(); err != nil {
-				return n, err
-			}
+		if err == nil && u.buffer.size == u.partSize() {
+			err = u.send()
+		}
+		if err != nil {
+			return n, err
 		}
 	}
 	return n, nil
-}
-
-// newBuffer makes the buffer one for the next part, when there is memory for it.
-func (u *upload) newBuffer() (err error) {
-	u.buffer, err = u.bucket.buffers.get(u.wait, u.bucket.plan.size(len(u.state.Parts)+1))
-	return err
 }
 
 // send sends the buffer on its way as the next part, of the object or of a section.
@@ -139,24 +133,24 @@ func (u *upload) send() error {
 		if u.section.path == "" {
 			u.section.path = u.bucket.uploadPath(u.key, newGeneration())
 		}
-		u.section.add(u.buffer)
+		u.section.add(&u.buffer)
 		path, to = u.section.path, &u.section.multipart
 	}
 	if err := u.begin(path, to); err != nil {
 		return err
 	}
-	if err := u.await(len(u.buffer) + u.bucket.plan.size(next+1)); err != nil {
+	if err := u.await(u.buffer.size + u.bucket.plan.size(next+1)); err != nil {
 		return err
 	}
-	buffer := u.buffer
-	u.buffer = nil
+	full := u.buffer
+	u.buffer = buffer{}
 	u.mu.Lock()
 	to.Parts = append(to.Parts, part{})
 	number := len(to.Parts)
 	u.flying++
-	u.bytes += len(buffer)
+	u.bytes += full.size
 	u.mu.Unlock()
-	go u.sendPart(path, to, number, buffer)
+	go u.sendPart(path, to, number, full)
 	if to == &u.section.multipart && number == u.bucket.plan.section {
 		return u.closeSection()
 	}
@@ -212,10 +206,10 @@ func (u *upload) land() error {
 }
 
 // sendPart sends one part and says how that went. The buffer is given back.
-func (u *upload) sendPart(path string, to *multipart, number int, buffer []byte) {
-	sent, err := u.put(path, to.ID, to.Sums, number, buffer)
-	size := len(buffer)
-	u.bucket.buffers.put(buffer)
+func (u *upload) sendPart(path string, to *multipart, number int, full buffer) {
+	sent, err := u.put(path, to.ID, to.Sums, number, &full)
+	size := full.size
+	u.bucket.buffers.put(&full)
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.flying--
@@ -227,19 +221,19 @@ func (u *upload) sendPart(path string, to *multipart, number int, buffer []byte)
 	u.landed.Broadcast()
 }
 
-func (u *upload) put(path, id string, sums bool, number int, p []byte) (part, error) {
+func (u *upload) put(path, id string, sums bool, number int, p *buffer) (part, error) {
 	in := &s3.UploadPartInput{
 		Bucket: u.bucket.name, Key: &path, UploadId: &id, PartNumber: aws.Int32(int32(number)),
-		Body: newBody(p), ContentLength: aws.Int64(int64(len(p))),
+		Body: p.body(), ContentLength: aws.Int64(int64(p.size)),
 	}
 	var sent part
 	switch {
 	case !sums:
 	case path == u.path:
-		sent.Sum = checksum(p)
+		sent.Sum = p.sum()
 		in.ChecksumCRC32C = &sent.Sum
 	default:
-		sent.Sum = sumText(crc32.ChecksumIEEE(p))
+		sent.Sum = sumText(p.crc(0, crc32.IEEETable))
 		in.ChecksumCRC32 = &sent.Sum
 	}
 	out, err := u.bucket.client.UploadPart(u.ctx, in, u.bucket.unsigned)
@@ -279,9 +273,9 @@ func (u *upload) Suspend() ([]byte, error) {
 	outdated := u.state.Prior
 	u.state.Prior = u.state.Tail.Generation
 	u.state.Tail = tail{}
-	if len(u.buffer) > 0 {
-		t := tail{Generation: newGeneration(), Size: int64(len(u.buffer)), Sum: checksum(u.buffer)}
-		if err := u.bucket.put(u.ctx, u.bucket.uploadPath(u.key, t.Generation), u.buffer, ""); err != nil {
+	if u.buffer.size > 0 {
+		t := tail{Generation: newGeneration(), Size: int64(u.buffer.size), Sum: u.buffer.sum()}
+		if err := u.bucket.put(u.ctx, u.bucket.uploadPath(u.key, t.Generation), &u.buffer, ""); err != nil {
 			return nil, failed(err)
 		}
 		u.state.Tail = t
@@ -307,7 +301,7 @@ func (u *upload) Finish() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return key, failed(u.bucket.put(u.ctx, path, u.buffer, types.StorageClass(u.bucket.options.StorageClass)))
+	return key, failed(u.bucket.put(u.ctx, path, &u.buffer, types.StorageClass(u.bucket.options.StorageClass)))
 }
 
 // Sole implements [blob.Sole].
@@ -341,7 +335,7 @@ func (u *upload) makeObject() error {
 
 // sendRest sends what is left as the last part, and waits until all parts are there.
 func (u *upload) sendRest() error {
-	if len(u.buffer) > 0 {
+	if u.buffer.size > 0 {
 		if err := u.send(); err != nil {
 			return err
 		}
@@ -373,13 +367,6 @@ func (u *upload) Close() error {
 	}
 	u.closed = true
 	_ = u.land() // the error is that of an earlier call, or nobody's any more
-	u.free()
+	u.bucket.buffers.put(&u.buffer)
 	return nil
-}
-
-func (u *upload) free() {
-	if u.buffer != nil {
-		u.bucket.buffers.put(u.buffer)
-		u.buffer = nil
-	}
 }
