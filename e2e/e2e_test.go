@@ -17,7 +17,7 @@
 //
 //	serve [dev] ARGS    start berth serve, or berth dev, on data/ and the script's own
 //	                    port, and set the variables of berth env
-//	s3 [versitygw]      start an S3 store and write s3.yaml, a configuration for it
+//	s3 [versitygw|slow] start an S3 store and write s3.yaml, a configuration for it
 //	stopserver          end it with SIGTERM; it must exit with 0
 //	killserver          end it with SIGKILL
 //	signal NAME         send it a signal: HUP

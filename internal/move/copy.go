@@ -25,18 +25,44 @@ const (
 
 // run moves the objects after a position. Only one goes on at a time.
 type run struct {
-	after  Position
-	copied atomic.Int64 // bytes
-	ended  chan struct{}
+	after Position
+	ended chan struct{}
+
+	copying atomic.Int64 // bytes of objects that have not moved yet
+
+	mu      sync.Mutex
+	outcome Progress // what no step has told yet; guarded by mu
 
 	// What follows is for who has seen it end.
-	at         time.Time // when it ended
-	next       *Position // nil if nothing comes after it
-	objects    int       // that have moved
-	bytes      int64
-	unverified int
-	failed     []Failure
-	err        error
+	at   time.Time // when it ended
+	next *Position // nil if nothing comes after it
+	err  error
+}
+
+// tell adds to p what has come of the run since it was last told.
+func (r *run) tell(p *Progress) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p.Objects += r.outcome.Objects
+	p.Bytes += r.outcome.Bytes
+	p.Unverified += r.outcome.Unverified
+	p.Failed = append(p.Failed, r.outcome.Failed...)
+	r.outcome = Progress{}
+}
+
+// count counts an object that has moved, or has failed to.
+func (r *run) count(o Object, verified bool, failure error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if failure != nil {
+		r.outcome.Failed = append(r.outcome.Failed, Failure{o.Domain.Name, string(o.Digest), failure.Error()})
+		return
+	}
+	r.outcome.Objects++
+	r.outcome.Bytes += o.Size
+	if !verified {
+		r.outcome.Unverified++
+	}
 }
 
 // begin returns the run after a position, which it starts unless there is one, and
@@ -73,12 +99,7 @@ func (m *Mover) told(r *run) {
 	}
 }
 
-// outcome is what came of an object. Its error is the object's, or the store's.
-type outcome struct {
-	verified bool
-	err      error
-}
-
+// move makes a run. What is wrong with single objects it counts.
 func (m *Mover) move(ctx context.Context, from string, grace time.Duration, r *run) error {
 	objects, err := m.next(ctx, from, r)
 	if err != nil || len(objects) == 0 {
@@ -88,36 +109,23 @@ func (m *Mover) move(ctx context.Context, from string, grace time.Duration, r *r
 	if err != nil {
 		return err
 	}
-	outcomes, errs := make([]outcome, len(objects)), make([]error, len(objects))
+	failures, errs := make([]error, len(objects)), make([]error, len(objects))
 	var all sync.WaitGroup
 	var next atomic.Int64
 	for range atOnce {
 		all.Go(func() {
 			for i := next.Add(1) - 1; i < int64(len(objects)); i = next.Add(1) - 1 {
-				outcomes[i], errs[i] = m.moveOne(ctx, objects[i], keys[i], grace, r)
+				failures[i], errs[i] = m.moveOne(ctx, objects[i], keys[i], grace, r)
 			}
 		})
 	}
 	all.Wait()
-	for i, o := range objects {
-		switch err := outcomes[i].err; {
-		case errs[i] != nil:
-		case err != nil:
-			r.failed = append(r.failed, Failure{o.Domain.Name, string(o.Digest), err.Error()})
-		default:
-			r.objects++
-			r.bytes += o.Size
-			if !outcomes[i].verified {
-				r.unverified++
-			}
-		}
-	}
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
 	// One that a store does not take stays. If it takes none, others need not be tried.
-	if len(objects) > 1 && !slices.ContainsFunc(outcomes, func(o outcome) bool { return !isStores(o.err) }) {
-		return errStore(outcomes[0].err, "The layer %s could not be copied", objects[0].Digest)
+	if len(objects) > 1 && !slices.ContainsFunc(failures, func(err error) bool { return !isStores(err) }) {
+		return errStore(failures[0], "The layer %s could not be copied", objects[0].Digest)
 	}
 	return nil
 }
@@ -169,32 +177,46 @@ func (m *Mover) reserve(ctx context.Context, n int) ([]string, error) {
 }
 
 // moveOne copies an object to a key and has its row name the copy. If that does not
-// come about, what is under the key is removed later.
-func (m *Mover) moveOne(ctx context.Context, o Object, to string, grace time.Duration, r *run) (out outcome, err error) {
-	out.verified, out.err = m.Blobs.Copy(ctx, o.Object, to, func(n int) { r.copied.Add(int64(n)) })
-	if out.err != nil {
+// come about, what is under the key is removed later. A failure is the object's, or a
+// store's.
+func (m *Mover) moveOne(ctx context.Context, o Object, to string, grace time.Duration, r *run) (failure, err error) {
+	var copied int64
+	verified, failure := m.Blobs.Copy(ctx, o.Object, to, func(n int) {
+		copied += int64(n)
+		r.copying.Add(int64(n))
+	})
+	defer func() { r.copying.Add(-copied) }()
+	if failure != nil {
 		err = m.Store.Update(context.WithoutCancel(ctx), func(tx Tx) error { return tx.PutLeftover(to, m.Now().Add(Grace)) })
-		return out, errors.Join(context.Cause(ctx), err)
+		err = errors.Join(context.Cause(ctx), err)
+	} else {
+		failure, err = m.flip(ctx, o, to, grace)
 	}
-	kept := false
+	if err == nil {
+		r.count(o, verified, failure)
+	}
+	return failure, err
+}
+
+// flip has the row of an object name its copy, unless another process was faster, or the
+// object is gone, or the copy.
+func (m *Mover) flip(ctx context.Context, o Object, to string, grace time.Duration) (failure, err error) {
 	err = m.Store.Update(ctx, func(tx Tx) error {
-		var err error
-		if kept, err = tx.KeepLeftover(to); err != nil {
+		failure = nil
+		kept, err := tx.KeepLeftover(to)
+		if err != nil {
 			return err
 		}
 		moved := false
-		if kept {
-			if moved, err = tx.Relocate(o.UID, o.Key, to); err != nil {
-				return err
-			}
+		if !kept {
+			failure = errors.New("the copy has taken so long that it was removed")
+		} else if moved, err = tx.Relocate(o.UID, o.Key, to); err != nil {
+			return err
 		}
-		if !moved { // another process was faster, or the object is gone, or the copy
+		if !moved {
 			return tx.PutLeftover(to, m.Now().Add(Grace))
 		}
 		return tx.PutLeftover(o.Key, m.Now().Add(grace))
 	})
-	if err == nil && !kept {
-		out.err = errors.New("the copy has taken so long that it was removed")
-	}
-	return out, err
+	return failure, err
 }

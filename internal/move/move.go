@@ -171,7 +171,7 @@ type Progress struct {
 	Objects    int       `json:"objects"`             // that have moved
 	Bytes      int64     `json:"bytes"`               // of these
 	Unverified int       `json:"unverified"`          // of these, sealed under a key that cannot be used
-	Copying    int64     `json:"copying"`             // bytes of what is being copied that have been
+	Copying    int64     `json:"copying"`             // bytes of those that are being copied
 	Failed     []Failure `json:"failed"`              // objects that stay
 	Unremoved  string    `json:"unremoved,omitempty"` // why something that was copied is still where it was
 	After      *Position `json:"after,omitempty"`     // where to go on; nil at the end
@@ -185,15 +185,6 @@ type moved struct {
 	Objects int    `json:"objects"`
 	Bytes   int64  `json:"bytes"`
 	Failed  int    `json:"failed"`
-}
-
-// add adds what a run has done.
-func (p *Progress) add(r *run) {
-	p.Objects += r.objects
-	p.Bytes += r.bytes
-	p.Unverified += r.unverified
-	p.Failed = append(p.Failed, r.failed...)
-	p.After = r.next
 }
 
 var (
@@ -273,9 +264,13 @@ func (m *Mover) runs(ctx context.Context, from string, grace time.Duration, p *P
 			if r.err != nil {
 				return r.err
 			}
-			p.add(r)
+			r.tell(p)
+			p.After = r.next
 		case <-end.C:
-			p.Copying, over = r.copied.Load(), true
+			if mine {
+				r.tell(p)
+			}
+			p.Copying, over = r.copying.Load(), true
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
