@@ -266,6 +266,8 @@ func TestALayerMayTakeLongerThanAStep(t *testing.T) {
 		})
 	}
 	both.Wait()
+	m.CreateRepository(t, "another")
+	m.Login(t).PushBlob(t, "another", layers[0]) // which is stored once
 	close(h.release)
 	if moved, _ := m.migrate(t); moved != 1 {
 		t.Errorf("%d moved, want 1", moved)

@@ -130,7 +130,7 @@ func TestWhoGoesAwayDoesNotWaitForMemory(t *testing.T) {
 // are told so soon.
 func TestWhoSendsSlowlyHoldsWhatWasSent(t *testing.T) {
 	t.Parallel()
-	b := open(t, startSink(t), func(o *Options) { o.Memory, o.Stall = 2*maxPart+1<<20, 100*time.Millisecond })
+	b := open(t, startSink(t), func(o *Options) { o.Memory = 2*maxPart + 1<<20 })
 	many := cap(b.buffers.taken) // as many chunks as are for everybody
 	for i := range many {
 		if _, err := begin(t, b, t.Context(), i, []byte("a")); err != nil {
@@ -147,6 +147,7 @@ func TestWhoSendsSlowlyHoldsWhatWasSent(t *testing.T) {
 	if _, err := begin(t, b, t.Context(), many+1, []byte("a")); err != nil {
 		t.Errorf("the last one: %v", err)
 	}
+	b.buffers.wait = time.Millisecond
 	if _, err := begin(t, b, t.Context(), many+2, []byte("a")); !errors.Is(err, blob.ErrNotDone) {
 		t.Errorf("Write without memory = %v, want ErrNotDone", err)
 	}
