@@ -328,6 +328,10 @@ func TestTheBytesOfADigestAreKeptOnceInAKeyDomain(t *testing.T) {
 					t.Errorf("LinkLayer to %s = %t, %v, want %t", tt.repo.Name, added, err, tt.want)
 				}
 			}
+			foreign := blob.Object{Digest: digest.FromString("y"), Key: "6", Format: blob.FormatSealed, Domain: aa.Domain()}
+			if _, _, err := tx.LinkLayer(sealed, foreign, now, now); err == nil {
+				t.Error("LinkLayer takes what is sealed for another key domain")
+			}
 			return nil
 		})
 		err := s.View(t.Context(), func(tx registry.ReadTx) error {

@@ -2,6 +2,7 @@ package metadata
 
 import (
 	"database/sql"
+	"fmt"
 	"strings"
 	"time"
 
@@ -82,6 +83,9 @@ func keyID(o *blob.Object) string {
 // object returns the id of the key domain's object of that digest, sealed or not as the
 // given one is, and whether it is the given one, recorded now.
 func (tx *Tx) object(domain string, o blob.Object, now time.Time) (string, bool, error) {
+	if o.Format != blob.FormatPlain && o.Domain.Name != domain {
+		return "", false, fmt.Errorf("object %s is sealed for the key domain %s, not for %s", o.Digest, o.Domain.Name, domain)
+	}
 	uid := uuid.Must(uuid.NewV7()).String()
 	n, err := tx.exec(`INSERT INTO objects (uid, key_domain, digest, size, format, created_at, key, content, algorithm, key_id, wrapped_key)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)

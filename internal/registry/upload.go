@@ -364,7 +364,9 @@ func (r *Registry) link(ctx context.Context, q request, in CompleteUploadInput, 
 	isNew, unused := false, o.Key != u.Blob.Key
 	var uid string
 	err := r.update(ctx, q, func(tx Tx, repo *Repository) error {
-		uid = repo.UID
+		if uid = repo.UID; uid != u.Repository { // made meanwhile, maybe with another key
+			return errUploadNotFound(in.Ref, in.UploadID)
+		}
 		mine, err := tx.DeleteUpload(u.ID)
 		unused = o.Key != u.Blob.Key
 		if err == nil && !mine { // another process was faster, and may have recorded the same object
