@@ -235,6 +235,11 @@ type Referrer struct {
 // Errors: KmsException.
 func (r *Registry) openAnnotations(ctx context.Context, repo *Repository, found []Referrer) ([]Referrer, error) {
 	out := slices.Clone(found) // the store may remember them
+	if slices.ContainsFunc(out, func(f Referrer) bool { return f.Sealed != nil }) {
+		if err := r.mayUse(ctx, repo); err != nil {
+			return nil, err
+		}
+	}
 	for i := range out {
 		sealed := out[i].Sealed
 		if out[i].Sealed = nil; sealed == nil {

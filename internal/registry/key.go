@@ -40,7 +40,15 @@ var sealing = map[string]bool{
 // mayUseKey returns KmsException if a call needs the repository's KMS key and ECR may
 // not use it.
 func (r *Registry) mayUseKey(ctx context.Context, q request, repo *Repository) error {
-	if r.keys == nil || q.keyless || !repo.Encryption.kms() || !sealing[q.event] {
+	if q.keyless || !sealing[q.event] {
+		return nil
+	}
+	return r.mayUse(ctx, repo)
+}
+
+// mayUse returns KmsException if the repository has a KMS key that ECR may not use.
+func (r *Registry) mayUse(ctx context.Context, repo *Repository) error {
+	if r.keys == nil || !repo.Encryption.kms() {
 		return nil
 	}
 	return errKMS(r.keys.MayUse(ctx, repo.Encryption.Key, repo.ARN()))

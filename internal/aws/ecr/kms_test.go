@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // withKey creates a repository with a KMS key, "" for the key that AWS manages.
@@ -114,6 +115,9 @@ func TestPushesAndPullsNeedTheKey(t *testing.T) {
 		repo := must(withKey(t, c, "app", key))(t)
 		img := servertest.NewImage(1, 10)
 		client.Push(t, "app", "v1", img)
+		client.PushBlob(t, "app", []byte("{}"))
+		client.PushManifest(t, "app", "note", ocispec.MediaTypeImageManifest, servertest.Referrer(img, "application/vnd.example", "a note")).Want(t, 201)
+		subject := digest.FromBytes(img.Manifest).String()
 		upload := must(c.InitiateLayerUpload(ctx, &ecr.InitiateLayerUploadInput{RepositoryName: new("app")}))(t).UploadId
 		open := client.Do(t, "POST", "/v2/app/blobs/uploads/", nil).Want(t, 202).Header.Get("Location")
 		layer := digest.FromBytes(img.Layers[0]).String()
@@ -135,7 +139,9 @@ func TestPushesAndPullsNeedTheKey(t *testing.T) {
 			if len(got.Images) != 0 || len(got.Failures) != 1 || got.Failures[0].FailureCode != types.ImageFailureCodeKmsError || *got.Failures[0].ImageId.ImageTag != "v1" {
 				t.Errorf("BatchGetImage = %v, %v", got.Images, got.Failures)
 			}
-			for _, path := range []string{"GET /v2/app/manifests/v1", "HEAD /v2/app/manifests/v1", "GET /v2/app/blobs/" + layer, "POST /v2/app/blobs/uploads/", "PUT /v2/app/manifests/v2"} {
+			_, err = c.ListImageReferrers(ctx, &ecr.ListImageReferrersInput{RepositoryName: new("app"), SubjectId: &types.SubjectIdentifier{ImageDigest: &subject}})
+			wantKMS(t, "ListImageReferrers", err, reason)
+			for _, path := range []string{"GET /v2/app/referrers/" + subject, "GET /v2/app/manifests/v1", "HEAD /v2/app/manifests/v1", "GET /v2/app/blobs/" + layer, "POST /v2/app/blobs/uploads/", "PUT /v2/app/manifests/v2"} {
 				method, path, _ := strings.Cut(path, " ")
 				r := client.Do(t, method, path, img.Manifest).Want(t, http.StatusForbidden)
 				if method != "HEAD" && (r.Code() != "DENIED" || !strings.Contains(r.Message(), reason)) {
