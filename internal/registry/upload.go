@@ -304,6 +304,7 @@ func (r *Registry) completeUpload(ctx context.Context, q request, in CompleteUpl
 		r.auditor.Record(q.record(r.now(), err))
 		return err
 	}
+	q.keyless = true // it was asked for, and the bytes are sealed
 	return r.link(ctx, q, in, u, o)
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -80,6 +81,31 @@ func TestALayerStaysOutOfARepositoryThatIsMadeMeanwhile(t *testing.T) {
 		path := "/v2/app/blobs/" + digest.FromBytes(content).String()
 		c.Do(t, "HEAD", path, nil).Want(t, 404)
 		c.PushBlob(t, "app", content)
+		if got := c.Do(t, "GET", path, nil).Want(t, 200).Body; !bytes.Equal(got, content) {
+			t.Error("the layer differs from what was pushed")
+		}
+	})
+}
+
+// The right to a key is asked for once in a call: what is taken is not lost by the key's
+// being disabled in the middle.
+func TestALayerIsNotLostByAKeyThatIsDisabledMeanwhile(t *testing.T) {
+	meanwhile(t, func(t *testing.T, s *servertest.Server, do func(func(context.Context))) {
+		key := s.CreateKey(t)
+		createWithKey(t, s, "app", key)
+		c, content := s.Login(t), layer(6<<20)
+		end := begin(t, c, "app", content)
+		do(func(ctx context.Context) {
+			if _, err := s.KMS().DisableKey(ctx, &kms.DisableKeyInput{KeyId: &key}); err != nil {
+				t.Error(err)
+			}
+		})
+		c.Do(t, "PUT", end, nil).Want(t, 201)
+		path := "/v2/app/blobs/" + digest.FromBytes(content).String()
+		c.Do(t, "GET", path, nil).Want(t, 403)
+		if _, err := s.KMS().EnableKey(t.Context(), &kms.EnableKeyInput{KeyId: &key}); err != nil {
+			t.Fatal(err)
+		}
 		if got := c.Do(t, "GET", path, nil).Want(t, 200).Body; !bytes.Equal(got, content) {
 			t.Error("the layer differs from what was pushed")
 		}
