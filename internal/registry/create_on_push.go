@@ -41,6 +41,9 @@ func (r *Registry) createOnPush(ctx context.Context, tx Tx, q request) (*Reposit
 			return nil, err
 		}
 	}
+	if err := r.mayUseKey(ctx, q, repo); err != nil {
+		return nil, err
+	}
 	if err := tx.Record(create.record(repo.CreatedAt, nil)); err != nil || t.LifecyclePolicy == "" {
 		return repo, err
 	}

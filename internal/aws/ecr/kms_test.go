@@ -207,6 +207,28 @@ func TestAPushNeedsTheKeyOfTheTemplate(t *testing.T) {
 	})
 }
 
+// A push makes no repository whose key ECR may not use.
+func TestAPushMakesNoRepositoryThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
+		c, k, ctx := s.ECR(), s.KMS(), t.Context()
+		key := s.CreateKey(t)
+		before := *must(k.GetKeyPolicy(ctx, &kms.GetKeyPolicyInput{KeyId: &key}))(t).Policy
+		deny := strings.Replace(before, `"Statement" : [`, `"Statement" : [{"Effect":"Deny","Principal":{"Service":"ecr.us-east-1.amazonaws.com"},"Action":"kms:GenerateDataKey","Resource":"*"},`, 1)
+		must(k.PutKeyPolicy(ctx, &kms.PutKeyPolicyInput{KeyId: &key, Policy: &deny}))(t)
+		createTemplate(t, c, &ecr.CreateRepositoryCreationTemplateInput{
+			Prefix: new("own"), EncryptionConfiguration: &types.EncryptionConfigurationForRepositoryCreationTemplate{EncryptionType: types.EncryptionTypeKms, KmsKey: &key},
+		})
+		_, err := c.InitiateLayerUpload(ctx, &ecr.InitiateLayerUploadInput{RepositoryName: new("own/app")})
+		wantKMS(t, "InitiateLayerUpload", err, "AccessDeniedException")
+		_, err = c.PutImage(ctx, &ecr.PutImageInput{RepositoryName: new("own/app"), ImageManifest: new(string(servertest.Index())), ImageTag: new("v1")})
+		wantKMS(t, "PutImage", err, "AccessDeniedException")
+		_, err = c.DescribeRepositories(ctx, &ecr.DescribeRepositoriesInput{RepositoryNames: []string{"own/app"}})
+		wantEqual(t, "the repository", servertest.ErrorCode(err), "RepositoryNotFoundException")
+		wantEqual(t, "grants", grantsOn(t, k, key, "arn:aws:ecr:us-east-1:123456789012:repository/own/app"), 0)
+	})
+}
+
 // A repository that is restored is sealed under its key again, if who restores it has
 // the right to that.
 func TestARestoredRepositoryHasItsKey(t *testing.T) {
