@@ -23,11 +23,11 @@ func (r *Registry) createOnPush(ctx context.Context, tx Tx, q request) (*Reposit
 		return nil, err
 	}
 	in, uid := t.input(q), newID()
-	if r.keys != nil && t.Encryption.kms() {
+	if t.Encryption.kms() {
 		if q.allowed == nil || q.allowed.asked != t.Encryption {
-			return nil, errRepositoryNotFound(q.ref) // the template has just become this one
+			return nil, &errKeyNeeded{t.Encryption}
 		}
-		in.Encryption, uid, q.allowed.used = q.allowed.encryption(), q.allowed.uid, true
+		in.Encryption, uid = q.allowed.encryption(), q.allowed.uid
 	}
 	repo, err := r.insertRepository(tx, in, uid)
 	if fault.CodeOf(err) == "RepositoryAlreadyExistsException" {
@@ -35,6 +35,9 @@ func (r *Registry) createOnPush(ctx context.Context, tx Tx, q request) (*Reposit
 	}
 	if err != nil {
 		return nil, err
+	}
+	if q.allowed != nil {
+		q.allowed.used = repo.UID == q.allowed.uid
 	}
 	if repo.Policy != "" { // which may be against what is to happen next
 		if err := r.decide(ctx, tx, q, repo); err != nil {

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 
 	"berth/internal/access"
 	"berth/internal/fault"
@@ -89,23 +90,26 @@ type allowance struct {
 func (a *allowance) encryption() Encryption { return Encryption{a.asked.Type, a.key} }
 
 // allow lets ECR use the key that an encryption names for a repository with a UID, if
-// it names one. The call must have been decided.
+// it is by a KMS key. The call must have been decided.
 func (r *Registry) allow(ctx context.Context, c access.Caller, ref Ref, e Encryption, uid string) (*allowance, error) {
-	whole := e
-	if r.keys == nil || !e.kms() || whole.complete(ref.ID) != nil { // which the call will fail with
+	if !e.kms() {
 		return nil, nil
 	}
 	a := &allowance{asked: e, uid: uid}
-	var err error
-	a.key, a.grants, err = r.keys.AllowRepository(ctx, access.Call{Caller: c, Region: ref.Region}, whole.Key, ref.ARN(), uid)
+	err := e.complete(ref.ID)
+	if err != nil {
+		return nil, err
+	}
+	a.key, a.grants, err = r.keys.AllowRepository(ctx, access.Call{Caller: c, Region: ref.Region}, e.Key, ref.ARN(), uid)
 	return a, errKMS(err)
 }
 
 // conclude takes an allowance back if the call that it was for has certainly made no
 // repository of it, and returns how the call has ended.
 func (r *Registry) conclude(ctx context.Context, a *allowance, err error) error {
+	var need *errKeyNeeded
 	_, said := fault.As(err)
-	if a == nil || err == nil && a.used || err != nil && !said {
+	if a == nil || err == nil && a.used || err != nil && !said && !errors.As(err, &need) {
 		return err
 	}
 	if released := r.keys.ReleaseGrants(context.WithoutCancel(ctx), a.key, a.grants); released != nil && err == nil {
@@ -137,37 +141,28 @@ func (r *Registry) prepare(ctx context.Context, q *request, look func(ReadTx) (E
 	return a, nil
 }
 
-// creating runs a call that a template may create a repository for, which may be with a
-// KMS key.
-func (r *Registry) creating(ctx context.Context, run func(context.Context, func(Tx) error) error, q request, fn func(Tx, *Repository) error) error {
-	a, err := r.prepare(ctx, &q, func(tx ReadTx) (e Encryption, uid string, err error) {
-		repo, err := tx.Repository(q.ref, LockNone)
-		if err != nil || repo != nil {
-			return e, "", err
-		}
-		if refused := r.would(ctx, tx, q); refused != nil {
-			return e, "", nil // as the call will be
-		}
-		t, err := template(tx, q.ref, CreateOnPush)
-		if err != nil || t == nil || !t.Encryption.kms() || r.would(ctx, tx, t.creation(q)) != nil {
-			return e, "", err
-		}
-		return t.Encryption, newID(), nil
-	})
-	if err != nil {
-		return err
-	}
-	q.allowed = a
-	return r.conclude(ctx, a, r.updateIn(ctx, run, q, r.withRepository(ctx, q, fn)))
-}
+// errKeyNeeded ends, and undoes, a call whose template makes a repository with a KMS key
+// that ECR has not been allowed to use for it.
+type errKeyNeeded struct{ asked Encryption }
 
-// would decides a call that is about a repository which is not there, before it is made.
-func (r *Registry) would(ctx context.Context, tx ReadTx, q request) error {
-	ask, err := r.question(tx, q, nil, nil)
-	if err != nil {
-		return err
+func (e *errKeyNeeded) Error() string { return "the repository needs a KMS key" }
+
+// creating runs a call that a template may make a repository for. Whether that needs a
+// KMS key is known only in the transaction, which cannot make grants: the call is run
+// again with them.
+func (r *Registry) creating(ctx context.Context, run func(context.Context, func(Tx) error) error, q request, fn func(Tx, *Repository) error) error {
+	for {
+		err := r.conclude(ctx, q.allowed, r.updateIn(ctx, run, q, r.withRepository(ctx, q, fn)))
+		var need *errKeyNeeded
+		if !errors.As(err, &need) {
+			return err
+		}
+		q.admitted = true
+		if q.allowed, err = r.allow(ctx, q.caller, q.ref, need.asked, newID()); err != nil {
+			r.auditor.Record(q.record(r.now(), err))
+			return err
+		}
 	}
-	return r.auth.Would(ctx, ask)
 }
 
 // retireKeyGrants takes the right to a repository's KMS key back from ECR.

@@ -12,6 +12,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -334,7 +335,7 @@ func (r *Registry) updateRelaxed(ctx context.Context, q request, fn func(Tx, *Re
 }
 
 func (r *Registry) updateWith(ctx context.Context, run func(context.Context, func(Tx) error) error, q request, fn func(Tx, *Repository) error) error {
-	if q.create && r.keys != nil && q.caller.Type != access.Anonymous {
+	if q.create {
 		return r.creating(ctx, run, q, fn)
 	}
 	return r.updateIn(ctx, run, q, r.withRepository(ctx, q, fn))
@@ -400,7 +401,8 @@ func (r *Registry) updateIn(ctx context.Context, run func(context.Context, func(
 			return tx.Record(q.record(r.now(), nil))
 		})
 	}
-	if err != nil {
+	var again *errKeyNeeded
+	if err != nil && !errors.As(err, &again) {
 		r.auditor.Record(q.record(r.now(), err))
 	}
 	return err

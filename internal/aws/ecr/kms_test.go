@@ -229,6 +229,32 @@ func TestAPushMakesNoRepositoryThatCannotBeUsed(t *testing.T) {
 	})
 }
 
+// Of those who push to a repository first, at the same time, one makes it, and ECR keeps
+// the right to the key once.
+func TestPushingFirstAtOnceMakesOneRepository(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
+		c, ctx := s.ECR(), t.Context()
+		key := s.CreateKey(t)
+		createTemplate(t, c, &ecr.CreateRepositoryCreationTemplateInput{
+			Prefix: new("own"), EncryptionConfiguration: &types.EncryptionConfigurationForRepositoryCreationTemplate{EncryptionType: types.EncryptionTypeKms, KmsKey: &key},
+		})
+		var all sync.WaitGroup
+		for range 16 {
+			all.Go(func() {
+				if _, err := c.InitiateLayerUpload(ctx, &ecr.InitiateLayerUploadInput{RepositoryName: new("own/app")}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		arn := *described(t, c, "own/app").RepositoryArn
+		wantEqual(t, "grants", grantsOn(t, s.KMS(), key, arn), 2)
+		must(c.DeleteRepository(ctx, &ecr.DeleteRepositoryInput{RepositoryName: new("own/app")}))(t)
+		wantEqual(t, "grants of the deleted", grantsOn(t, s.KMS(), key, arn), 0)
+	})
+}
+
 // A repository that is restored is sealed under its key again, if who restores it has
 // the right to that.
 func TestARestoredRepositoryHasItsKey(t *testing.T) {
