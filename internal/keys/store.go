@@ -54,6 +54,7 @@ type KeyReader interface {
 	// KMSKeysToDelete are those whose time has come, KMSKeysToRotate likewise.
 	KMSKeysToDelete(by time.Time, limit int) ([]Key, error)
 	KMSKeysToRotate(by time.Time, limit int) ([]Key, error)
+	KMSKeysWithUnusedGrants(by time.Time, limit int) ([]Key, error)
 }
 
 // MaterialReader reads backing keys.
@@ -124,6 +125,9 @@ type GrantReader interface {
 	// region, of an account if it is not "", by id.
 	KMSRetirableGrants(retiring, account, region, after string, limit int) ([]RetirableGrant, error)
 	CountKMSGrants(key string) (int, error)
+	// KMSUnusedGrants returns those of a key that ECR has made for repositories that
+	// are not there, or deleted, if they were made before a time.
+	KMSUnusedGrants(key string, by time.Time) ([]Grant, error)
 }
 
 // GrantWriter changes grants.

@@ -9,11 +9,16 @@ import (
 
 const workBatch = 100
 
-// RunDue destroys the keys whose time has come and rotates those that are due. Any
-// number of processes may do it at once: each key is looked at again before.
+// unusedLife is how long ECR has grants for a repository that does not come to be: no
+// call takes that long.
+const unusedLife = time.Hour
+
+// RunDue destroys the keys whose time has come, rotates those that are due and retires
+// the grants of ECR's that calls have left that made no repository, or restored none.
+// Any number of processes may do it at once: each key is looked at again before.
 func (k *Keyring) RunDue(ctx context.Context) error {
 	k.opened.drop("", k.now())
-	return errors.Join(k.destroyDue(ctx), k.shred(ctx), k.rotateDue(ctx))
+	return errors.Join(k.destroyDue(ctx), k.shred(ctx), k.rotateDue(ctx), k.retireUnused(ctx))
 }
 
 // each runs fn on the keys that a listing gives, page by page. What fails with one key
@@ -59,15 +64,21 @@ func (k *Keyring) again(ctx context.Context, key Key, fn func(Tx, *Key) error) e
 	return err
 }
 
+// dueBy is the time by this process's clock or the store's, whichever is behind.
+func (k *Keyring) dueBy(ctx context.Context) (time.Time, error) {
+	by, err := k.clock(ctx)
+	if here := k.time(); here.Before(by) {
+		by = here
+	}
+	return by, err
+}
+
 // destroyDue destroys keys. What they have encrypted cannot be read any more. Their
 // time has come if it has by the clock of the store, too: this process's may be wrong.
 func (k *Keyring) destroyDue(ctx context.Context) error {
-	by, err := k.clock(ctx)
+	by, err := k.dueBy(ctx)
 	if err != nil {
 		return err
-	}
-	if here := k.time(); here.Before(by) {
-		by = here
 	}
 	due := func(tx ReadTx, by time.Time) ([]Key, error) { return tx.KMSKeysToDelete(by, workBatch) }
 	return k.each(ctx, by, due, func(key Key) error {
@@ -122,6 +133,35 @@ func (k *Keyring) rotateDue(ctx context.Context) error {
 				return err
 			}
 			return tx.Record(k.event(now, "RotateKey"))
+		})
+	})
+}
+
+// retireUnused retires grants for repositories that are not there. Whoever deletes a
+// repository retires its grants; these are from calls whose process was stopped, or
+// that did not learn how they ended.
+func (k *Keyring) retireUnused(ctx context.Context) error {
+	by, err := k.dueBy(ctx)
+	if err != nil {
+		return err
+	}
+	by = by.Add(-unusedLife)
+	due := func(tx ReadTx, by time.Time) ([]Key, error) { return tx.KMSKeysWithUnusedGrants(by, workBatch) }
+	return k.each(ctx, by, due, func(key Key) error {
+		return k.again(ctx, key, func(tx Tx, now *Key) error {
+			unused, err := tx.KMSUnusedGrants(now.ID, by)
+			if err != nil {
+				return err
+			}
+			for _, g := range unused {
+				if err := tx.DeleteKMSGrant(g.ID); err != nil {
+					return err
+				}
+				if err := tx.Record(k.event(now, "RetireGrant")); err != nil {
+					return err
+				}
+			}
+			return nil
 		})
 	})
 }

@@ -60,6 +60,21 @@ func (tx *Tx) KMSKeysToRotate(by time.Time, limit int) ([]keys.Key, error) {
 		WHERE rotation_at > 0 AND rotation_at <= $1 AND state = $2 ORDER BY rotation_at, id LIMIT $3`, micros(by), string(keys.Enabled), limit)
 }
 
+// unusedGrant is what is said of a grant, of a time $1, if ECR has it for no repository.
+const unusedGrant = `repository_uid <> '' AND created_at < $1 AND NOT EXISTS (
+	SELECT 1 FROM repositories r WHERE r.uid = repository_uid AND r.deleted_at = 0)`
+
+// KMSKeysWithUnusedGrants implements [keys.KeyReader].
+func (tx *Tx) KMSKeysWithUnusedGrants(by time.Time, limit int) ([]keys.Key, error) {
+	return tx.kmsKeys(`SELECT `+kmsKeyColumns+` FROM kms_keys
+		WHERE id IN (SELECT key_id FROM kms_grants WHERE `+unusedGrant+`) ORDER BY id LIMIT $2`, micros(by), limit)
+}
+
+// KMSUnusedGrants implements [keys.GrantReader].
+func (tx *Tx) KMSUnusedGrants(key string, by time.Time) ([]keys.Grant, error) {
+	return tx.kmsGrants(`SELECT `+kmsGrantColumns+` FROM kms_grants WHERE `+unusedGrant+` AND key_id = $2 ORDER BY id`, micros(by), key)
+}
+
 // InsertKMSKey implements [keys.KeyWriter].
 func (tx *Tx) InsertKMSKey(k *keys.Key) error {
 	return tx.change(`INSERT INTO kms_keys (`+kmsKeyColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
+	kmstypes "github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -40,7 +41,7 @@ func grantsOn(t *testing.T, c *kms.Client, key, repository string) int {
 	n := 0
 	for p := kms.NewListGrantsPaginator(c, &kms.ListGrantsInput{KeyId: &key}); p.HasMorePages(); {
 		for _, g := range must(p.NextPage(t.Context()))(t).Grants {
-			if g.Constraints.EncryptionContextSubset["aws:ecr:arn"] == repository {
+			if g.Constraints != nil && g.Constraints.EncryptionContextSubset["aws:ecr:arn"] == repository {
 				n++
 			}
 		}
@@ -252,6 +253,29 @@ func TestPushingFirstAtOnceMakesOneRepository(t *testing.T) {
 		wantEqual(t, "grants", grantsOn(t, s.KMS(), key, arn), 2)
 		must(c.DeleteRepository(ctx, &ecr.DeleteRepositoryInput{RepositoryName: new("own/app")}))(t)
 		wantEqual(t, "grants of the deleted", grantsOn(t, s.KMS(), key, arn), 0)
+	})
+}
+
+// What a call leaves that was broken off before it had made its repository is not there
+// for long.
+func TestGrantsWithoutARepositoryEnd(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
+		k, ring := s.KMS(), s.Server().Keys()
+		key := s.CreateKey(t)
+		arn := *must(withKey(t, s.ECR(), "app", key))(t).RepositoryArn
+		root := access.Call{Region: servertest.Region, Caller: access.Caller{Account: servertest.Account, ARN: "arn:aws:iam::123456789012:root", ID: servertest.Account, Type: access.Root}}
+		if _, _, err := ring.AllowRepository(t.Context(), root, key, arn, "of none"); err != nil {
+			t.Fatal(err)
+		}
+		must(k.CreateGrant(t.Context(), &kms.CreateGrantInput{KeyId: &key, GranteePrincipal: &root.ARN, Operations: []kmstypes.GrantOperation{"Decrypt"}}))(t)
+		for _, want := range []int{4, 2, 2} {
+			must(0, ring.RunDue(t.Context()))(t)
+			wantEqual(t, "grants for the repository", grantsOn(t, k, key, arn), want)
+			s.Clock.Advance(61 * time.Minute)
+		}
+		wantEqual(t, "all grants", len(must(k.ListGrants(t.Context(), &kms.ListGrantsInput{KeyId: &key}))(t).Grants), 3)
+		s.Login(t).Push(t, "app", "v1", servertest.NewImage(1, 10))
 	})
 }
 
