@@ -264,6 +264,17 @@ func (tx *Tx) RetireKeyGrants(repo *registry.Repository) (int, error) {
 	return n, tx.change(`DELETE FROM kms_grants WHERE key_id = $1 AND repository = $2 AND repository_uid = $3`, key, repo.ARN(), repo.UID)
 }
 
+// HasKeyGrants implements [registry.KeyGrantWriter].
+func (tx *Tx) HasKeyGrants(ids []string) (bool, error) {
+	for _, id := range ids {
+		var one int
+		if found, err := tx.row(`SELECT 1 FROM kms_grants WHERE id = $1`, []any{id}, &one); err != nil || !found {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
 // texts returns what a document column holds of a map of texts.
 func texts(m map[string]string) string {
 	if len(m) == 0 {

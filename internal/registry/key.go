@@ -27,6 +27,8 @@ type KeyGrantWriter interface {
 	// RetireKeyGrants ends the grants that were made on the repository's key for it,
 	// and returns how many there were.
 	RetireKeyGrants(*Repository) (int, error)
+	// HasKeyGrants reports whether all of these grants are still there.
+	HasKeyGrants(ids []string) (bool, error)
 }
 
 // kms reports whether there is a KMS key.

@@ -206,12 +206,18 @@ func (r *Registry) RestoreRepository(ctx context.Context, c access.Caller, in Re
 	}
 	err = r.updateIn(ctx, r.store.Update, q, func(tx Tx) error {
 		var err error
-		repo, err = r.undeleteRepository(ctx, tx, q, in)
-		if err == nil && given != nil {
-			given.used = repo.UID == given.uid && repo.Encryption.Key == given.key
+		if repo, err = r.undeleteRepository(ctx, tx, q, in); err != nil || !repo.Encryption.kms() {
+			return err
 		}
-		if err == nil && r.keys != nil && repo.Encryption.kms() && (given == nil || !given.used) {
-			err = errRepositoryNotRestorable(in.Ref, "another repository of that name has just been deleted") // after allowRestored has looked
+		there := given != nil && repo.UID == given.uid && repo.Encryption.Key == given.key
+		if there {
+			there, err = tx.HasKeyGrants(given.grants)
+		}
+		if err == nil && !there { // since allowRestored has looked
+			err = errRepositoryNotRestorable(in.Ref, "a repository of that name has just been deleted: try again")
+		}
+		if given != nil {
+			given.used = there
 		}
 		return err
 	})
