@@ -11,40 +11,61 @@ import (
 
 // openSealed opens a sealed object.
 func (s *Store) openSealed(ctx context.Context, o Object) (Reader, error) {
-	wrapped, box, err := cutWrapped(o.WrappedKey)
-	if err != nil {
-		return nil, err
-	}
-	keys, err := s.unwrapKeys(ctx, o.Domain, o.Format, wrapped, o.about)
-	if err != nil {
-		return nil, err
-	}
-	list, err := keys.openBox(box, "pieces", "")
-	if err != nil {
-		return nil, err
-	}
-	ps, rest, err := cutPieces(list)
-	if err != nil {
-		return nil, err
-	}
-	if len(ps) == 0 || len(rest) > 0 {
-		return nil, fmt.Errorf("%w: malformed pieces", ErrDamaged)
-	}
 	if o.Key == "" {
-		plain, err := newChunkCipher(keys, ps[0], o.Format).open(make([]byte, len(o.Content)), bytes.Clone(o.Content), 0, true)
-		if err == nil && int64(len(plain)) != o.Size {
-			err = fmt.Errorf("%w: %d bytes instead of %d", ErrDamaged, len(plain), o.Size)
-		}
+		plain, err := s.openContent(ctx, o)
 		if err != nil {
 			return nil, err
 		}
 		return memory{bytes.NewReader(plain)}, nil
+	}
+	keys, ps, err := s.unbind(ctx, o)
+	if err != nil {
+		return nil, err
 	}
 	from, err := s.openStored(ctx, o.Key, sealedSize(o.Size, o.Format))
 	if err != nil {
 		return nil, err
 	}
 	return &sealedReader{from: from, size: o.Size, format: o.Format, keys: keys, pieces: ps, held: -1, piece: -1}, nil
+}
+
+// openContent returns the bytes of a sealed object that is kept in the database.
+func (s *Store) openContent(ctx context.Context, o Object) ([]byte, error) {
+	keys, ps, err := s.unbind(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	sealed := o.Content
+	if len(keys) > 1 {
+		sealed = bytes.Clone(sealed) // open overwrites it
+	}
+	plain, err := newChunkCipher(keys, ps[0], o.Format).open(make([]byte, len(sealed)), sealed, 0, true)
+	if err == nil && int64(len(plain)) != o.Size {
+		err = fmt.Errorf("%w: %d bytes instead of %d", ErrDamaged, len(plain), o.Size)
+	}
+	return plain, err
+}
+
+// unbind returns the data keys of a sealed object, and its pieces, of which there is
+// at least one.
+func (s *Store) unbind(ctx context.Context, o Object) (dataKeys, pieces, error) {
+	wrapped, box, err := cutWrapped(o.WrappedKey)
+	if err != nil {
+		return nil, nil, err
+	}
+	keys, err := s.unwrapKeys(ctx, o.Domain, o.Format, wrapped, o.about)
+	if err != nil {
+		return nil, nil, err
+	}
+	list, err := keys.openBox(box, "pieces", "")
+	if err != nil {
+		return nil, nil, err
+	}
+	ps, rest, err := cutPieces(list)
+	if err == nil && (len(ps) == 0 || len(rest) > 0) {
+		err = fmt.Errorf("%w: malformed pieces", ErrDamaged)
+	}
+	return keys, ps, err
 }
 
 // chunkBuffers are for one chunk each.

@@ -455,3 +455,27 @@ func TestAValueWithoutDataKeysIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// What is kept in the database may be remembered as it is: reading does not change it.
+func TestReadingAContentLeavesItAsItIs(t *testing.T) {
+	t.Parallel()
+	s, _, _ := sealing(t)
+	for _, d := range []blob.Domain{single, double} {
+		plain := random(5000)
+		o, err := s.Seal(t.Context(), d, digest.FromBytes(plain), plain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := bytes.Clone(o.Content)
+		for range 2 {
+			got, err := s.Content(t.Context(), o)
+			if err != nil || !bytes.Equal(got, plain) || !bytes.Equal(o.Content, before) {
+				t.Errorf("Content in %s = %d bytes, %v, want the %d that were sealed, and those as they were", d.Name, len(got), err, len(plain))
+			}
+		}
+		o.Size--
+		if _, err := s.Content(t.Context(), o); !errors.Is(err, blob.ErrDamaged) {
+			t.Errorf("Content in %s of another size = %v, want ErrDamaged", d.Name, err)
+		}
+	}
+}

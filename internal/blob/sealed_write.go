@@ -310,14 +310,7 @@ func (s *Store) Content(ctx context.Context, o Object) ([]byte, error) {
 	if o.Format == FormatPlain {
 		return o.Content, nil
 	}
-	r, err := s.Open(ctx, o)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	b := make([]byte, o.Size)
-	_, err = io.ReadFull(r, b)
-	return b, err
+	return s.openContent(ctx, o)
 }
 
 // Rewrap wraps the data keys of an object anew, as its key wraps them now, and
