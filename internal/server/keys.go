@@ -89,6 +89,8 @@ func (k *keyring) Current(ctx context.Context, key string, wrapped []byte) (bool
 func keyError(err error) error {
 	f, ok := fault.As(err)
 	switch {
+	case errors.Is(err, seal.ErrOpen): // a backing key
+		return errors.Join(blob.ErrDamaged, err)
 	case !ok:
 		return err
 	case f.Code == "InvalidCiphertextException" || f.Code == "IncorrectKeyException":
