@@ -184,17 +184,3 @@ func (k *Keyring) Current(ctx context.Context, arn string, wrapped []byte) (bool
 	h, ok := parseBlob(wrapped)
 	return ok && h == blobHead{s.ID, s.newest().Number}, nil
 }
-
-// Rewrap wraps a data key anew if a backing key has wrapped it that is not the newest
-// any more. It reports whether it did. Errors are those of Unwrap.
-func (k *Keyring) Rewrap(ctx context.Context, arn string, wrapped []byte, about string) ([]byte, bool, error) {
-	if current, err := k.Current(ctx, arn, wrapped); err != nil || current {
-		return wrapped, false, err
-	}
-	plain, err := k.Unwrap(ctx, arn, wrapped, about)
-	if err != nil {
-		return nil, false, err
-	}
-	out, err := k.Wrap(ctx, arn, plain, about)
-	return out, err == nil, err
-}

@@ -51,7 +51,7 @@ func (r *Registry) mayUseKey(ctx context.Context, q request, repo *Repository) e
 
 // mayUse returns KmsException if the repository has a KMS key that ECR may not use.
 func (r *Registry) mayUse(ctx context.Context, repo *Repository) error {
-	if r.keys == nil || !repo.Encryption.kms() {
+	if !repo.Encryption.kms() {
 		return nil
 	}
 	return errKMS(r.keys.MayUse(ctx, repo.Encryption.Key, repo.ARN()))
@@ -169,7 +169,7 @@ func (r *Registry) creating(ctx context.Context, run func(context.Context, func(
 
 // retireKeyGrants takes the right to a repository's KMS key back from ECR.
 func (r *Registry) retireKeyGrants(tx Tx, repo *Repository) error {
-	if r.keys == nil || !repo.Encryption.kms() {
+	if !repo.Encryption.kms() {
 		return nil
 	}
 	n, err := tx.RetireKeyGrants(repo)

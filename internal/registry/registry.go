@@ -35,6 +35,7 @@ type Options struct {
 	Tokens     Tokens
 	Pages      *seal.Key // seals page tokens
 	Links      *seal.Key // signs download links
+	Keys       KeyService
 
 	Now func() time.Time // time.Now if nil
 	// RefuseSameDigest makes a push of an immutable tag fail even if the tag is
@@ -55,8 +56,6 @@ type Options struct {
 	// Administrator is the account whose root decides about the quotas of all: the
 	// first one. If it is "" nobody does.
 	Administrator string
-	// Keys are those of KMS. Without them a KMS key is a name that is kept.
-	Keys KeyService
 	// Redirects has layers fetched from the bucket itself, if it can give out URLs.
 	Redirects bool
 	// DeletedRetention is how long what was deleted can be restored; 0 for never.
@@ -92,8 +91,8 @@ type Registry struct {
 	retention     time.Duration // of what was deleted
 	administrator string        // an account
 	principals    access.PrincipalSource
-	redirects     bool       // layers are fetched from the bucket itself
-	keys          KeyService // nil if there is none
+	redirects     bool // layers are fetched from the bucket itself
+	keys          KeyService
 }
 
 // New returns a Registry.

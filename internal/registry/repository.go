@@ -78,7 +78,7 @@ func (r *Registry) CreateRepository(ctx context.Context, c access.Caller, in Cre
 	}
 	uid := newID()
 	var given *allowance
-	if r.keys != nil && in.Encryption.kms() {
+	if in.Encryption.kms() {
 		var err error
 		if given, err = r.prepare(ctx, &q, func(tx ReadTx) (Encryption, string, error) {
 			err := r.decide(ctx, tx, q, nil)

@@ -227,9 +227,6 @@ func (r *Registry) RestoreRepository(ctx context.Context, c access.Caller, in Re
 // allowRestored lets ECR use the KMS key of the repository that is to be restored: its
 // deletion has taken that right away.
 func (r *Registry) allowRestored(ctx context.Context, q *request, in RestoreRepositoryInput) (*allowance, error) {
-	if r.keys == nil {
-		return nil, nil
-	}
 	return r.prepare(ctx, q, func(tx ReadTx) (e Encryption, uid string, err error) {
 		repo, err := tx.DeletedRepository(in.Ref, cleanUID(in.UID), LockNone)
 		if err != nil || repo == nil || !repo.Encryption.kms() {
