@@ -21,16 +21,18 @@ stage() {
 	printf '%-10s %4d s\n' "$name" $(($(date +%s) - begin)) >>"$times"
 }
 
-# Packages where goroutines meet. The race detector slows the others down for
-# nothing; make test-all runs it on all.
-raced='./internal/audit/... ./internal/authn/... ./internal/blob/... ./internal/metadata/... ./internal/registry/... ./internal/server/...'
-[ "$ring" != all ] || raced='./internal/... ./cmd/...'
+# Packages where goroutines meet, and the tests of the server in which many do
+# something at once. The race detector slows the others down for nothing; make
+# test-all runs it on all.
+raced='./internal/audit/... ./internal/authn/... ./internal/blob ./internal/blob/dirbucket ./internal/metadata/... ./internal/registry/... ./internal/rotate/...'
+atonce='AtOnce|Many|Two|During|While|Process|Removed|Retired|Carried|TakenAway|Stopped'
+[ "$ring" != all ] || raced='./internal/... ./cmd/...' atonce=.
 
 plain() {
 	# shellcheck disable=SC2046,SC2086
 	set -- $(go list ./internal/... ./cmd/... ./bench/... | grep -vxF "$(go list $raced)")
 	[ $# = 0 ] || go test "$@" || return
-	go test ./internal/server -run 'Matrix|Nasty|NoSQL|DoNotTell|NoDamage' # which the race detector makes slow for nothing
+	[ "$ring" != all ] || go test ./internal/server -run 'Matrix|Nasty|NoSQL|DoNotTell|NoDamage' # which skip themselves in the race detector
 }
 
 tools() {
@@ -55,7 +57,7 @@ memory() {
 
 race() {
 	# shellcheck disable=SC2086
-	go test -race $raced
+	go test -race $raced && go test -race ./internal/server -run "$atonce"
 }
 
 warm() {

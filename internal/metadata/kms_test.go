@@ -42,7 +42,7 @@ func TestDestroyedKeysAreShredded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	const n = 1000
+	const n = 300
 	random := rand.New(rand.NewPCG(1, 2))
 	ids, sealed := make([]string, n), make([][]byte, n)
 	insert := func(i int) {
