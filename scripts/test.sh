@@ -25,7 +25,7 @@ stage() {
 # something at once. The race detector slows the others down for nothing; make
 # test-all runs it on all.
 raced='./internal/audit/... ./internal/authn/... ./internal/blob ./internal/blob/dirbucket ./internal/metadata/... ./internal/registry/... ./internal/rotate/...'
-atonce='AtOnce|Many|Two|During|While|Process|Removed|Retired|Carried|TakenAway|Stopped'
+atonce='AtOnce|Process|Two|Removed|Retired'
 [ "$ring" != all ] || raced='./internal/... ./cmd/...' atonce=.
 
 plain() {
