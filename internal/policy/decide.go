@@ -121,13 +121,20 @@ func (f *finding) or(g finding) {
 // ask asks the policies of one kind.
 func (r *Request) ask(kind Kind, level int, list []Attached, bounded bool) finding {
 	var f finding
+	needs, there := "", false // the key that was looked for last
 	for i := range list {
 		p := list[i].Policy
 		if p == nil {
 			continue
 		}
-		for _, j := range p.about(r.Action) {
-			s := &p.statements[j]
+		for _, c := range p.about(r.Action) {
+			if c.needs != needs {
+				needs, there = c.needs, len(r.Context.values[c.needs]) > 0
+			}
+			if needs != "" && !there {
+				continue // most statements are told apart by this
+			}
+			s := &p.statements[c.index]
 			if s.deny && f.deny.Kind != 0 || !s.deny && s.best <= f.reach {
 				continue // it cannot add anything
 			}
@@ -135,7 +142,7 @@ func (r *Request) ask(kind Kind, level int, list []Attached, bounded bool) findi
 			if !applies || !s.deny && how <= f.reach {
 				continue
 			}
-			source := Source{kind, level, i + 1, list[i].Name, int(j) + 1, s.sid}
+			source := Source{kind, level, i + 1, list[i].Name, int(c.index) + 1, s.sid}
 			if s.deny {
 				f.deny = source
 			} else {
