@@ -21,12 +21,10 @@ stage() {
 	printf '%-10s %4d s\n' "$name" $(($(date +%s) - begin)) >>"$times"
 }
 
-# Packages where goroutines meet, and the tests of the server in which many do
-# something at once. The race detector slows the others down for nothing; make
-# test-all runs it on all.
+# Packages where goroutines meet. The race detector slows the others down for
+# nothing; make test-all runs it on all.
 raced='./internal/audit/... ./internal/authn/... ./internal/blob ./internal/blob/dirbucket ./internal/metadata/... ./internal/registry/... ./internal/rotate/...'
-atonce='AtOnce|Process|Two|Removed|Retired'
-[ "$ring" != all ] || raced='./internal/... ./cmd/...' atonce=.
+[ "$ring" != all ] || raced='./internal/... ./cmd/...'
 
 plain() {
 	# shellcheck disable=SC2046,SC2086
@@ -57,7 +55,7 @@ memory() {
 
 race() {
 	# shellcheck disable=SC2086
-	go test -race $raced && go test -race ./internal/server -run "$atonce"
+	go test -race $raced
 }
 
 warm() {
