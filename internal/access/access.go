@@ -197,7 +197,7 @@ func (a *Authorizer) decide(ctx context.Context, r Request) error {
 	if unlimited(r, mine, owner) {
 		return nil // what follows would say so too, after more work
 	}
-	having := having(r, p, mine, owner)
+	having := policiesFor(r, p, mine, owner)
 	ask := a.ask(r, p, mine, owner, having.Keys())
 	d, err := decideImages(&ask, &having, r)
 	if err != nil || d.Allowed {
@@ -253,9 +253,9 @@ func (a *Authorizer) ask(r Request, p Policies, mine, owner *Membership, read po
 	}
 }
 
-// having returns the policies that have a say in a request: all of them, wherever
+// policiesFor returns the policies that have a say in a request: all of them, wherever
 // they come from.
-func having(r Request, p Policies, mine, owner *Membership) policy.Policies {
+func policiesFor(r Request, p Policies, mine, owner *Membership) policy.Policies {
 	return policy.Policies{
 		Identity: p.Identity, Boundary: p.Boundary, Session: p.Session, Repository: r.Repository, Registry: r.Registry, Trust: r.Trust, Key: r.Key,
 		Endpoint: r.Caller.Endpoint.policy(), ServiceControl: mine.serviceControl(), ResourceControl: owner.resourceControl(r.Action),

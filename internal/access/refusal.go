@@ -102,7 +102,7 @@ func (a *Authorizer) Explain(ctx context.Context, r Request, given map[string][]
 	if err != nil {
 		return decided, err
 	}
-	ask, having := a.ask(r, p, mine, owner, policy.AllKeys), having(r, p, mine, owner)
+	ask, having := a.ask(r, p, mine, owner, policy.AllKeys), policiesFor(r, p, mine, owner)
 	for _, key := range []string{"aws:SourceIp", "aws:UserAgent", "aws:SecureTransport"} {
 		ask.Context.Set(key)
 	}

@@ -48,10 +48,10 @@ type Bucket interface {
 	List(ctx context.Context) iter.Seq2[Entry, error]
 }
 
-// Writer writes an upload, an object in the making. After an error from any method it must be
-// closed and deleted: what it holds is not known, and a sync that failed once
-// must not be believed when it later succeeds. After an ErrNotDone it must only be
-// closed.
+// Writer writes an upload, an object in the making. After an error from any method
+// it must be closed and deleted: what it holds is not known, and a sync that failed
+// once must not be believed when it later succeeds. After an ErrNotDone it must only
+// be closed.
 type Writer interface {
 	// Write appends. The bytes may be lost until Suspend or Finish.
 	io.Writer

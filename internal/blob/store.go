@@ -208,8 +208,9 @@ func resumeHash(state []byte) (hash.Hash, error) {
 
 // Finish turns the upload into an object of the digest want, durable under a
 // key of its own. It returns ErrDigest if the bytes have another digest: the upload
-// must then be abandoned by who owns it. After ErrNotDone it can be finished again. Nobody reaches the object until the caller
-// has recorded it; until then it is an orphan, which a crash may leave behind.
+// must then be abandoned by who owns it. After ErrNotDone it can be finished again.
+// Nobody reaches the object until the caller has recorded it; until then it is an
+// orphan, which a crash may leave behind.
 func (s *Store) Finish(ctx context.Context, u Upload, want digest.Digest) (Object, error) {
 	if u.Size == 0 && u.Key == "" && u.WrappedKey == nil {
 		u.Format = s.sealedAs(u.Domain)

@@ -24,23 +24,8 @@ func keysOf(key string) Keys {
 // depend on no others.
 func (p *Policies) Keys() Keys {
 	var k Keys
-	for _, list := range [...][]Attached{p.Identity, p.Boundary, p.Session, p.Repository, p.Registry, p.Trust, p.Key, p.Endpoint} {
-		k |= keysRead(list)
-	}
-	for _, levels := range [...][][]Attached{p.ServiceControl, p.ResourceControl} {
-		for _, list := range levels {
-			k |= keysRead(list)
-		}
-	}
-	return k
-}
-
-func keysRead(list []Attached) Keys {
-	var k Keys
-	for i := range list {
-		if p := list[i].Policy; p != nil {
-			k |= p.some
-		}
+	for q := range p.all {
+		k |= q.some
 	}
 	return k
 }
@@ -48,31 +33,40 @@ func keysRead(list []Attached) Keys {
 // Reads reports whether a decision by the policies can depend on one of the
 // condition keys, which must be in lower case.
 func (p *Policies) Reads(keys ...string) bool {
-	if all := p.Keys(); !slices.ContainsFunc(keys, all.Has) {
+	if read := p.Keys(); !slices.ContainsFunc(keys, read.Has) {
 		return false
 	}
-	for _, list := range [...][]Attached{p.Identity, p.Boundary, p.Session, p.Repository, p.Registry, p.Trust, p.Key, p.Endpoint} {
-		if anyReads(list, keys) {
+	for q := range p.all {
+		if slices.ContainsFunc(q.keys, func(key string) bool { return slices.Contains(keys, key) }) {
 			return true
-		}
-	}
-	for _, levels := range [...][][]Attached{p.ServiceControl, p.ResourceControl} {
-		for _, list := range levels {
-			if anyReads(list, keys) {
-				return true
-			}
 		}
 	}
 	return false
 }
 
-func anyReads(list []Attached, keys []string) bool {
-	for i := range list {
-		if p := list[i].Policy; p != nil && slices.ContainsFunc(p.keys, func(key string) bool { return slices.Contains(keys, key) }) {
-			return true
+// all yields the policies of all kinds.
+func (p *Policies) all(yield func(*Policy) bool) {
+	for _, list := range [...][]Attached{p.Identity, p.Boundary, p.Session, p.Repository, p.Registry, p.Trust, p.Key, p.Endpoint} {
+		if !each(list, yield) {
+			return
 		}
 	}
-	return false
+	for _, levels := range [...][][]Attached{p.ServiceControl, p.ResourceControl} {
+		for _, list := range levels {
+			if !each(list, yield) {
+				return
+			}
+		}
+	}
+}
+
+func each(list []Attached, yield func(*Policy) bool) bool {
+	for i := range list {
+		if p := list[i].Policy; p != nil && !yield(p) {
+			return false
+		}
+	}
+	return true
 }
 
 // collectKeys finds out which keys the policy reads.

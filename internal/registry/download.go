@@ -75,9 +75,8 @@ func (r *Registry) GetDownloadUrlForLayer(ctx context.Context, c access.Caller, 
 
 // OpenLink opens the layer that a link is for. The link itself is the right to
 // it: no caller is asked for. With here the content has the bytes, never a URL.
-// Errors: AccessDeniedException for a link that is
-// forged or has expired, LayersNotFoundException if the layer is gone since,
-// KmsException.
+// Errors: AccessDeniedException for a link that is forged or has expired,
+// LayersNotFoundException if the layer is gone since, KmsException.
 func (r *Registry) OpenLink(ctx context.Context, link Link, here bool) (*Content, error) {
 	mac, err := seal.DecodeText(link.Signature)
 	if err != nil || !r.links.Verify(mac, link.fields()...) || !r.now().Before(link.Expires) {

@@ -122,8 +122,13 @@ func errKey(err error) error {
 	if !errors.As(err, &k) {
 		return err
 	}
-	e := fault.New(fault.Conflict, "KmsException", "The operation failed because the KMS key of the repository cannot be used: %s", k.Reason)
-	e.Members, e.Err = map[string]any{"kmsError": k.Reason}, err
+	return kmsException(k.Reason, err)
+}
+
+// kmsException is ECR's exception for one of KMS.
+func kmsException(code string, err error) *fault.Error {
+	e := fault.New(fault.Conflict, "KmsException", "The operation failed because the KMS key of the repository cannot be used: %s", code)
+	e.Members, e.Err = map[string]any{"kmsError": code}, err
 	return e
 }
 

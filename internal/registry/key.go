@@ -63,8 +63,7 @@ func errKMS(err error) error {
 	if !ok || f.Kind == fault.Internal {
 		return err
 	}
-	e := fault.New(fault.Conflict, "KmsException", "The operation failed because the KMS key of the repository cannot be used: %s", f.Code)
-	e.Members, e.Err = map[string]any{"kmsError": f.Code}, err
+	e := kmsException(f.Code, err)
 	e.DecisionID, e.Decision = f.DecisionID, f.Decision
 	return e
 }

@@ -146,8 +146,7 @@ const redirectLife = 20 * time.Minute
 // OpenLayer opens the bytes of a layer that the repository holds, whether or not
 // an image refers to it, as the distribution API does. The caller must be
 // allowed ecr:GetDownloadUrlForLayer and must close the content, which may be no
-// more than a URL. It counts as
-// bytes out. Errors: RepositoryNotFoundException, LayersNotFoundException,
+// more than a URL. It counts as bytes out. Errors: RepositoryNotFoundException, LayersNotFoundException,
 // InvalidParameterException, ThrottlingException, KmsException.
 func (r *Registry) OpenLayer(ctx context.Context, c access.Caller, ref Ref, d digest.Digest) (*Content, error) {
 	var l *Layer

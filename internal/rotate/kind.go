@@ -65,7 +65,6 @@ type Item struct {
 
 	Domain blob.Domain
 	Format int
-	Key    string // in the bucket
 	Digest digest.Digest
 	Size   int64
 }

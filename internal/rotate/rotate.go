@@ -174,7 +174,7 @@ func (r *Rotator) reseal(ctx context.Context, turn int, items []Item, p *Progres
 func (r *Rotator) one(ctx context.Context, turn int, i *Item) (changed bool, err error) {
 	switch kinds[turn].kind {
 	case Objects:
-		o := blob.Object{Digest: i.Digest, Size: i.Size, Format: i.Format, Key: i.Key, Domain: i.Domain, WrappedKey: i.Sealed}
+		o := blob.Object{Digest: i.Digest, Size: i.Size, Format: i.Format, Domain: i.Domain, WrappedKey: i.Sealed}
 		changed, err = r.Blobs.Rewrap(ctx, &o)
 		i.Sealed = o.WrappedKey
 	case Uploads:
