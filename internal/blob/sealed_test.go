@@ -310,7 +310,6 @@ func TestARefusedKeyChangesNothing(t *testing.T) {
 	refused("Open", err)
 	_, err = s.Seal(t.Context(), single, digest.FromString("{}"), []byte("{}"))
 	refused("Seal", err)
-	refused("Usable", s.Usable(t.Context(), single))
 	w.refused = nil
 	if _, err := s.Finish(t.Context(), u, digest.FromBytes(plain)); err != nil {
 		t.Errorf("Finish later = %v", err)

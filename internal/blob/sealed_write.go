@@ -361,14 +361,3 @@ func (s *Store) current(ctx context.Context, d Domain, wrapped [][]byte) (bool, 
 	}
 	return true, nil
 }
-
-// Usable returns the error that sealing under the key domain would end with now.
-func (s *Store) Usable(ctx context.Context, d Domain) error {
-	if s.sealedAs(d) == FormatPlain {
-		return nil
-	}
-	_, err := s.wrapKeys(ctx, d, newDataKeys(s.sealedAs(d)), func(layer int) (string, error) {
-		return about("check", s.sealedAs(d), layer, d.Name)
-	})
-	return err
-}

@@ -57,9 +57,6 @@ func (r *Registry) GetDownloadUrlForLayer(ctx context.Context, c access.Caller, 
 		if !used {
 			return errLayerInaccessible(ref, d)
 		}
-		if err := r.usable(ctx, repo); err != nil {
-			return err
-		}
 		link = Link{ID: ref.ID, RepositoryUID: repo.UID, Digest: d, Expires: r.now().Add(linkLife).Truncate(time.Second)}
 		if c.Endpoint != nil {
 			link.Endpoint = c.Endpoint.ID

@@ -125,7 +125,7 @@ func (r *Registry) mayPush(ctx context.Context, q *request) (domain *blob.Domain
 			}
 			d := repo.Domain()
 			domain = &d
-			return r.usable(ctx, repo)
+			return r.mayUse(ctx, repo)
 		})
 	}
 	if err != nil {

@@ -258,10 +258,7 @@ func (r *Registry) MountLayer(ctx context.Context, c access.Caller, in MountLaye
 		}
 		if source == nil {
 			upload = uuid.NewString()
-			return r.startUpload(ctx, tx, repo, upload, c)
-		}
-		if err := r.usable(ctx, repo); err != nil {
-			return err
+			return r.startUpload(tx, repo, upload, c)
 		}
 		if err := r.admitImage(tx, repo); err != nil {
 			return err

@@ -49,27 +49,16 @@ func (r *Registry) InitiateLayerUpload(ctx context.Context, c access.Caller, ref
 func (r *Registry) initiate(ctx context.Context, q request) (string, error) {
 	id := uuid.NewString()
 	err := r.updateRelaxed(ctx, q, func(tx Tx, repo *Repository) error {
-		return r.startUpload(ctx, tx, repo, id, q.caller)
+		return r.startUpload(tx, repo, id, q.caller)
 	})
 	return id, err
 }
 
-func (r *Registry) startUpload(ctx context.Context, tx Tx, repo *Repository, id string, c access.Caller) error {
-	if err := r.usable(ctx, repo); err != nil {
-		return err
-	}
+func (r *Registry) startUpload(tx Tx, repo *Repository, id string, c access.Caller) error {
 	if err := r.admitUpload(tx, repo); err != nil {
 		return err
 	}
 	return tx.InsertUpload(&Upload{ID: id, Repository: repo.UID, Principal: c.ID, CreatedAt: r.now()})
-}
-
-// usable returns KmsException if the repository has a KMS key that cannot be used.
-func (r *Registry) usable(ctx context.Context, repo *Repository) error {
-	if repo.Encryption.Key == "" {
-		return nil
-	}
-	return errKey(r.blobs.Usable(ctx, repo.Domain()))
 }
 
 // findUpload returns the caller's upload. One that another principal started,

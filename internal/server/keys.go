@@ -99,13 +99,9 @@ func keyError(err error) error {
 	return &blob.KeyError{Reason: f.Code, Err: err}
 }
 
-// keyWrapper returns what wraps data keys.
-func (s *Server) keyWrapper(m *seal.Master, kms keyService) blob.KeyWrapper {
-	var w blob.KeyWrapper = &keyring{newDataKeys(m), kms}
-	if s.options.Keys != nil {
-		w = s.options.Keys(w)
-	}
-	return w
+// newKeyWrapper returns what wraps data keys.
+func newKeyWrapper(m *seal.Master, kms keyService) blob.KeyWrapper {
+	return &keyring{newDataKeys(m), kms}
 }
 
 // maxDataKeys bounds how many keys are kept ready.

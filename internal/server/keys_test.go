@@ -37,7 +37,7 @@ func TestWhatTheKeyServiceAnswersIsToldOn(t *testing.T) {
 		{broken, func(err error) bool { return err == broken }},
 		{nil, func(err error) bool { return err == nil }},
 	} {
-		w := (&Server{}).keyWrapper(seal.NewMaster(), refusing{test.err})
+		w := newKeyWrapper(seal.NewMaster(), refusing{test.err})
 		if _, err := w.Wrap(t.Context(), "k", nil, about); !test.want(err) {
 			t.Errorf("Wrap with %v = %v", test.err, err)
 		}

@@ -1,24 +1,23 @@
 package server_test
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"berth/internal/access"
-	"berth/internal/blob"
 	"berth/internal/blob/buckettest"
 	"berth/internal/move"
 	"berth/internal/server"
 	"berth/internal/servertest"
 
+	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -147,23 +146,12 @@ func TestLayersThatCannotBeReadStay(t *testing.T) {
 	}
 }
 
-// lockable wraps data keys until it is locked.
-type lockable struct {
-	blob.KeyWrapper
-	locked *atomic.Bool
-}
-
-func (l lockable) Unwrap(ctx context.Context, key string, wrapped []byte, about string) ([]byte, error) {
-	if l.locked.Load() {
-		return nil, &blob.KeyError{Reason: "DisabledException"}
-	}
-	return l.KeyWrapper.Unwrap(ctx, key, wrapped, about)
-}
-
 func TestLayersWhoseKeyCannotBeUsedMoveUnverified(t *testing.T) {
 	t.Parallel()
-	var locked atomic.Bool
-	m := startMoving(t, "on", servertest.Options{Keys: func(w blob.KeyWrapper) blob.KeyWrapper { return lockable{w, &locked} }})
+	m := startMoving(t, "on", servertest.Options{})
+	key := m.CreateKey(t)
+	deleteRepository(t, m.Server, "app")
+	createSealed(t, m.Server, "app", types.EncryptionTypeKms, &key)
 	layers := m.push(t, 100_000, 6<<20, 200_000)
 	m.damage(t, func(file string, size int64) error {
 		if size < 200_000 {
@@ -171,9 +159,13 @@ func TestLayersWhoseKeyCannotBeUsedMoveUnverified(t *testing.T) {
 		}
 		return nil
 	})
-	locked.Store(true)
+	if _, err := m.KMS().DisableKey(t.Context(), &kms.DisableKeyInput{KeyId: &key}); err != nil {
+		t.Fatal(err)
+	}
 	moved, last := m.migrate(t)
-	locked.Store(false)
+	if _, err := m.KMS().EnableKey(t.Context(), &kms.EnableKeyInput{KeyId: &key}); err != nil {
+		t.Fatal(err)
+	}
 	if moved != 2 || last.Unverified != 2 || len(last.Failed) != 1 {
 		t.Errorf("%d moved, %+v, want 2 unverified and the short one not", moved, last)
 	}

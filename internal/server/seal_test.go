@@ -2,7 +2,6 @@ package server_test
 
 import (
 	"bytes"
-	"context"
 	"database/sql"
 	"encoding/hex"
 	"errors"
@@ -11,16 +10,15 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 
-	"berth/internal/blob"
 	"berth/internal/config"
 	"berth/internal/server"
 	"berth/internal/servertest"
 
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -150,41 +148,13 @@ func TestNothingIsStoredInPlain(t *testing.T) {
 	})
 }
 
-// refusingKeys refuses to use KMS keys when it is told to.
-type refusingKeys struct {
-	blob.KeyWrapper
-	reason *atomic.Pointer[string]
-}
-
-func (k refusingKeys) refuse(key string) error {
-	if r := k.reason.Load(); r != nil && key != "" {
-		return &blob.KeyError{Reason: *r}
-	}
-	return nil
-}
-
-func (k refusingKeys) Wrap(ctx context.Context, key string, dataKey []byte, about string) ([]byte, error) {
-	if err := k.refuse(key); err != nil {
-		return nil, err
-	}
-	return k.KeyWrapper.Wrap(ctx, key, dataKey, about)
-}
-
-func (k refusingKeys) Unwrap(ctx context.Context, key string, wrapped []byte, about string) ([]byte, error) {
-	if err := k.refuse(key); err != nil {
-		return nil, err
-	}
-	return k.KeyWrapper.Unwrap(ctx, key, wrapped, about)
-}
-
 // A key that cannot be used makes pulls and pushes of its repositories fail and
 // changes nothing else; when it can be used again, they go on.
 func TestAKeyThatCannotBeUsed(t *testing.T) {
 	t.Parallel()
-	var reason atomic.Pointer[string]
-	o := servertest.Options{Keys: func(k blob.KeyWrapper) blob.KeyWrapper { return refusingKeys{k, &reason} }}
-	s := servertest.Start(t, o)
-	createSealed(t, s, "kms", types.EncryptionTypeKms, nil)
+	s := servertest.Start(t, servertest.Options{})
+	key := s.CreateKey(t)
+	createSealed(t, s, "kms", types.EncryptionTypeKms, &key)
 	s.CreateRepository(t, "other")
 	c := s.Login(t)
 	img := servertest.NewImage(1, 100_000, 100)
@@ -201,8 +171,10 @@ func TestAKeyThatCannotBeUsed(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	disabled := "DisabledException"
-	reason.Store(&disabled)
+	const disabled = "DisabledException"
+	if _, err := s.KMS().DisableKey(t.Context(), &kms.DisableKeyInput{KeyId: &key}); err != nil {
+		t.Fatal(err)
+	}
 	fails := func(what string, err error) {
 		t.Helper()
 		if k := (*types.KmsException)(nil); !errors.As(err, &k) || k.KmsError == nil || *k.KmsError != disabled {
@@ -236,7 +208,9 @@ func TestAKeyThatCannotBeUsed(t *testing.T) {
 	c.Do(t, "GET", "/v2/other/manifests/v1", nil).Want(t, 200)
 	c.Do(t, "GET", "/v2/kms/tags/list", nil).Want(t, 200)
 
-	reason.Store(nil)
+	if _, err := s.KMS().EnableKey(t.Context(), &kms.EnableKeyInput{KeyId: &key}); err != nil {
+		t.Fatal(err)
+	}
 	c.Do(t, "GET", "/v2/kms/manifests/v1", nil).Want(t, 200)
 	c.Do(t, "GET", "/v2/kms/blobs/"+layer, nil).Want(t, 200)
 	c.Do(t, "PATCH", location, more[100_000:]).Want(t, 202)

@@ -49,8 +49,6 @@ type Options struct {
 	Now func() time.Time
 	// Tokens verifies identity tokens instead of what the configuration makes.
 	Tokens identity.TokenVerifier
-	// Keys returns what wraps data keys, given what does so by itself; nil for that.
-	Keys func(blob.KeyWrapper) blob.KeyWrapper
 	// Observe is told of every decision about access.
 	Observe func(access.Request, error)
 	// Dev has further routes, for berth dev.
@@ -184,7 +182,7 @@ func (s *Server) assemble(ctx context.Context) error {
 		Source: source, Endpoint: endpointOf, RequestID: requestID, Now: s.options.Now,
 		AccessKeys: s.accessKeys(), Log: s.log,
 	})
-	blobs := blob.NewSealing(s.bucket, s.keyWrapper(master, s.keys), s.config.Seal != "off")
+	blobs := blob.NewSealing(s.bucket, newKeyWrapper(master, s.keys), s.config.Seal != "off")
 	s.mover.Blobs = blobs
 	s.registry = s.newRegistry(master, auth, authorizer, blobs)
 	s.rotator = &rotate.Rotator{

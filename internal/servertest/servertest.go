@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"berth/internal/access"
-	"berth/internal/blob"
 	"berth/internal/blob/buckettest"
 	"berth/internal/config"
 	"berth/internal/identity"
@@ -39,8 +38,6 @@ type Options struct {
 	Configure func(*config.Config) // changes the configuration
 	// Tokens verifies identity tokens.
 	Tokens identity.TokenVerifier
-	// Keys returns what wraps data keys, given what does so by itself.
-	Keys func(blob.KeyWrapper) blob.KeyWrapper
 	// Errors allows the server to log errors.
 	Errors bool
 	// Log takes what the server logs; errors are allowed then.
@@ -101,7 +98,7 @@ func (s *Server) start(t testing.TB, listeners *server.Listeners) {
 	var err error
 	s.Host = s.Config.Listen
 	s.URL = "http://" + s.Host
-	s.server, err = server.Open(context.Background(), s.Config, server.Options{Log: s.log, Now: s.Clock.Now, Observe: s.observe, Tokens: s.options.Tokens, Keys: s.options.Keys})
+	s.server, err = server.Open(context.Background(), s.Config, server.Options{Log: s.log, Now: s.Clock.Now, Observe: s.observe, Tokens: s.options.Tokens})
 	if err != nil {
 		t.Fatal(err)
 	}
