@@ -29,10 +29,12 @@ var layers = map[string][]string{
 	"blob/s3bucket":   {"blob"},
 	"blob/buckettest": {"blob"},
 
+	"page": {"seal"}, // how listings are cut
+
 	// The domains never import each other. None knows HTTP, SQL or wire formats.
-	"registry": {"access", "fault", "policy", "lifecycle", "blob", "seal"},
-	"identity": {"access", "fault", "policy", "seal"},
-	"keys":     {"access", "fault", "policy", "seal"},
+	"registry": {"access", "fault", "policy", "lifecycle", "blob", "page", "seal"},
+	"identity": {"access", "fault", "policy", "page", "seal"},
+	"keys":     {"access", "fault", "policy", "page", "seal"},
 	"audit":    {"access", "fault"},
 	"fsck":     {"blob", "fault"},
 	"move":     {"access", "blob", "fault"},

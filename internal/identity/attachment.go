@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"berth/internal/access"
+	"berth/internal/page"
 )
 
 const maxAttached = 10 // managed policies of an entity
@@ -85,7 +86,7 @@ func (d *Directory) ListAttached(ctx context.Context, c access.Call, k Kind, nam
 		// and the beginning of the rest are not.
 		place := func(arn string) string { return attachmentPlace(arn) }
 		slices.SortFunc(all, func(a, b string) int { return strings.Compare(place(a), place(b)) })
-		arns, next = pick(l, all, place)
+		arns, next = page.Pick(l, all, place)
 		return nil
 	})
 	return arns, next, err
@@ -134,8 +135,8 @@ func (d *Directory) ListEntitiesForPolicy(ctx context.Context, c access.Call, ar
 			return err
 		}
 		out = []Entity{}
-		for after := l.after; len(out) <= l.limit; {
-			found, err := tx.AttachedTo(c.Account, arn, f.Boundary, after, l.limit+1)
+		for after := l.After; len(out) <= l.Limit; {
+			found, err := tx.AttachedTo(c.Account, arn, f.Boundary, after, l.Limit+1)
 			if err != nil {
 				return err
 			}
@@ -144,12 +145,12 @@ func (d *Directory) ListEntitiesForPolicy(ctx context.Context, c access.Call, ar
 					out = append(out, e)
 				}
 			}
-			if len(found) <= l.limit {
+			if len(found) <= l.Limit {
 				break
 			}
 			after = found[len(found)-1].ID
 		}
-		out, next = cut(l, out, func(e Entity) string { return e.ID })
+		out, next = page.Cut(l, out, func(e Entity) string { return e.ID })
 		return nil
 	})
 	return out, next, err

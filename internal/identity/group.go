@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"berth/internal/access"
+	"berth/internal/page"
 )
 
 const maxGroups = 10 // of one user
@@ -20,8 +21,8 @@ func (d *Directory) GroupMembers(ctx context.Context, c access.Call, name string
 		if err != nil {
 			return err
 		}
-		found, err := tx.MembersOf(group.ID, l.after, l.limit+1)
-		users, next = cut(l, found, entityKey)
+		found, err := tx.MembersOf(group.ID, l.After, l.Limit+1)
+		users, next = page.Cut(l, found, entityKey)
 		return err
 	})
 	return group, users, next, err
@@ -39,8 +40,8 @@ func (d *Directory) ListGroupsForUser(ctx context.Context, c access.Call, name s
 		if err != nil {
 			return err
 		}
-		found, err := tx.GroupsOf(user.ID, l.after, l.limit+1)
-		groups, next = cut(l, found, entityKey)
+		found, err := tx.GroupsOf(user.ID, l.After, l.Limit+1)
+		groups, next = page.Cut(l, found, entityKey)
 		return err
 	})
 	return groups, next, err

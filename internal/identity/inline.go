@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"berth/internal/access"
+	"berth/internal/page"
 	"berth/internal/policy"
 )
 
@@ -107,7 +108,7 @@ func (d *Directory) ListInline(ctx context.Context, c access.Call, k Kind, name 
 		for _, there := range all {
 			names = append(names, there.Name)
 		}
-		names, next = pick(l, names, func(s string) string { return s })
+		names, next = page.Pick(l, names, func(s string) string { return s })
 		return err
 	})
 	return names, next, err

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"berth/internal/access"
+	"berth/internal/page"
 )
 
 const maxKeys = 2 // of a user, or of an account's root
@@ -89,7 +90,7 @@ func (d *Directory) ListAccessKeys(ctx context.Context, c access.Call, user stri
 		all, err := d.keysOf(tx, e)
 		slices.SortFunc(all, func(a, b Key) int { return compare(a.ID, b.ID) })
 		name = e.Name
-		keys, next = pick(l, all, func(k Key) string { return k.ID })
+		keys, next = page.Pick(l, all, func(k Key) string { return k.ID })
 		return err
 	})
 	return name, keys, next, err

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"berth/internal/access"
+	"berth/internal/page"
 )
 
 const organizations = "organizations"
@@ -92,8 +93,8 @@ func listed[T any](d *Directory, q *request, p Page, items []T, place func(T) st
 		return nil, "", errOrganizationInput("INVALID_NEXT_TOKEN", "You specified an invalid value for NextToken.")
 	}
 	slices.SortFunc(items, func(a, b T) int { return strings.Compare(place(a), place(b)) })
-	page, next := pick(l, items, place)
-	return page, next, nil
+	shown, next := page.Pick(l, items, place)
+	return shown, next, nil
 }
 
 // organizationPage is how many items a page has unless it is said, and at most.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"berth/internal/access"
+	"berth/internal/page"
 	"berth/internal/policy"
 )
 
@@ -147,7 +148,7 @@ func (d *Directory) ListPolicies(ctx context.Context, c access.Call, f PolicyFil
 		}
 		out = []ManagedPolicy{}
 		for _, e := range all {
-			if policyPlace(e) <= l.after {
+			if policyPlace(e) <= l.After {
 				continue
 			}
 			m, err := counted(tx, c.Account, e)
@@ -157,11 +158,11 @@ func (d *Directory) ListPolicies(ctx context.Context, c access.Call, f PolicyFil
 			if f.wants(m) {
 				out = append(out, m)
 			}
-			if len(out) > l.limit {
+			if len(out) > l.Limit {
 				break
 			}
 		}
-		out, next = cut(l, out, func(m ManagedPolicy) string { return policyPlace(m.Entity) })
+		out, next = page.Cut(l, out, func(m ManagedPolicy) string { return policyPlace(m.Entity) })
 		return nil
 	})
 	return out, next, err
@@ -296,7 +297,7 @@ func (d *Directory) ListPolicyVersions(ctx context.Context, c access.Call, arn s
 		}
 		all, err := versions(tx, e)
 		// The newest is the first: places go up as numbers go down.
-		out, next = pick(l, all, func(v Version) string { return fmt.Sprintf("%019d", 1<<62-v.Number) })
+		out, next = page.Pick(l, all, func(v Version) string { return fmt.Sprintf("%019d", 1<<62-v.Number) })
 		return err
 	})
 	return e, out, next, err

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"berth/internal/access"
+	"berth/internal/page"
 	"berth/internal/policy"
 )
 
@@ -240,7 +241,7 @@ func (d *Directory) ListProviderTags(ctx context.Context, c access.Call, arn str
 			return err
 		}
 		l, err := d.listing(q, p, arn)
-		tags, next = pick(l, provider.Tags, func(t Tag) string { return nameKey(t.Key) })
+		tags, next = page.Pick(l, provider.Tags, func(t Tag) string { return nameKey(t.Key) })
 		return err
 	})
 	return tags, next, err

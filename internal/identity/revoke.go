@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"berth/internal/access"
+	"berth/internal/page"
 	"berth/internal/policy"
 )
 
@@ -215,8 +216,8 @@ func (d *Directory) ListSessions(ctx context.Context, c access.Call, principal s
 		if err != nil {
 			return err
 		}
-		found, err := tx.Sessions(e.Account, e.ID, d.time(), l.after, l.limit+1)
-		out, next = cut(l, found, func(s Session) string { return s.ID })
+		found, err := tx.Sessions(e.Account, e.ID, d.time(), l.After, l.Limit+1)
+		out, next = page.Cut(l, found, func(s Session) string { return s.ID })
 		return err
 	})
 	return out, next, err

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"berth/internal/access"
+	"berth/internal/page"
 	"berth/internal/policy"
 )
 
@@ -248,14 +249,14 @@ func (d *Directory) simulate(ctx context.Context, q *request, in Simulation, c a
 	for i, a := range in.Actions {
 		all = append(all, numbered{fmt.Sprintf("%09d", i), a})
 	}
-	page, next := pick(l, all, func(n numbered) string { return n.place })
-	pairs := len(page) * max(len(in.Resources), 1)
+	shown, next := page.Pick(l, all, func(n numbered) string { return n.place })
+	pairs := len(shown) * max(len(in.Resources), 1)
 	statements, bytes := s.size()
 	if pairs > maxSimulatedPairs || pairs*statements > maxSimulatedStatements || pairs*bytes > maxSimulatedWork/s.length(in) {
 		return nil, "", errInput("The simulation is too large: give fewer actions, resources or policies, or a smaller MaxItems.")
 	}
 	out := []Evaluation{}
-	for _, n := range page {
+	for _, n := range shown {
 		e, err := s.evaluate(ctx, n.action, in.Resources)
 		if err != nil {
 			return nil, "", err

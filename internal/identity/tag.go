@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"berth/internal/access"
+	"berth/internal/page"
 )
 
 const maxTags = 50
@@ -123,7 +124,7 @@ func (d *Directory) ListTags(ctx context.Context, c access.Call, k Kind, ref str
 			return err
 		}
 		l, err := d.listing(q, p, e.ID)
-		tags, next = pick(l, e.Tags, func(t Tag) string { return nameKey(t.Key) })
+		tags, next = page.Pick(l, e.Tags, func(t Tag) string { return nameKey(t.Key) })
 		return err
 	})
 	return tags, next, err

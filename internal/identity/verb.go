@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"berth/internal/access"
+	"berth/internal/page"
 )
 
 // Get returns a user, a group or a role. Without a name it is the user who asks;
@@ -80,8 +81,8 @@ func (d *Directory) List(ctx context.Context, c access.Call, k Kind, prefix stri
 		if err != nil {
 			return err
 		}
-		found, err := tx.Entities(c.Account, k, prefix, l.after, l.limit+1)
-		out, next = cut(l, found, entityKey)
+		found, err := tx.Entities(c.Account, k, prefix, l.After, l.Limit+1)
+		out, next = page.Cut(l, found, entityKey)
 		return err
 	})
 	return out, next, err

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"berth/internal/access"
+	"berth/internal/page"
 )
 
 const (
@@ -146,8 +147,8 @@ func (k *Keyring) ListAliases(ctx context.Context, c access.Call, ref string, p 
 			return err
 		}
 		if ref == "" {
-			found, err := tx.KMSAliases(c.Account, c.Region, l.after, l.limit+1)
-			out, next = cut(l, found, name)
+			found, err := tx.KMSAliases(c.Account, c.Region, l.After, l.Limit+1)
+			out, next = page.Cut(l, found, name)
 			return err
 		}
 		t, err := k.find(tx, q, ref)
@@ -158,7 +159,7 @@ func (k *Keyring) ListAliases(ctx context.Context, c access.Call, ref string, p 
 			return t.missing
 		}
 		found, err := tx.KMSAliasesOf(t.key.ID)
-		out, next = pick(l, found, name)
+		out, next = page.Pick(l, found, name)
 		return err
 	})
 	return out, next, err

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"berth/internal/access"
+	"berth/internal/page"
 	"berth/internal/policy"
 	"berth/internal/seal"
 )
@@ -342,8 +343,8 @@ func (k *Keyring) ListGrants(ctx context.Context, c access.Call, ref, id, grante
 		}
 		arn = key.ARN()
 		if id == "" {
-			found, err := tx.KMSGrants(key.ID, grantee, l.after, l.limit+1)
-			out, next = cut(l, found, grantPlace)
+			found, err := tx.KMSGrants(key.ID, grantee, l.After, l.Limit+1)
+			out, next = page.Cut(l, found, grantPlace)
 			return err
 		}
 		g, err := grantOn(tx, key, id)
@@ -411,8 +412,8 @@ func (k *Keyring) ListRetirableGrants(ctx context.Context, c access.Call, retiri
 		if isARN {
 			owner = "" // a principal of this account may retire grants of others
 		}
-		found, err := tx.KMSRetirableGrants(retiring, owner, c.Region, l.after, l.limit+1)
-		out, next = cut(l, found, func(g RetirableGrant) string { return g.ID })
+		found, err := tx.KMSRetirableGrants(retiring, owner, c.Region, l.After, l.Limit+1)
+		out, next = page.Cut(l, found, func(g RetirableGrant) string { return g.ID })
 		return err
 	})
 	return out, next, err

@@ -9,6 +9,7 @@ import (
 
 	"berth/internal/access"
 	"berth/internal/fault"
+	"berth/internal/page"
 
 	"github.com/google/uuid"
 )
@@ -194,8 +195,8 @@ func (k *Keyring) ListKeys(ctx context.Context, c access.Call, p Page) (out []Ke
 		if err != nil {
 			return err
 		}
-		found, err := tx.KMSKeys(c.Account, c.Region, l.after, l.limit+1)
-		out, next = cut(l, found, func(k Key) string { return k.ID })
+		found, err := tx.KMSKeys(c.Account, c.Region, l.After, l.Limit+1)
+		out, next = page.Cut(l, found, func(k Key) string { return k.ID })
 		return err
 	})
 	return out, next, err

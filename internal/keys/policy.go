@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"berth/internal/access"
+	"berth/internal/page"
 	"berth/internal/policy"
 )
 
@@ -112,7 +113,7 @@ func (k *Keyring) ListKeyPolicies(ctx context.Context, c access.Call, ref string
 			return err
 		}
 		l, err := k.listing(q, p, keyPage, keyPageMost, key.ID)
-		names, next = pick(l, []string{policyName}, func(s string) string { return s })
+		names, next = page.Pick(l, []string{policyName}, func(s string) string { return s })
 		return err
 	})
 	return names, next, err

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"berth/internal/access"
+	"berth/internal/page"
 )
 
 const (
@@ -137,7 +138,7 @@ func (k *Keyring) ListKeyRotations(ctx context.Context, c access.Call, ref strin
 		if len(found) > 0 {
 			current = found[len(found)-1].ID
 		}
-		out, next = pick(l, list, func(m Material) string { return strconv.Itoa(1<<40 - int(m.Number)) })
+		out, next = page.Pick(l, list, func(m Material) string { return strconv.Itoa(1<<40 - int(m.Number)) })
 		return err
 	})
 	return out, current, next, err

@@ -7,6 +7,7 @@ import (
 	"unicode"
 
 	"berth/internal/access"
+	"berth/internal/page"
 )
 
 const (
@@ -101,7 +102,7 @@ func (k *Keyring) ListResourceTags(ctx context.Context, c access.Call, ref strin
 			return err
 		}
 		l, err := k.listing(q, p, maxTags, maxTags, key.ID)
-		tags, next = pick(l, key.Tags, func(t Tag) string { return t.Key })
+		tags, next = page.Pick(l, key.Tags, func(t Tag) string { return t.Key })
 		return err
 	})
 	return tags, next, err

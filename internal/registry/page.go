@@ -1,8 +1,7 @@
 package registry
 
 import (
-	"strings"
-
+	"berth/internal/page"
 	"berth/internal/seal"
 )
 
@@ -23,48 +22,46 @@ func (p Page) size(standard, most int) int {
 	return min(p.Max, most)
 }
 
-// pager seals the key after which a page begins. A token is good only for the
-// operation and the thing that it was made for.
+// pager cuts listings. A token is good only for the operation and the thing that it
+// was made for.
 type pager struct{ key *seal.Key }
 
-func (p pager) seal(after, operation string, of any) NextToken {
-	return NextToken(seal.EncodeText(p.key.Seal([]byte(after), pageContext(operation, of))))
-}
-
-// open returns the key sealed in a token: "" for the empty token,
+// open returns the place that a token is of: "" for the empty token,
 // InvalidParameterException for one that we did not make for this.
 func (p pager) open(t NextToken, operation string, of any) (string, error) {
-	if t == "" {
-		return "", nil
-	}
-	b, err := seal.DecodeText(string(t))
-	if err == nil {
-		b, err = p.key.Open(b, pageContext(operation, of))
-	}
+	l, err := page.Open(p.key, string(t), 0, pageContext(operation, of)...)
 	if err != nil {
 		return "", invalidParameter("nextToken", "Invalid token")
 	}
-	return string(b), nil
+	return l.After, nil
+}
+
+// seal returns the token of the page after a place.
+func (p pager) seal(after, operation string, of any) NextToken {
+	return NextToken(p.first(0, operation, of).Marker(after))
+}
+
+// first returns the first page of a listing.
+func (p pager) first(limit int, operation string, of any) page.Listing {
+	l, _ := page.Open(p.key, "", limit, pageContext(operation, of)...) // without a marker nothing can be wrong
+	return l
 }
 
 // cut returns the items of one page of a listing, of which one more than limit
 // was asked for, and where the next page begins. key is the place of an item.
 func cut[T any](p pager, items []T, limit int, key func(T) string, operation string, of any) ([]T, NextToken) {
-	if len(items) <= limit {
-		return items, ""
-	}
-	items = items[:limit]
-	return items, p.seal(key(items[limit-1]), operation, of)
+	items, next := page.Cut(p.first(limit, operation, of), items, key)
+	return items, NextToken(next)
 }
 
-func pageContext(operation string, of any) string {
+func pageContext(operation string, of any) []string {
 	switch of := of.(type) {
 	case ID:
-		return strings.Join([]string{operation, of.Account, of.Region}, "\x00")
+		return []string{operation, of.Account, of.Region}
 	case QuotaRequestFilter:
-		return strings.Join([]string{operation, of.Account, of.Region, of.Code, of.Status}, "\x00")
+		return []string{operation, of.Account, of.Region, of.Code, of.Status}
 	case *Repository:
-		return strings.Join([]string{operation, of.UID}, "\x00")
+		return []string{operation, of.UID}
 	}
 	panic("registry: pages of neither a registry nor a repository")
 }
