@@ -49,6 +49,9 @@ var layers = map[string][]string{
 	"oidc":          {"egress", "fault"},
 	"oidc/oidctest": {},
 
+	// Whom the operator trusts with the master key.
+	"keyservice": {"seal"},
+
 	// Who is calling.
 	"authn": {"access", "fault", "seal", "sigv4"},
 
@@ -74,7 +77,7 @@ var layers = map[string][]string{
 // weighty are third-party modules that only one package may import, or as many as are
 // named, tests and the SDK's wire types aside.
 var weighty = map[string]string{
-	"github.com/aws/aws-sdk-go-v2/config": "credential blob/s3bucket",
+	"github.com/aws/aws-sdk-go-v2/config": "credential blob/s3bucket keyservice",
 	"modernc.org/sqlite":                  "metadata",
 	"github.com/jackc/pgx/v5":             "metadata",
 	"github.com/pressly/goose/v3":         "metadata",
@@ -86,6 +89,7 @@ var weighty = map[string]string{
 
 	"github.com/aws/aws-sdk-go-v2/service/s3": "blob/s3bucket",
 	"github.com/johannesboyne/gofakes3":       "blob/buckettest",
+	"github.com/hashicorp/vault":              "keyservice",
 }
 
 const prefix = "berth/internal/"
@@ -190,8 +194,8 @@ func TestImportsAreNotDeep(t *testing.T) {
 var opens = regexp.MustCompile(`\bInsecureSkipVerify\b|\bhttp\.(DefaultClient|DefaultTransport|(Get|Head|Post|PostForm)\(|Client\{|Transport\{)|` +
 	`\bnet\.(Dial|Dialer)\b|\btls\.(Dial|Dialer|Client)\b`)
 
-// Whatever the server connects to, package egress looks at first. Its database and its
-// S3 store are the administrator's own choice.
+// Whatever the server connects to, package egress looks at first. Its database, its
+// S3 store and its key service are the administrator's own choice.
 func TestOnlyEgressOpensConnections(t *testing.T) {
 	files := 0
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
