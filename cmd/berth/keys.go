@@ -12,7 +12,7 @@ import (
 )
 
 func keysCommand(environ []string, io stdio) *cobra.Command {
-	return group("keys", "Look after the keys that seal what is stored", rotateCommand(environ, io))
+	return group("keys", "Look after the keys that seal what is stored", rotateCommand(environ, io), wrapCommand(environ, io))
 }
 
 // rotation is what berth keys rotate prints at its end.

@@ -62,6 +62,8 @@ type Config struct {
 	MasterKeyFile       string   `key:"master-key-file" help:"file that holds the master key (default: made in the data directory)"`
 	OldMasterKeys       []string `key:"old-master-keys" help:"master keys that came before, until berth keys rotate has been run" secret:"true"`
 	OldMasterKeyFiles   []string `key:"old-master-key-files" help:"files that hold such keys, one each"`
+	MasterKeyService    string   `key:"master-key-service" help:"URL of the key service that the master key is wrapped by: awskms:///KEY?region=REGION or hashivault://KEY (default: the key is not wrapped)" secret:"true" flag:"true"`
+	OldMasterKeyService string   `key:"old-master-key-service" help:"URL of the one that wrapped master keys that came before are wrapped by (default: the same)" secret:"true" flag:"true"`
 	Seal                string   `key:"seal" default:"on" help:"encrypt layers and manifests at rest: on, or off for volumes that are encrypted below; what has a KMS key is always sealed"`
 	RootAccessKeyID     string   `key:"root-access-key-id" help:"access key id of the default account's root (default: made in the data directory)"`
 	RootSecretAccessKey string   `key:"root-secret-access-key" help:"the secret that goes with it" secret:"true"`

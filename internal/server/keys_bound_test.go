@@ -14,7 +14,10 @@ import (
 	"testing"
 
 	"berth/internal/blob"
+	"berth/internal/config"
+	"berth/internal/keyservice"
 	"berth/internal/rotate"
+	"berth/internal/seal"
 	"berth/internal/server"
 	"berth/internal/servertest"
 
@@ -185,29 +188,76 @@ func keyBytes(r sealedRow) int {
 	return at
 }
 
+// keyService is one that needs nothing but its URL.
+const (
+	keyService = "base64key://AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+	serviceKey = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
+)
+
+// wrap returns the wrapped form of a master key.
+func wrap(t *testing.T, service, key string) string {
+	t.Helper()
+	m, err := seal.ParseMaster([]byte(key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := keyservice.Open(t.Context(), service)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := k.Wrap(t.Context(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// brokenMasters are master keys that no server starts with whose data is sealed under
+// the second key. With a service they are wrapped, as far as they are keys.
+func brokenMasters(t *testing.T, service string) [][2]string {
+	broken := [][2]string{{firstKey, ""}, {firstKey[1:], ""}, {firstKey + "z", secondKey}, {secondKey, firstKey[1:]}, {"", secondKey}, {firstKey, secondKey + secondKey}}
+	if service == "" {
+		return broken
+	}
+	second := wrap(t, service, secondKey)
+	other := wrap(t, "base64key://"+strings.Repeat("B", 43), secondKey)
+	named := strings.Replace(wrap(t, service, firstKey), firstID, secondID, 1)
+	return append(broken, [][2]string{{secondKey, ""}, {second[:len(second)-8], ""}, {second, firstKey[1:]}, {second, other}, {other, ""}, {named, ""}, {wrap(t, service, firstKey), ""}}...)
+}
+
 // No master key is in the log, in the records, in an answer, in what a server says that
 // does not start, or in what is stored.
 func TestNoMasterKeyIsWrittenDown(t *testing.T) {
 	t.Parallel()
-	for _, postgres := range []bool{false, true} {
-		t.Run(fmt.Sprintf("postgres=%t", postgres), func(t *testing.T) {
+	for _, c := range []struct {
+		postgres bool
+		service  string
+	}{{false, ""}, {true, ""}, {false, keyService}} {
+		t.Run(fmt.Sprintf("postgres=%t,wrapped=%t", c.postgres, c.service != ""), func(t *testing.T) {
 			t.Parallel()
 			log := &transcript{}
 			handler := slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})
-			s := servertest.Start(t, servertest.Options{Postgres: postgres, Log: handler})
+			s := servertest.Start(t, servertest.Options{Postgres: c.postgres, Log: handler, Configure: func(o *config.Config) {
+				if c.service != "" {
+					o.MasterKey, o.MasterKeyService = wrap(t, c.service, firstKey), c.service
+				}
+			}})
 			createSealedThing(t, s)
-			replaceMaster(t, s)
+			if c.service == "" {
+				replaceMaster(t, s)
+			} else {
+				s.Config.MasterKey, s.Config.OldMasterKeys = wrap(t, c.service, secondKey), []string{s.Config.MasterKey}
+				s.Restart(t)
+			}
 			_, last := rotateAll(t, s)
 			texts := map[string]string{"the answer": fmt.Sprintf("%+v", last), "the records": strings.Join(s.AuditRecords(t), "\n")}
 			s.Stop(t)
-			for _, c := range []struct{ master, old string }{
-				{firstKey, ""}, {firstKey[1:], ""}, {firstKey + "z", secondKey}, {secondKey, firstKey[1:]}, {"", secondKey}, {firstKey, secondKey + secondKey},
-			} {
+			for _, keys := range brokenMasters(t, c.service) {
 				broken := *s.Config
-				broken.MasterKey, broken.OldMasterKeys = c.master, slices.DeleteFunc([]string{c.old}, func(k string) bool { return k == "" })
+				broken.MasterKey, broken.OldMasterKeys = keys[0], slices.DeleteFunc([]string{keys[1]}, func(k string) bool { return k == "" })
 				opened, err := server.Open(t.Context(), &broken, server.Options{Log: slog.New(handler)})
 				if err == nil {
-					t.Errorf("a server starts with the master key %q and the earlier one %q: %v", c.master, c.old, opened.Close(t.Context()))
+					t.Errorf("a server starts with the master key %q and the earlier one %q: %v", keys[0], keys[1], opened.Close(t.Context()))
 					continue
 				}
 				texts[fmt.Sprintf("the error %d", len(texts))] = err.Error()
@@ -216,7 +266,7 @@ func TestNoMasterKeyIsWrittenDown(t *testing.T) {
 			texts["the log"] = log.String()
 			found := 0
 			for where, text := range texts {
-				for _, key := range []string{firstKey, secondKey} {
+				for _, key := range []string{firstKey, secondKey, serviceKey} {
 					raw, err := hex.DecodeString(key)
 					if err != nil {
 						t.Fatal(err)

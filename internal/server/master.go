@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"berth/internal/config"
+	"berth/internal/keyservice"
 	"berth/internal/metadata"
 	"berth/internal/rotate"
 	"berth/internal/seal"
@@ -29,13 +30,16 @@ func (s *Server) masterKey(ctx context.Context) (*seal.Master, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := readMaster(s.config, known)
+	m, err := s.readMaster(ctx, known)
 	if err != nil {
 		return nil, fmt.Errorf("master key: %w", err)
 	}
-	old, err := readOldMasters(s.config)
+	old, err := s.readOldMasters(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if s.log != nil && s.config.MasterKeyService != "" {
+		s.log.Info("the key service has unwrapped the master key", "service", keyservice.Name(s.config.MasterKeyService), "masterKeyId", m.ID())
 	}
 	m = m.WithOld(old...)
 	return m, masterError(s.config, rotate.Check(m, known))
@@ -94,40 +98,73 @@ func masterError(c *config.Config, err error) error {
 
 // readMaster reads the master key. It makes one only if nothing is sealed under
 // another, which known names.
-func readMaster(c *config.Config, known []string) (*seal.Master, error) {
-	wanted := ""
+func (s *Server) readMaster(ctx context.Context, known []string) (*seal.Master, error) {
+	c, wanted := s.config, ""
 	if len(known) > 0 {
 		wanted = ", and what is stored is sealed under the master key " + strings.Join(known, " and ")
 	}
-	if c.MasterKey != "" {
-		m, err := seal.ParseMaster([]byte(c.MasterKey))
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w%s", masterPlace(c), err, wanted)
+	text := []byte(c.MasterKey)
+	if c.MasterKey == "" {
+		var err error
+		path := masterPath(c)
+		text, err = os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) && wanted != "" {
+			return nil, fmt.Errorf("%s is not there%s: restore the file, or give the key as BERTH_MASTER_KEY or in --master-key-file", path, wanted)
 		}
-		return m, nil
+		if c.MasterKeyFile == "" {
+			text, err = once(path, func() ([]byte, error) { return newMaster(ctx, c.MasterKeyService) })
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
-	path := masterPath(c)
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) && wanted != "" {
-		return nil, fmt.Errorf("%s is not there%s: restore the file, or give the key as BERTH_MASTER_KEY or in --master-key-file", path, wanted)
-	}
-	if c.MasterKeyFile == "" {
-		text, err = once(path, func() ([]byte, error) { return append(seal.NewMaster().Text(), '\n'), nil })
+	m, err := parseMaster(ctx, text, c.MasterKeyService)
+	if err == nil && c.MasterKeyService != "" && !keyservice.Wrapped(text) {
+		err = errors.New("the key is not wrapped, though there is a master-key-service: wrap it with berth keys wrap")
 	}
 	if err != nil {
-		return nil, err
-	}
-	m, err := seal.ParseMaster(text)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w%s", path, err, wanted)
+		return nil, fmt.Errorf("%s: %w%s", masterPlace(c), err, wanted)
 	}
 	return m, nil
 }
 
+// newMaster returns the text of a key that was never used, wrapped by a key service if
+// there is one: nothing else of it is written down.
+func newMaster(ctx context.Context, service string) ([]byte, error) {
+	m := seal.NewMaster()
+	if service == "" {
+		return append(m.Text(), '\n'), nil
+	}
+	k, err := keyservice.Open(ctx, service)
+	if err != nil {
+		return nil, err
+	}
+	text, err := k.Wrap(ctx, m)
+	return append(text, '\n'), err
+}
+
+// parseMaster reads a master key from its text. A wrapped one it has the key service
+// unwrap, once; from then on the key is in memory.
+func parseMaster(ctx context.Context, text []byte, service string) (*seal.Master, error) {
+	if !keyservice.Wrapped(text) {
+		return seal.ParseMaster(text)
+	}
+	if service == "" {
+		return nil, errors.New("the key is wrapped: say by which service with --master-key-service")
+	}
+	k, err := keyservice.Open(ctx, service)
+	if err != nil {
+		return nil, err
+	}
+	return k.Unwrap(ctx, text)
+}
+
 // readOldMasters reads the master keys that came before.
-func readOldMasters(c *config.Config) (out []*seal.Master, err error) {
+func (s *Server) readOldMasters(ctx context.Context) (out []*seal.Master, err error) {
+	c := s.config
+	service := cmp.Or(c.OldMasterKeyService, c.MasterKeyService)
 	for n, text := range c.OldMasterKeys {
-		m, err := seal.ParseMaster([]byte(text))
+		m, err := parseMaster(ctx, []byte(text), service)
 		if err != nil {
 			return nil, fmt.Errorf("old-master-keys: number %d: %w", n+1, err)
 		}
@@ -138,7 +175,7 @@ func readOldMasters(c *config.Config) (out []*seal.Master, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("old-master-key-files: %w", err)
 		}
-		m, err := seal.ParseMaster(text)
+		m, err := parseMaster(ctx, text, service)
 		if err != nil {
 			return nil, fmt.Errorf("old-master-key-files: %s: %w", path, err)
 		}
