@@ -3,6 +3,7 @@ package blob
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/hex"
 	"io"
 	"math/rand/v2"
@@ -278,5 +279,16 @@ func BenchmarkRead(b *testing.B) {
 			b.Fatal(err)
 		}
 		_ = r.Close() // of memory
+	}
+}
+
+func TestWhatIsRememberedIsBounded(t *testing.T) {
+	t.Parallel()
+	var m opened
+	for i := range uint32(2*maxOpened + 1) {
+		o := Object{WrappedKey: binary.BigEndian.AppendUint32(nil, i)}
+		if m.put(o, &openedObject{boundTo: o.boundTo()}); len(m.by) > maxOpened || m.get(o) == nil {
+			t.Fatalf("%d are remembered, the last one: %t", len(m.by), m.get(o) != nil)
+		}
 	}
 }

@@ -25,7 +25,7 @@ type KeyWrapper interface {
 }
 
 // Currency is a KeyWrapper that can tell whether a data key is wrapped as it would
-// be wrapped now.
+// be wrapped now. If the key must not be used now, that is the error, as of Unwrap.
 type Currency interface {
 	Current(ctx context.Context, key string, wrapped []byte) (bool, error)
 }

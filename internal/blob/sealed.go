@@ -129,8 +129,11 @@ type chunkCipher struct {
 	bound  [11]byte // what is authenticated besides: format, layer, final, chunk
 }
 
+// boundFormat begins what is authenticated with a chunk.
+func boundFormat(format int) [11]byte { return [11]byte{byte(format)} }
+
 func newChunkCipher(keys dataKeys, p piece, format int) *chunkCipher {
-	c := &chunkCipher{bound: [11]byte{byte(format)}}
+	c := &chunkCipher{bound: boundFormat(format)}
 	for _, k := range keys {
 		c.layers = append(c.layers, derived(k, p.salt[:], "chunks"))
 	}

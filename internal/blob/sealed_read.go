@@ -31,15 +31,15 @@ func (s *Store) openSealed(ctx context.Context, o Object) (Reader, error) {
 
 // openContent returns the bytes of a sealed object that is kept in the database.
 func (s *Store) openContent(ctx context.Context, o Object) ([]byte, error) {
-	keys, ps, err := s.unbind(ctx, o)
+	c, err := s.contentCipher(ctx, o)
 	if err != nil {
 		return nil, err
 	}
 	sealed := o.Content
-	if len(keys) > 1 {
+	if len(c.layers) > 1 {
 		sealed = bytes.Clone(sealed) // open overwrites it
 	}
-	plain, err := newChunkCipher(keys, ps[0], o.Format).open(make([]byte, len(sealed)), sealed, 0, true)
+	plain, err := c.open(make([]byte, len(sealed)), sealed, 0, true)
 	if err == nil && int64(len(plain)) != o.Size {
 		err = fmt.Errorf("%w: %d bytes instead of %d", ErrDamaged, len(plain), o.Size)
 	}
@@ -72,8 +72,8 @@ func (s *Store) unbind(ctx context.Context, o Object) (dataKeys, pieces, error) 
 var chunkBuffers = sync.Pool{New: func() any { return new([maxChunk]byte) }}
 
 // sealedReader reads a sealed object from a bucket. No byte leaves it that is not
-// authentic. Whole chunks are opened into the memory of who reads; of one that is asked
-// for in part it keeps the rest.
+// authentic. Whole chunks are read and opened in the memory of who reads, if that has
+// room for their tags too; of one that is asked for in part it keeps the rest.
 type sealedReader struct {
 	from   Reader
 	size   int64 // of the plain bytes
@@ -83,7 +83,7 @@ type sealedReader struct {
 
 	at     int64           // the next plain byte
 	stored int64           // the next byte of from
-	buffer *[maxChunk]byte // for a chunk as it is stored; nil until the first Read
+	buffer *[maxChunk]byte // for a chunk as it is stored; nil until one is needed
 	plain  []byte          // of the chunk held, in buffer
 	held   int64           // its number; -1 for none
 	cipher *chunkCipher    // of the piece numbered piece
@@ -97,12 +97,13 @@ func (r *sealedReader) Err() error { return r.failed }
 
 var errClosed = errors.New("read of a closed object")
 
-// Read implements [io.Reader]. It fills p as far as the bytes reach.
+// Read implements [io.Reader]. It goes on to a further chunk only if p has room for all
+// of it: the rest would have to be kept.
 func (r *sealedReader) Read(p []byte) (n int, err error) {
 	if r.from == nil {
 		return 0, errClosed
 	}
-	for n < len(p) && r.at < r.size {
+	for n < len(p) && r.at < r.size && (n == 0 || len(p)-n >= r.length()) {
 		k, err := r.readChunk(p[n:])
 		n += k
 		r.at += int64(k)
@@ -117,11 +118,14 @@ func (r *sealedReader) Read(p []byte) (n int, err error) {
 	return n, nil
 }
 
+// length returns how many plain bytes the chunk has that the next byte is in.
+func (r *sealedReader) length() int { return int(min(r.size-r.at/ChunkSize*ChunkSize, ChunkSize)) }
+
 // readChunk reads what p has room for of the chunk that the next byte is in.
 func (r *sealedReader) readChunk(p []byte) (int, error) {
 	n := r.at / ChunkSize
 	if n != r.held {
-		length := int(min(r.size-n*ChunkSize, ChunkSize))
+		length := r.length()
 		into := p
 		if r.at%ChunkSize != 0 || len(p) < length {
 			into = nil
@@ -138,18 +142,21 @@ func (r *sealedReader) readChunk(p []byte) (int, error) {
 // load reads chunk n, which has so many plain bytes, and opens it into p, or in the
 // buffer if that is nil.
 func (r *sealedReader) load(n int64, length int, p []byte) ([]byte, error) {
-	if r.buffer == nil {
-		r.buffer = chunkBuffers.Get().(*[maxChunk]byte)
-	}
-	r.held = -1 // what is in the buffer goes
 	tags := tagSize * layersOf(r.format)
+	sealed := p
+	if len(p) < length+tags {
+		if r.buffer == nil {
+			r.buffer = chunkBuffers.Get().(*[maxChunk]byte)
+		}
+		sealed, r.held = r.buffer[:], -1 // what was in the buffer goes
+	}
+	sealed = sealed[:length+tags]
 	if start := n * int64(ChunkSize+tags); start != r.stored {
 		if _, err := r.from.Seek(start, io.SeekStart); err != nil {
 			return nil, err
 		}
 		r.stored = start
 	}
-	sealed := r.buffer[:length+tags]
 	k, err := io.ReadFull(r.from, sealed)
 	r.stored += int64(k)
 	if err == io.EOF || err == io.ErrUnexpectedEOF {

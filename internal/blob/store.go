@@ -79,6 +79,7 @@ type Store struct {
 	bucket Bucket
 	keys   KeyWrapper // nil for none
 	seal   bool       // all that is new
+	opened opened
 }
 
 // NewStore returns a Store over a bucket that seals nothing and opens nothing that

@@ -95,11 +95,15 @@ func (w *response) ReadFrom(src io.Reader) (total int64, err error) {
 // kernel has to wake up who reads them, the less it costs.
 const copied = 256 << 10
 
-var copyBuffers = sync.Pool{New: func() any { return new([copied]byte) }}
+// beside is room for what a reader reads and does not return, the tags of sealed chunks:
+// it can then open them where they are sent from.
+const beside = 64
+
+var copyBuffers = sync.Pool{New: func() any { return new([copied + beside]byte) }}
 
 // copy sends what does not come out of a file.
 func (w *response) copy(from io.Reader) (total int64, err error) {
-	buffer := copyBuffers.Get().(*[copied]byte)
+	buffer := copyBuffers.Get().(*[copied + beside]byte)
 	defer copyBuffers.Put(buffer)
 	for {
 		n, readErr := from.Read(buffer[:])
