@@ -92,6 +92,15 @@ type Presigner interface {
 	Presign(ctx context.Context, key string, life time.Duration) (string, error)
 }
 
+// Classer is a Bucket that has a cheaper class for objects that are hardly ever read. They
+// can be read at once there, too.
+type Classer interface {
+	// CopyToClass has the store copy an object to a key that was never used: into the
+	// class of archived objects, or into that of new ones. The error is ErrNotFound if
+	// there is no such object. After an error there may be something under the key.
+	CopyToClass(ctx context.Context, from, to string, archived bool) error
+}
+
 // Reapable is a Bucket in which uploads can be left behind that cost money and
 // that nobody knows of.
 type Reapable interface {

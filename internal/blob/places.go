@@ -2,6 +2,7 @@ package blob
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"strings"
@@ -27,6 +28,7 @@ var (
 	_ Presigner = (*Places)(nil)
 	_ Reapable  = (*Places)(nil)
 	_ Namer     = (*Places)(nil)
+	_ Classer   = (*Places)(nil)
 )
 
 // place returns the name of the place that a key is of.
@@ -134,6 +136,20 @@ func (p *Places) Presign(ctx context.Context, key string, life time.Duration) (s
 		return b.Presign(ctx, key, life)
 	}
 	return "", nil
+}
+
+// CopyToClass implements [Classer]. Both keys must be of one place.
+func (p *Places) CopyToClass(ctx context.Context, from, to string, archived bool) error {
+	b, source, err := p.reach(from)
+	if err != nil {
+		return err
+	}
+	c, ok := b.(Classer)
+	if !ok || place(from) != place(to) {
+		return errors.New("the object is in a place that has no classes, or is to leave it")
+	}
+	_, target := p.find(to)
+	return c.CopyToClass(ctx, source, target, archived)
 }
 
 // Uploads implements [Reapable].

@@ -24,17 +24,25 @@ func FakeS3() http.Handler {
 	return withCopies(gofakes3.New(memory, gofakes3.WithTimeSkewLimit(0)).Server())
 }
 
-// withCopies adds UploadPartCopy, which the fake does not have.
+// withCopies adds UploadPartCopy, which the fake does not have, and has copies be of the
+// class STANDARD unless they say otherwise.
 func withCopies(fake http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		source := r.Header.Get("X-Amz-Copy-Source")
 		if source == "" || !r.URL.Query().Has("partNumber") {
+			if source != "" && r.Header.Get("X-Amz-Storage-Class") == "" {
+				r.Header.Set("X-Amz-Storage-Class", "STANDARD")
+			}
 			fake.ServeHTTP(w, r)
 			return
 		}
 		got := httptest.NewRecorder()
-		fake.ServeHTTP(got, httptest.NewRequestWithContext(r.Context(), "GET", "/"+source, nil))
-		if got.Code != http.StatusOK {
+		get := httptest.NewRequestWithContext(r.Context(), "GET", "/"+source, nil)
+		if part := r.Header.Get("X-Amz-Copy-Source-Range"); part != "" {
+			get.Header.Set("Range", part)
+		}
+		fake.ServeHTTP(got, get)
+		if got.Code != http.StatusOK && got.Code != http.StatusPartialContent {
 			w.WriteHeader(got.Code)
 			return
 		}

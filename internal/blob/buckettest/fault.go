@@ -36,8 +36,10 @@ const (
 func Operation(r *http.Request) string {
 	q := r.URL.Query()
 	switch {
-	case r.Header.Get("X-Amz-Copy-Source") != "":
+	case r.Header.Get("X-Amz-Copy-Source") != "" && q.Has("partNumber"):
 		return "UploadPartCopy"
+	case r.Header.Get("X-Amz-Copy-Source") != "":
+		return "CopyObject"
 	case r.Method == "PUT" && q.Has("partNumber"):
 		return "UploadPart"
 	case r.Method == "PUT":

@@ -45,6 +45,7 @@ type Options struct {
 	// are looked for where AWS's own tools do: environment, files, roles.
 	AccessKeyID, SecretAccessKey string
 	StorageClass                 string // of objects; the bucket's own if ""
+	ArchiveClass                 string // of objects that CopyToClass archives
 	Encryption                   string // AES256 or aws:kms; the bucket's own if ""
 	EncryptionKey                string // id of the key for aws:kms; the account's own if ""
 	// NoChecksums is for stores that refuse what they do not know: no checksum
@@ -74,12 +75,15 @@ type Bucket struct {
 	prefix  string
 	plan    plan
 	buffers *buffers
+
+	maxCopy, copyPart int64 // for CopyToClass
 }
 
 var (
 	_ blob.Bucket    = (*Bucket)(nil)
 	_ blob.Presigner = (*Bucket)(nil)
 	_ blob.Reapable  = (*Bucket)(nil)
+	_ blob.Classer   = (*Bucket)(nil)
 )
 
 // Open returns the bucket, after a request that shows that it can be reached.
@@ -91,7 +95,7 @@ func Open(ctx context.Context, o Options) (*Bucket, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Bucket{options: o, client: client, presign: s3.NewPresignClient(client), name: &o.Bucket, plan: standardPlan}
+	b := &Bucket{options: o, client: client, presign: s3.NewPresignClient(client), name: &o.Bucket, plan: standardPlan, maxCopy: maxCopy, copyPart: copyPart}
 	b.buffers = newBuffers(cmp.Or(o.Memory, allMemory), o.Stall)
 	if p := strings.Trim(o.Prefix, "/"); p != "" {
 		b.prefix = p + "/"

@@ -2,8 +2,6 @@ package s3bucket
 
 import (
 	"fmt"
-	"net/url"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -55,13 +53,9 @@ func (u *upload) closeSection() error {
 
 // copyPart has the store copy a section into a part.
 func (u *upload) copyPart(s *section, number int) (part, error) {
-	names := strings.Split(*u.bucket.name+"/"+s.path, "/")
-	for i := range names {
-		names[i] = url.PathEscape(names[i])
-	}
 	out, err := u.bucket.client.UploadPartCopy(u.ctx, &s3.UploadPartCopyInput{
 		Bucket: u.bucket.name, Key: &u.path, UploadId: &u.state.ID, PartNumber: aws.Int32(int32(number)),
-		CopySource: aws.String(strings.Join(names, "/")),
+		CopySource: u.bucket.copySource(s.path),
 	})
 	if err != nil {
 		return part{}, failed(fmt.Errorf("part %d: %w", number, err))
