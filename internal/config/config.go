@@ -37,6 +37,7 @@ type Config struct {
 	S3AccessKeyID       string   `key:"s3-access-key-id" help:"access key id for the S3 bucket (default: as AWS's tools find credentials)"`
 	S3SecretAccessKey   string   `key:"s3-secret-access-key" help:"the secret that goes with it" secret:"true"`
 	S3StorageClass      string   `key:"s3-storage-class" help:"storage class of the layers in S3 (default: the bucket's)"`
+	S3ArchiveClass      string   `key:"s3-archive-class" help:"storage class in S3 of layers that only archived images have: STANDARD_IA, ONEZONE_IA, GLACIER_IR or INTELLIGENT_TIERING (default: none of their own)"`
 	S3Encryption        string   `key:"s3-sse" help:"have S3 encrypt the layers: AES256, aws:kms or aws:kms:KEYID (default: the bucket's own setting)"`
 	S3Checksums         string   `key:"s3-checksums" default:"when-supported" help:"send checksums to S3: when-supported, or when-required for stores that do not know them"`
 	S3Redirects         string   `key:"s3-redirects" default:"off" help:"have clients fetch layers from S3 itself: on, or off for through berth"`

@@ -90,6 +90,8 @@ func (c *Config) validateStorage() error {
 		"s3-redirects: clients that come with TLS follow no redirect to %s", c.S3Endpoint)
 	bad(c.S3StorageClass != "" && !storageClassRegexp.MatchString(c.S3StorageClass), "s3-storage-class: %q is not a storage class such as STANDARD_IA", c.S3StorageClass)
 	bad(c.S3StorageClass == "GLACIER" || c.S3StorageClass == "DEEP_ARCHIVE", "s3-storage-class: what is in %s cannot be read at once", c.S3StorageClass)
+	bad(c.S3ArchiveClass != "" && c.Storage == "", "s3-archive-class: give storage too, as s3://BUCKET")
+	errs = append(errs, c.validateArchiveClass())
 	if b != nil && strings.Contains(b.Bucket, ".") && !c.S3PathStyle && !strings.HasPrefix(c.S3Endpoint, "http://") {
 		bad(true, "storage: TLS cannot name a bucket with a dot in a host: give --s3-path-style")
 	}
@@ -99,4 +101,16 @@ func (c *Config) validateStorage() error {
 			"s3-endpoint: %q is not http(s)://HOST[:PORT]", c.S3Endpoint)
 	}
 	return errors.Join(errs...)
+}
+
+// validateArchiveClass returns an error for a class in which layers cannot be read at once: an
+// image that is brought back from the archive can be pulled a second later.
+func (c *Config) validateArchiveClass() error {
+	switch c.S3ArchiveClass {
+	case "", "STANDARD_IA", "ONEZONE_IA", "GLACIER_IR", "INTELLIGENT_TIERING":
+		return nil
+	case "GLACIER", "DEEP_ARCHIVE":
+		return fmt.Errorf("s3-archive-class: what is in %s cannot be read at once, as it must be when an image is brought back; GLACIER_IR can", c.S3ArchiveClass)
+	}
+	return fmt.Errorf("s3-archive-class: %q is not STANDARD_IA, ONEZONE_IA, GLACIER_IR or INTELLIGENT_TIERING", c.S3ArchiveClass)
 }

@@ -19,14 +19,14 @@ func (tx *Tx) Layer(repository string, d digest.Digest) (*registry.Layer, error)
 	l.Object.Digest = d
 	var lease int64
 	var use string
-	found, err := tx.row(`SELECT l.object, l.lease_until, o.size, o.format, o.key, o.content, `+sealColumns+`,
+	found, err := tx.row(`SELECT l.object, l.lease_until, o.size, o.format, o.key, o.content, o.archived, `+sealColumns+`,
 			COALESCE((SELECT 'ACTIVE ' || x.media_type FROM image_layers x JOIN images i ON i.uid = x.image
 					WHERE x.repository = l.repository AND x.digest = l.digest AND i.status = 'ACTIVE' AND i.deleted_at = 0 LIMIT 1),
 				(SELECT 'ARCHIVED ' || x.media_type FROM image_layers x JOIN images i ON i.uid = x.image
 					WHERE x.repository = l.repository AND x.digest = l.digest AND i.deleted_at = 0 LIMIT 1), '')
 		FROM layers l JOIN objects o ON o.uid = l.object WHERE l.repository = $1 AND l.digest = $2`,
 		[]any{repository, string(d)}, append(append([]any{&l.ObjectUID, &lease, &l.Object.Size, &l.Object.Format, &l.Object.Key,
-			&l.Object.Content}, sealFields(&l.Object)...), &use)...)
+			&l.Object.Content, &l.Cheap}, sealFields(&l.Object)...), &use)...)
 	if err != nil || !found {
 		return nil, err
 	}

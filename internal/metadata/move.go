@@ -62,9 +62,9 @@ func (tx *Tx) HasPlaced(place string) (bool, error) {
 }
 
 // Relocate implements [move.Tx].
-func (tx *Tx) Relocate(uid, from, to string) (bool, error) {
+func (tx *Tx) Relocate(uid, from, to string, archived bool) (bool, error) {
 	tx.changed = true
-	n, err := tx.exec(`UPDATE objects SET key = $3 WHERE uid = $1 AND key = $2 AND deleted_at = 0`, uid, from, to)
+	n, err := tx.exec(`UPDATE objects SET key = $3, archived = $4 WHERE uid = $1 AND key = $2 AND deleted_at = 0`, uid, from, to, boolean(archived))
 	return n == 1, err
 }
 

@@ -105,7 +105,7 @@ func (m *Mover) move(ctx context.Context, from string, grace time.Duration, r *r
 	if err != nil || len(objects) == 0 {
 		return err
 	}
-	keys, err := m.reserve(ctx, len(objects))
+	keys, err := reserve(ctx, m.Store, m.Places, m.Now(), len(objects))
 	if err != nil {
 		return err
 	}
@@ -161,14 +161,14 @@ func (m *Mover) next(ctx context.Context, from string, r *run) (objects []Object
 
 // reserve makes keys and records that what will be under them is to go, unless it
 // becomes an object.
-func (m *Mover) reserve(ctx context.Context, n int) ([]string, error) {
+func reserve(ctx context.Context, s Store, places *blob.Places, now time.Time, n int) ([]string, error) {
 	keys := make([]string, n)
 	for i := range keys {
-		keys[i] = m.Places.NewKey()
+		keys[i] = places.NewKey()
 	}
-	return keys, m.Store.Update(ctx, func(tx Tx) error {
+	return keys, s.Update(ctx, func(tx Tx) error {
 		for _, key := range keys {
-			if err := tx.PutLeftover(key, m.Now().Add(abandoned)); err != nil {
+			if err := tx.PutLeftover(key, now.Add(abandoned)); err != nil {
 				return err
 			}
 		}
@@ -210,7 +210,7 @@ func (m *Mover) flip(ctx context.Context, o Object, to string, grace time.Durati
 		moved := false
 		if !kept {
 			failure = errors.New("the copy has taken so long that it was removed")
-		} else if moved, err = tx.Relocate(o.UID, o.Key, to); err != nil {
+		} else if moved, err = tx.Relocate(o.UID, o.Key, to, false); err != nil {
 			return err
 		}
 		if !moved {

@@ -59,15 +59,16 @@ type Store interface {
 
 // Tx is a transaction.
 type Tx interface {
+	ClassTx
 	// PlacedObjects returns at most limit objects in a place that come after a position.
 	PlacedObjects(place string, after Position, limit int) ([]Object, error)
 	// Placed returns what is in a place, of the uploads those begun after a time.
 	Placed(place string, since time.Time) (Left, error)
 	// HasPlaced reports whether any object is in a place.
 	HasPlaced(place string) (bool, error)
-	// Relocate gives an object another key, unless it has another one already. It
-	// reports whether it did.
-	Relocate(uid, from, to string) (bool, error)
+	// Relocate gives an object another key, under which it is in the class of archived
+	// ones or not, unless it has another one already. It reports whether it did.
+	Relocate(uid, from, to string, archived bool) (bool, error)
 	// PutLeftover has the bytes under a key removed after a time.
 	PutLeftover(key string, due time.Time) error
 	// KeepLeftover has the bytes under a key stay, and reports whether they do: they do

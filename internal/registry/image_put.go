@@ -279,7 +279,10 @@ func (r *Registry) newImage(tx Tx, repo *Repository, in PutImageInput, m *Manife
 		img.Subject = m.Subject.Digest
 		refs.Annotations, refs.Sealed = m.Annotations, in.sealed.annotations
 	}
-	return img, tx.InsertImage(repo, img, refs, in.sealed.object)
+	if err := tx.InsertImage(repo, img, refs, in.sealed.object); err != nil || !refs.cheap {
+		return img, err
+	}
+	return img, r.noteClass(tx, img)
 }
 
 // References are what an image holds on to.
@@ -288,6 +291,8 @@ type References struct {
 	Layers      []Descriptor      // layers of the repository, each digest once
 	Annotations map[string]string // of a referrer, for listing it
 	Sealed      []byte            // what to keep in place of Annotations; nil for these themselves
+
+	cheap bool // a layer is in the storage class of archived ones
 }
 
 // resolve returns what the manifest refers to, and the image's size, if all of
@@ -315,31 +320,31 @@ func resolve(tx ReadTx, repo *Repository, m *Manifest) (References, int64, error
 	if len(missing) > 0 {
 		return refs, 0, errReferencedMissing(repo.Ref, missing)
 	}
-	held, sum, err := resolveLayers(tx, repo, layers)
-	refs.Layers = held
+	sum, err := resolveLayers(tx, repo, layers, &refs)
 	return refs, max(size, sum), err
 }
 
-// resolveLayers returns those of the layers that the repository holds, which
-// must be all but the foreign ones, and their sizes added up.
-func resolveLayers(tx ReadTx, repo *Repository, layers []Descriptor) (held []Descriptor, sum int64, err error) {
+// resolveLayers adds those of the layers that the repository holds, which must be all but
+// the foreign ones, and returns their sizes added up.
+func resolveLayers(tx ReadTx, repo *Repository, layers []Descriptor, refs *References) (sum int64, err error) {
 	var missing []digest.Digest
 	for _, d := range layers {
 		l, err := tx.Layer(repo.UID, d.Digest)
 		if err != nil {
-			return nil, 0, err
+			return 0, err
 		}
 		if l != nil {
-			held = append(held, d)
+			refs.Layers = append(refs.Layers, d)
+			refs.cheap = refs.cheap || l.Cheap
 			sum += l.Object.Size
 		} else if !d.foreign() {
 			missing = append(missing, d.Digest)
 		}
 	}
 	if len(missing) > 0 {
-		return nil, 0, errLayersMissing(repo.Ref, missing)
+		return 0, errLayersMissing(repo.Ref, missing)
 	}
-	return held, sum, nil
+	return sum, nil
 }
 
 // emitPush writes ECR's event, one for each tag.

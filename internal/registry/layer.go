@@ -26,6 +26,7 @@ type Layer struct {
 	Object     blob.Object // where the bytes are; without Content unless asked for by Layer
 	MediaType  string      // as an image of the repository names it; "" if none does
 	Archived   bool        // images refer to it, and all of them are in the archive
+	Cheap      bool        // its bytes are in the storage class of archived ones
 	LeaseUntil time.Time
 }
 

@@ -58,6 +58,8 @@ type Options struct {
 	Administrator string
 	// Redirects has layers fetched from the bucket itself, if it can give out URLs.
 	Redirects bool
+	// ArchiveClass has layers change their storage class with the images that have them.
+	ArchiveClass bool
 	// DeletedRetention is how long what was deleted can be restored; 0 for never.
 	DeletedRetention time.Duration
 }
@@ -92,6 +94,7 @@ type Registry struct {
 	administrator string        // an account
 	principals    access.PrincipalSource
 	redirects     bool // layers are fetched from the bucket itself
+	classes       bool // layers change their storage class
 	keys          KeyService
 }
 
@@ -108,7 +111,7 @@ func New(o Options) *Registry {
 		limits: l, rates: newRates(l), storage: o.StorageQuotas,
 		crowd: crowd{limits: o.Anonymous}, retention: o.DeletedRetention,
 		administrator: o.Administrator, principals: o.Principals,
-		redirects: o.Redirects, keys: o.Keys,
+		redirects: o.Redirects, classes: o.ArchiveClass, keys: o.Keys,
 	}
 }
 

@@ -108,6 +108,9 @@ func (r *Registry) undelete(tx Tx, repo *Repository, d *DeletedImage, c access.C
 	if err := tx.UndeleteImage(img); err != nil {
 		return nil, err
 	}
+	if err := r.noteClass(tx, img); err != nil {
+		return nil, err
+	}
 	restored := RestoredImage{Digest: img.Digest, Tags: []string{}, Taken: []string{}}
 	for _, tag := range d.Tags {
 		on, err := tx.ImageByTag(repo.UID, tag)

@@ -65,6 +65,9 @@ func (r *Registry) archive(tx Tx, repo *Repository, img *Image, principal string
 	if err := tx.UpdateImage(img); err != nil {
 		return err
 	}
+	if err := r.noteClass(tx, img); err != nil {
+		return err
+	}
 	return r.emitStorageClass(tx, repo, img, ImageArchived, principal)
 }
 
@@ -128,7 +131,19 @@ func (r *Registry) activate(tx Tx, repo *Repository, img *Image, principal strin
 	if err := tx.UpdateImage(img); err != nil {
 		return err
 	}
+	if err := r.noteClass(tx, img); err != nil {
+		return err
+	}
 	return r.emitStorageClass(tx, repo, img, ImageRestored, principal)
+}
+
+// noteClass has the bytes of an image's layers come into the class that they should be in,
+// if there is one for those of archived images.
+func (r *Registry) noteClass(tx Tx, img *Image) error {
+	if !r.classes {
+		return nil
+	}
+	return tx.NoteClassChange(img.UID, r.now())
 }
 
 // activateBatch is how many images are activated in one transaction.

@@ -162,6 +162,9 @@ type ImageWriter interface {
 	UpdateImage(*Image) error
 	// RecordPull puts forward the time of an image's last pull.
 	RecordPull(image string, at time.Time) error
+	// NoteClassChange notes that the storage class of the image's layers has to be
+	// looked at, at a time.
+	NoteClassChange(image string, at time.Time) error
 	// DeleteImage removes an image and its tags, which the deleted image keeps.
 	DeleteImage(img *Image, by Stamp) error
 	// PutTag puts a tag on an image, taking it from any other.

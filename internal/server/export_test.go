@@ -4,9 +4,12 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"time"
 
 	"berth/internal/move"
 )
+
+func init() { classInterval = time.Hour }
 
 // ExtensionPaths are the paths of the signed operations that ECR does not have.
 func (s *Server) ExtensionPaths() []string {
@@ -22,3 +25,9 @@ func (s *Server) AnotherMover() *move.Mover {
 	m.Blobs, m.Authorizer, m.Auditor, m.Go = s.mover.Blobs, s.mover.Authorizer, s.mover.Auditor, s.mover.Go
 	return m
 }
+
+// ChangeClasses has layers change their storage class that are due.
+func (s *Server) ChangeClasses(ctx context.Context) error { return s.classes.Run(ctx) }
+
+// AnotherClasses is what changes classes as another process has it.
+func (s *Server) AnotherClasses() *move.Classes { return s.newClasses(s.bucket) }

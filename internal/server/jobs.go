@@ -16,6 +16,9 @@ const (
 	reapInterval     = 10 * time.Minute
 )
 
+// classInterval is how soon layers change their storage class. Tests do it themselves.
+var classInterval = 10 * time.Second
+
 // startJobs starts what goes on beside the requests. Close ends it.
 func (s *Server) startJobs() {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -33,6 +36,9 @@ func (s *Server) startJobs() {
 	s.every(ctx, memberInterval, "read the organization", s.directory.ReadOrganization)
 	s.every(ctx, reapInterval, "remove what uploads have left behind", s.registry.ReapUploads)
 	s.every(ctx, reapInterval, "remove what was moved", s.mover.Remove)
+	if s.classes != nil {
+		s.every(ctx, classInterval, "change the storage class of layers", s.classes.Run)
+	}
 	s.jobs.Go(func() { s.registry.RunLifecycle(ctx, s.lifecycleFailed) })
 	s.jobs.Go(func() { s.watchQuotas(ctx) })
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/rand"
 	"path/filepath"
 
 	"berth/internal/access"
@@ -30,6 +31,13 @@ type MigrateResponse = move.Progress
 
 func (s *Server) migrate(ctx context.Context, c access.Call, in MigrateRequest) (MigrateResponse, error) {
 	return s.mover.Step(ctx, c, in)
+}
+
+func (s *Server) newClasses(places *blob.Places) *move.Classes {
+	if s.config.S3ArchiveClass == "" {
+		return nil
+	}
+	return &move.Classes{Store: metadata.For[move.Tx, move.Tx](s.db), Places: places, Now: s.options.Now, Owner: rand.Text()}
 }
 
 func (s *Server) newMover(places *blob.Places) *move.Mover {

@@ -72,6 +72,7 @@ type Server struct {
 	bucket    *blob.Places
 	db        *metadata.DB
 	mover     *move.Mover
+	classes   *move.Classes // nil unless archived layers have a class of their own
 	auditLog  *audit.Log
 	decisions *audit.Decisions
 	rotator   *rotate.Rotator
@@ -131,7 +132,7 @@ func (s *Server) openData(ctx context.Context) (*blob.Places, error) {
 		return nil, err
 	}
 	s.closers = append(s.closers, s.db.Close)
-	s.mover = s.newMover(bucket)
+	s.mover, s.classes = s.newMover(bucket), s.newClasses(bucket)
 	return bucket, s.mover.Check(ctx)
 }
 
@@ -270,6 +271,7 @@ func (s *Server) newRegistry(master *seal.Master, auth *authn.Authenticator, aut
 		Administrator:    s.config.Account,
 		Principals:       s.directory,
 		Redirects:        s.config.S3Redirects == "on",
+		ArchiveClass:     s.classes != nil,
 	})
 }
 

@@ -43,7 +43,7 @@ func (s *Server) openBucket(ctx context.Context) (*blob.Places, error) {
 func openS3(ctx context.Context, c *config.Config, where *config.S3) (blob.Bucket, error) {
 	bucket, err := s3bucket.Open(ctx, s3bucket.Options{
 		Bucket: where.Bucket, Prefix: where.Prefix, Region: c.S3Region, Endpoint: c.S3Endpoint, PathStyle: c.S3PathStyle,
-		AccessKeyID: c.S3AccessKeyID, SecretAccessKey: c.S3SecretAccessKey, StorageClass: c.S3StorageClass,
+		AccessKeyID: c.S3AccessKeyID, SecretAccessKey: c.S3SecretAccessKey, StorageClass: c.S3StorageClass, ArchiveClass: c.S3ArchiveClass,
 		Encryption: where.Encryption, EncryptionKey: where.EncryptionKey, NoChecksums: c.S3Checksums == "when-required",
 	})
 	if err != nil {
