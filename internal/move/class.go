@@ -31,6 +31,7 @@ const (
 	// surveyEvery is how often all images in the archive are looked at, and surveyBatch
 	// how many in one transaction.
 	surveyEvery = 24 * time.Hour
+	surveyTry   = time.Hour // how often a process asks whether it is to do so
 	surveyBatch = 200
 )
 
@@ -83,25 +84,20 @@ type Classes struct {
 	Places *blob.Places // new objects go to S3
 	Now    func() time.Time
 	Owner  string // of leases: another one for each process
+
+	mu       sync.Mutex
+	surveyed time.Time // when a survey was last tried; guarded by mu
 }
 
 // Run looks at the images that are due, for about a minute. Of all processes that call
 // it one does so.
 func (c *Classes) Run(ctx context.Context) error {
-	if mine, err := c.lease(ctx, "storage classes", classLease); err != nil || !mine {
-		return err
-	}
 	if err := c.survey(ctx); err != nil {
 		return err
 	}
 	var failures []error
 	for began := time.Now(); time.Since(began) < classTime; {
-		var due []ClassChange
-		err := c.Store.View(ctx, func(tx Tx) error {
-			var err error
-			due, err = tx.ClassChanges(c.Now(), classBatch)
-			return err
-		})
+		due, err := c.due(ctx)
 		if err != nil || len(due) == 0 {
 			return errors.Join(append(failures, err)...)
 		}
@@ -117,26 +113,44 @@ func (c *Classes) Run(ctx context.Context) error {
 				return errors.Join(failures...)
 			}
 		}
-		if mine, err := c.lease(ctx, "storage classes", classLease); err != nil || !mine {
-			return errors.Join(append(failures, err)...)
-		}
 	}
 	return errors.Join(failures...)
 }
 
-func (c *Classes) lease(ctx context.Context, name string, life time.Duration) (mine bool, err error) {
-	now := c.Now()
-	err = c.Store.Update(ctx, func(tx Tx) error {
-		mine, err = tx.Lease(name, c.Owner, now, now.Add(life))
+// due returns images that this process is to look at now: none if another one does so. If
+// there are none it writes nothing.
+func (c *Classes) due(ctx context.Context) (due []ClassChange, err error) {
+	now, mine := c.Now(), false
+	err = c.Store.View(ctx, func(tx Tx) error {
+		due, err = tx.ClassChanges(now, classBatch)
 		return err
 	})
-	return mine, err
+	if err != nil || len(due) == 0 {
+		return nil, err
+	}
+	err = c.Store.Update(ctx, func(tx Tx) error {
+		mine, err = tx.Lease("storage classes", c.Owner, now, now.Add(classLease))
+		return err
+	})
+	if err != nil || !mine {
+		return nil, err
+	}
+	return due, nil
 }
 
 // survey notes what nobody has noted: images that were archived before there was a
 // class for them, and what has changed because other images were deleted or restored.
 func (c *Classes) survey(ctx context.Context) error {
 	now, due := c.Now(), false
+	c.mu.Lock()
+	tried := now.Sub(c.surveyed) < surveyTry
+	if !tried {
+		c.surveyed = now
+	}
+	c.mu.Unlock()
+	if tried {
+		return nil
+	}
 	err := c.Store.Update(ctx, func(tx Tx) error {
 		var err error
 		due, err = tx.Lease("survey of storage classes", c.Owner+now.Format(time.RFC3339Nano), now, now.Add(surveyEvery))

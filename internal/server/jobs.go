@@ -17,7 +17,7 @@ const (
 )
 
 // classInterval is how soon layers change their storage class. Tests do it themselves.
-var classInterval = 10 * time.Second
+var classInterval = 5 * time.Second
 
 // startJobs starts what goes on beside the requests. Close ends it.
 func (s *Server) startJobs() {

@@ -51,7 +51,7 @@ var privateCalls = []sdkCall{
 	{operation: "ListImages", input: `{"repositoryName":"app"}`},
 	{operation: "ListImageReferrers", input: `{"repositoryName":"app","subjectId":{"imageDigest":"IMAGE"}}`},
 	{operation: "UpdateImageStorageClass", input: `{"repositoryName":"app","imageId":{"imageTag":"v1"},"targetStorageClass":"ARCHIVE"}`,
-		differs: "archived images cannot be pulled and do not count; their bytes stay where they are"},
+		differs: "archived images cannot be pulled and do not count; their layers come into another storage class only with `--s3-archive-class`"},
 	{operation: "PutImageTagMutability", input: `{"repositoryName":"app","imageTagMutability":"IMMUTABLE"}`},
 	{operation: "TagResource", input: `{"resourceArn":"arn:aws:ecr:us-east-1:ACCOUNT:repository/app","tags":[{"Key":"a","Value":"b"}]}`},
 	{operation: "ListTagsForResource", input: `{"resourceArn":"arn:aws:ecr:us-east-1:ACCOUNT:repository/app"}`},
