@@ -14,10 +14,10 @@ import (
 )
 
 // files lists a data directory and what is beside it, the database's own files
-// aside.
+// aside, and what is in S3.
 func files(t testing.TB, s *servertest.Server) []string {
 	t.Helper()
-	var all []string
+	all := s.Files(t)
 	root := filepath.Dir(s.Config.Data)
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && !strings.HasPrefix(d.Name(), "berth.db") {

@@ -59,6 +59,9 @@ func TestNoSecretIsWrittenDown(t *testing.T) {
 					secrets["the database's password"] = p
 				}
 			}
+			if s.Config.S3SecretAccessKey != "" {
+				secrets["the store's secret"] = s.Config.S3SecretAccessKey
+			}
 			useSecrets(t, s, secrets)
 			guessSecrets(t, s, secrets)
 			res, err := http.Get("http://" + s.Config.AdminListen + "/metrics")

@@ -5,8 +5,6 @@ import (
 	"database/sql"
 	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"berth/internal/servertest"
@@ -33,16 +31,6 @@ func served(t *testing.T, c *servertest.Client, path string) ([]byte, bool) {
 		return nil, false
 	}
 	return b, err == nil
-}
-
-// objectFiles returns the files of what is stored in the directory.
-func objectFiles(t *testing.T, s *servertest.Server) []string {
-	t.Helper()
-	files, err := filepath.Glob(filepath.Join(s.Config.Data, "blobs", "objects", "*", "*"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return files
 }
 
 // Whatever bit of what is stored has changed, and wherever it ends too early: what is
@@ -91,19 +79,12 @@ func TestNoDamageIsServed(t *testing.T) {
 	for i, name := range []string{"aes", "twice"} {
 		layer, img := servertest.Bytes(uint64(i), 200_000), servertest.NewImage(uint64(i))
 		c.PushBlob(t, name, layer)
-		files := objectFiles(t, s)
+		files := s.Files(t)
 		if len(files) != 1 {
 			t.Fatalf("%d files, want the layer's", len(files))
 		}
-		stored, err := os.ReadFile(files[0])
-		if err != nil {
-			t.Fatal(err)
-		}
-		try("/v2/"+name+"/blobs/"+digest.FromBytes(layer).String(), layer, stored, 293, func(b []byte) {
-			if err := os.WriteFile(files[0], b, 0o600); err != nil {
-				t.Fatal(err)
-			}
-		})
+		stored := s.ReadFile(t, files[0])
+		try("/v2/"+name+"/blobs/"+digest.FromBytes(layer).String(), layer, stored, 293, func(b []byte) { s.WriteFile(t, files[0], b) })
 		c.Push(t, name, "v1", img) // whose manifest is in the database
 		for _, column := range []string{"content", "wrapped_key"} {
 			if err := db.QueryRowContext(t.Context(), `SELECT `+column+` FROM objects WHERE digest = $1`, img.Digest).Scan(&stored); err != nil {
@@ -115,10 +96,8 @@ func TestNoDamageIsServed(t *testing.T) {
 				}
 			})
 		}
-		for _, f := range objectFiles(t, s) {
-			if err := os.Remove(f); err != nil {
-				t.Fatal(err)
-			}
+		for _, f := range s.Files(t) {
+			s.RemoveFile(t, f)
 		}
 	}
 	t.Logf("%d flips and %d truncations, wrong bytes served = %d", flips, cuts, wrong)

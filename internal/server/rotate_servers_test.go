@@ -34,6 +34,7 @@ func beside(t *testing.T, s *servertest.Server, master string, old ...string) *s
 	t.Helper()
 	return servertest.Start(t, servertest.Options{Configure: func(c *config.Config) {
 		c.Database, c.MasterKey, c.OldMasterKeys = s.Config.Database, master, old
+		c.Storage, c.S3Endpoint = s.Config.Storage, s.Config.S3Endpoint
 		if err := os.Symlink(filepath.Join(s.Config.Data, "blobs"), filepath.Join(c.Data, "blobs")); err != nil {
 			t.Fatal(err)
 		}

@@ -34,7 +34,8 @@ func createSealed(t *testing.T, s *servertest.Server, name string, kind types.En
 	}
 }
 
-// stored returns everything that a server has on disk, and the rows of its database.
+// stored returns everything that a server has on disk and in S3, and the rows of its
+// database.
 func stored(t *testing.T, s *servertest.Server) []byte {
 	t.Helper()
 	var all bytes.Buffer
@@ -48,6 +49,11 @@ func stored(t *testing.T, s *servertest.Server) []byte {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if s.Config.Storage != "" {
+		for _, name := range s.Files(t) {
+			all.Write(s.ReadFile(t, name))
+		}
 	}
 	if s.Config.Database == "" {
 		return all.Bytes()

@@ -78,7 +78,7 @@ func Start(t testing.TB, o Options) *Server {
 	}
 	if o.S3 || os.Getenv("BERTH_TEST_STORAGE") == "s3" {
 		c.Storage, c.S3Endpoint, c.S3PathStyle = "s3://"+buckettest.S3Bucket, buckettest.StartFakeS3(t), true
-		c.S3AccessKeyID, c.S3SecretAccessKey = "access", "the secret"
+		c.S3AccessKeyID, c.S3SecretAccessKey = "access", "the secret of the store"
 	}
 	if o.Configure != nil {
 		o.Configure(c)
