@@ -7,13 +7,13 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"runtime/debug"
 	"sync"
 	"testing"
 	"time"
 
 	"berth/internal/blob"
+	"berth/internal/blob/buckettest"
 )
 
 // startSink starts a store that takes everything and keeps nothing.
@@ -36,34 +36,13 @@ func startSink(t testing.TB) string {
 	return s.URL
 }
 
-// peak returns how far the heap has grown at most, when it is called.
+// peak returns how far the heap has grown at most, garbage aside, when it is called.
 func peak() func() int64 {
 	percent := debug.SetGCPercent(10)
-	heap := func() int64 {
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return int64(m.HeapAlloc)
-	}
-	runtime.GC()
-	before := heap()
-	var most int64
-	end, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		for {
-			most = max(most, heap()-before)
-			select {
-			case <-time.After(5 * time.Millisecond):
-			case <-end:
-				return
-			}
-		}
-	}()
+	most := buckettest.PeakMemory()
 	return func() int64 {
-		close(end)
-		<-ended
-		debug.SetGCPercent(percent)
-		return most
+		defer debug.SetGCPercent(percent)
+		return most()
 	}
 }
 
