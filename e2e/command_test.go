@@ -115,6 +115,8 @@ func condition(c string) (bool, error) {
 		return cmd.Run() == nil, nil
 	case c == "containerd":
 		return daemon("ctr", startContainerd)
+	case c == "directory":
+		return os.Getenv("E2E_STORAGE") == "" && os.Getenv("E2E_DATABASE") == "", nil
 	case c == "newaws":
 		return os.Getenv(awsVariable) != "", nil
 	case kind == "ring":

@@ -14,6 +14,7 @@
 //	[client:NAME]       a condition: the client is installed; where CI=true it must be
 //	[newaws]            a condition: there is an aws command that knows AWS_ENDPOINT_URL
 //	[ring:all]          a condition: heavy clients are wanted too (E2E_RING=all)
+//	[directory]         a condition: all data is in data/: see E2E_STORAGE and E2E_DATABASE
 //
 //	serve [dev] ARGS    start berth serve, or berth dev, on data/ and the script's own
 //	                    port, and set the variables of berth env
@@ -49,7 +50,7 @@
 //	troubles FILE                      a document of these troubles is up to date
 //
 // What is set from the start: $HELLO is a program to make images of (see the
-// directory hello), DOCKER_CONFIG and the like keep the logins of scripts apart.
+// directory hello), $UPLOADS a directory in which unfinished uploads grow, DOCKER_CONFIG and the like keep the logins of scripts apart.
 package e2e
 
 import (
@@ -82,7 +83,11 @@ func TestScripts(t *testing.T) {
 // setup gives a script directories and settings of its own for each client that
 // would otherwise use the machine's.
 func setup(env *testscript.Env) error {
-	env.Values[serverKey{}] = &server{}
+	vars, err := stores(env)
+	if err != nil {
+		return err
+	}
+	env.Values[serverKey{}] = &server{stores: vars}
 	env.Values[namesKey{}] = imageNames{}
 	env.Values[troublesKey{}] = &troubles{}
 	env.Values[issuerKey{}] = &issuer{t: env.T().(testing.TB)}

@@ -7,19 +7,11 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"time"
 
 	"berth/internal/blob/buckettest"
 
 	"github.com/rogpeppe/go-internal/testscript"
-)
-
-// The credentials of a script's S3 store.
-const (
-	s3Key    = "s3-access-key"
-	s3Secret = "the secret of the store"
 )
 
 // startS3 starts an S3 store that ends with the script, and writes s3.yaml: the
@@ -31,7 +23,12 @@ func startS3(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	address := freeAddress(ts)
 	if len(args) == 1 && args[0] == "versitygw" {
-		startVersity(ts, address)
+		cmd, err := runVersity(ts.MkAbs("versitygw"), address)
+		ts.Check(err)
+		ts.Defer(func() {
+			_ = cmd.Process.Kill() // it may have ended
+			_ = cmd.Wait()         // it was killed
+		})
 	} else {
 		l, err := net.Listen("tcp", address)
 		ts.Check(err)
@@ -63,25 +60,4 @@ func slow(store http.Handler) http.Handler {
 		}
 		store.ServeHTTP(w, r)
 	})
-}
-
-func startVersity(ts *testscript.TestScript, address string) {
-	dir := ts.MkAbs("versitygw")
-	for _, d := range []string{filepath.Join(dir, "data", buckettest.S3Bucket), filepath.Join(dir, "sidecar")} {
-		ts.Check(os.MkdirAll(d, 0o700))
-	}
-	cmd := exec.Command("versitygw", "--port", address, "posix", "--sidecar", filepath.Join(dir, "sidecar"), filepath.Join(dir, "data"))
-	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+s3Key, "ROOT_SECRET_KEY="+s3Secret)
-	ts.Check(cmd.Start())
-	ts.Defer(func() {
-		_ = cmd.Process.Kill() // it may have ended
-		_ = cmd.Wait()         // it was killed
-	})
-	ts.Check(poll(time.Minute, func() error {
-		conn, err := net.Dial("tcp", address)
-		if err != nil {
-			return err
-		}
-		return conn.Close()
-	}))
 }

@@ -164,6 +164,7 @@ func inside(m *testing.M) int {
 			return failed(err)
 		}
 	}
+	defer endShared()
 	return m.Run()
 }
 

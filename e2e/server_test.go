@@ -30,6 +30,7 @@ type server struct {
 	ended  chan struct{} // closed when the process has ended
 	key    string        // of its root
 	secret string        // that goes with it
+	stores []string      // variables that say where its data is
 }
 
 // serverKey finds a script's server.
@@ -71,15 +72,19 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 var nextPort atomic.Int32
 
 func freeAddress(ts *testscript.TestScript) string {
+	address, err := unusedAddress()
+	ts.Check(err)
+	return address
+}
+
+func unusedAddress() (string, error) {
 	for range 1000 {
 		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(20000+int(nextPort.Add(1))))
 		if l, err := net.Listen("tcp", address); err == nil {
-			ts.Check(l.Close())
-			return address
+			return address, l.Close()
 		}
 	}
-	ts.Fatalf("there is no free port")
-	return ""
+	return "", errors.New("there is no free port")
 }
 
 func (s *server) start(ts *testscript.TestScript, args []string) {
@@ -89,6 +94,7 @@ func (s *server) start(ts *testscript.TestScript, args []string) {
 	s.cmd = exec.Command("berth", args...)
 	s.cmd.Dir = ts.MkAbs(".")
 	s.cmd.Env = []string{"PATH=" + ts.Getenv("PATH"), "HOME=" + ts.Getenv("HOME"), "TMPDIR=" + ts.Getenv("TMPDIR")}
+	s.cmd.Env = append(s.cmd.Env, s.stores...)
 	s.cmd.Stderr = log
 	s.ended = make(chan struct{})
 	ts.Check(s.cmd.Start())

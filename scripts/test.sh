@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 ring=${1:-}
 times=$(mktemp)
 skipped=$(mktemp)
+elsewhere=$(mktemp)
 started=$(date +%s)
 
 # stage NAME COMMAND...
@@ -58,6 +59,13 @@ race() {
 	go test -race $raced
 }
 
+# The same tests with the layers in S3. servertest has both databases.
+stored() {
+	# shellcheck disable=SC2046
+	env E2E_RING=all BERTH_TEST_STORAGE=s3 go test -count=1 -timeout 30m ./internal/blob/s3bucket \
+		$(go list -f '{{.ImportPath}} {{.TestImports}} {{.XTestImports}}' ./internal/... | grep internal/servertest | cut -d' ' -f1)
+}
+
 warm() {
 	go build ./... && go vet ./...
 }
@@ -68,12 +76,16 @@ stage unit memory plain
 stage race memory race
 stage e2e env E2E_RING="$ring" E2E_SKIPPED="$skipped" go test -count=1 -timeout 12m ${E2E_FLAGS:-} ./e2e
 if [ "$ring" = all ]; then
+	stage s3 memory stored
+	stage e2e-s3 env E2E_RING=all E2E_SKIPPED="$elsewhere" E2E_STORAGE=versitygw E2E_DATABASE=postgres go test -count=1 -timeout 20m ./e2e
+	stage large memory env LARGE_BLOB=100 go test -count=1 -timeout 60m -v -run TestALargeBlob ./internal/blob
 	stage check scripts/check.sh
 	stage oracle env ORACLE_POLICIES=1000000 go test -count=1 -timeout 60m -run TestDecisionsAreThoseOfTheOracle ./internal/policy
 	stage fuzz env FUZZTIME="${FUZZTIME:-60s}" scripts/fuzz.sh
 fi
 echo
 [ ! -s "$skipped" ] || echo "e2e scripts that were not run: $(sort "$skipped" | xargs)"
+[ ! -s "$elsewhere" ] || echo "e2e scripts that were not run on S3 and PostgreSQL: $(sort "$elsewhere" | xargs)"
 cat "$times"
 printf '%-10s %4d s\n' total $(($(date +%s) - started))
-rm -f "$times" "$skipped"
+rm -f "$times" "$skipped" "$elsewhere"
