@@ -41,8 +41,9 @@ var layers = map[string][]string{
 	"rotate":   {"access", "blob", "fault", "seal"},
 
 	// SQL.
-	"metadata":        {"registry", "identity", "keys", "audit", "fsck", "access", "blob", "fault", "lifecycle", "move", "rotate", "seal"},
-	"metadata/pgtest": {},
+	"metadata":            {"registry", "identity", "keys", "audit", "fsck", "access", "blob", "fault", "lifecycle", "move", "rotate", "seal"},
+	"metadata/pgtest":     {},
+	"metadata/sqlitetest": {},
 
 	// The way out.
 	"egress":        {},
@@ -71,7 +72,7 @@ var layers = map[string][]string{
 
 	// Assembly. Only server imports everything, only cmd imports server.
 	"server":     {"..."},
-	"servertest": {"blob", "server", "blob/buckettest", "config", "access", "identity", "registry", "metadata/pgtest"},
+	"servertest": {"blob", "server", "blob/buckettest", "config", "access", "identity", "registry", "metadata", "metadata/pgtest", "metadata/sqlitetest"},
 }
 
 // weighty are third-party modules that only one package may import, or as many as are

@@ -66,7 +66,7 @@ func replicas(t *testing.T, postgres bool) func() replica {
 	ctx, master := context.Background(), seal.NewMaster()
 	open := func() (*metadata.DB, error) { return metadata.OpenSQLite(ctx, filepath.Join(t.TempDir(), "berth.db")) }
 	if postgres {
-		url := pgtest.URL(t)
+		url := pgtest.Migrated(t, metadata.OpenPostgres)
 		open = func() (*metadata.DB, error) { return metadata.OpenPostgres(ctx, url) }
 	}
 	db, err := open()

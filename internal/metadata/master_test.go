@@ -72,7 +72,7 @@ func (e pausing) update(ctx context.Context, relaxed bool, fn func(*Tx) error) e
 // The record of a server outlasts its transactions, and nobody waits for those.
 func TestASealerIsNotRemovedBeforeItHasCommitted(t *testing.T) {
 	t.Parallel()
-	db, err := OpenPostgres(t.Context(), pgtest.URL(t))
+	db, err := OpenPostgres(t.Context(), pgtest.Migrated(t, OpenPostgres))
 	if err != nil {
 		t.Fatal(err)
 	}

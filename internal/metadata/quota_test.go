@@ -397,7 +397,7 @@ func linkOrUnlink(tx registry.Tx, repo *registry.Repository, o blob.Object, link
 // none waits for another's commit. In SQLite there is one writer.
 func TestLayersDoNotWaitForEachOther(t *testing.T) {
 	t.Parallel()
-	db, err := OpenPostgres(t.Context(), pgtest.URL(t))
+	db, err := OpenPostgres(t.Context(), pgtest.Migrated(t, OpenPostgres))
 	if err != nil {
 		t.Fatal(err)
 	}

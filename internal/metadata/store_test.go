@@ -11,6 +11,7 @@ import (
 
 	"berth/internal/blob"
 	"berth/internal/metadata/pgtest"
+	"berth/internal/metadata/sqlitetest"
 	"berth/internal/registry"
 
 	"github.com/opencontainers/go-digest"
@@ -25,11 +26,12 @@ func each(t *testing.T, test func(t *testing.T, open func(t *testing.T) *DB)) {
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
 		path := filepath.Join(t.TempDir(), "berth.db")
+		sqlitetest.Migrated(t, path, OpenSQLite)
 		test(t, opener(func(ctx context.Context) (*DB, error) { return OpenSQLite(ctx, path) }))
 	})
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()
-		url := pgtest.URL(t)
+		url := pgtest.Migrated(t, OpenPostgres)
 		test(t, opener(func(ctx context.Context) (*DB, error) { return OpenPostgres(ctx, url) }))
 	})
 }

@@ -96,7 +96,7 @@ func TestRequestsThatTheQuotaHasPassedDoNotWait(t *testing.T) {
 // In PostgreSQL, where transactions run side by side.
 func TestRequestsThatComeAtOnce(t *testing.T) {
 	t.Parallel()
-	db, err := metadata.OpenPostgres(t.Context(), pgtest.URL(t))
+	db, err := metadata.OpenPostgres(t.Context(), pgtest.Migrated(t, metadata.OpenPostgres))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 func (s *Server) AuditRecords(t testing.TB) []string {
 	t.Helper()
 	s.Stop(t)
-	driver, name := "sqlite", filepath.Join(s.Config.Data, "berth.db")
+	driver, name := "sqlite", filepath.Join(s.Config.Data, databaseFile)
 	if s.Config.Database != "" {
 		driver, name = "pgx", s.Config.Database
 	}

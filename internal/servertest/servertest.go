@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -18,7 +19,9 @@ import (
 	"berth/internal/blob/buckettest"
 	"berth/internal/config"
 	"berth/internal/identity"
+	"berth/internal/metadata"
 	"berth/internal/metadata/pgtest"
+	"berth/internal/metadata/sqlitetest"
 	"berth/internal/server"
 
 	"github.com/spf13/pflag"
@@ -29,6 +32,9 @@ const (
 	Account = "123456789012"
 	Region  = "us-east-1"
 )
+
+// databaseFile is the name that the server gives to its database.
+const databaseFile = "berth.db"
 
 // Options say what is special about a server. The zero Options is a server on
 // SQLite with default configuration.
@@ -74,7 +80,7 @@ func Start(t testing.TB, o Options) *Server {
 		t.Fatal(err)
 	}
 	if o.Postgres {
-		c.Database = pgtest.URL(t)
+		c.Database = pgtest.Migrated(t, metadata.OpenPostgres)
 	}
 	if o.S3 || os.Getenv("BERTH_TEST_STORAGE") == "s3" {
 		c.Storage, c.S3Endpoint, c.S3PathStyle = "s3://"+buckettest.S3Bucket, buckettest.StartFakeS3(t), true
@@ -82,6 +88,9 @@ func Start(t testing.TB, o Options) *Server {
 	}
 	if o.Configure != nil {
 		o.Configure(c)
+	}
+	if c.Database == "" {
+		sqlitetest.Migrated(t, filepath.Join(c.Data, databaseFile), metadata.OpenSQLite)
 	}
 	s := &Server{Config: c, Clock: newClock(), options: o, log: slog.New(&failing{t: t, allowed: o.Errors}),
 		transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 100}}

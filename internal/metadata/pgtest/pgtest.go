@@ -1,5 +1,5 @@
 // Package pgtest gives tests a PostgreSQL of their own: one server for each test
-// process, one schema for each test.
+// process, one schema or database for each test.
 package pgtest
 
 import (
@@ -27,6 +27,17 @@ import (
 // test is skipped, or fails where CI=true.
 func URL(t testing.TB) string {
 	t.Helper()
+	s := running(t)
+	schema := fmt.Sprintf("t%d", s.made.Add(1))
+	if _, err := s.db.ExecContext(t.Context(), "CREATE SCHEMA "+schema); err != nil {
+		t.Fatalf("create a schema: %v", err)
+	}
+	return s.url("postgres", url.Values{"search_path": {schema}})
+}
+
+// running returns the process's PostgreSQL.
+func running(t testing.TB) *postgres {
+	t.Helper()
 	s, err := server()
 	if errors.Is(err, errAbsent) && os.Getenv("CI") != "true" {
 		t.Skip(err)
@@ -34,20 +45,16 @@ func URL(t testing.TB) string {
 	if err != nil {
 		t.Fatalf("start PostgreSQL: %v", err)
 	}
-	schema := fmt.Sprintf("t%d", s.schemas.Add(1))
-	if _, err := s.db.ExecContext(t.Context(), "CREATE SCHEMA "+schema); err != nil {
-		t.Fatalf("create a schema: %v", err)
-	}
-	return s.url(url.Values{"search_path": {schema}})
+	return s
 }
 
 var errAbsent = errors.New("PostgreSQL is not installed: apt-get install postgresql")
 
 // postgres is a running server. It ends with the process that started it.
 type postgres struct {
-	dir     string // of its socket; it listens on no address
-	db      *sql.DB
-	schemas atomic.Int64
+	dir  string // of its socket; it listens on no address
+	db   *sql.DB
+	made atomic.Int64 // schemas and databases
 }
 
 // server returns this process's PostgreSQL, which it starts at the first call.
@@ -79,7 +86,7 @@ func start() (*postgres, error) {
 		return nil, err
 	}
 	p := &postgres{dir: dir}
-	if p.db, err = sql.Open("pgx", p.url(nil)); err != nil {
+	if p.db, err = sql.Open("pgx", p.url("postgres", nil)); err != nil {
 		return nil, err
 	}
 	p.db.SetMaxIdleConns(1)
@@ -128,12 +135,12 @@ func launch(as func(*exec.Cmd), dir, name string, args ...string) error {
 // held are the pipes that must stay open as long as this process lives.
 var held []io.Closer
 
-func (p *postgres) url(query url.Values) string {
+func (p *postgres) url(database string, query url.Values) string {
 	if query == nil {
 		query = url.Values{}
 	}
 	query.Set("host", p.dir)
-	return "postgres://berth@/postgres?" + query.Encode()
+	return "postgres://berth@/" + database + "?" + query.Encode()
 }
 
 // wait returns when the server answers.
