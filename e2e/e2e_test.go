@@ -50,7 +50,9 @@
 //	troubles FILE                      a document of these troubles is up to date
 //
 // What is set from the start: $HELLO is a program to make images of (see the
-// directory hello), $UPLOADS a directory in which unfinished uploads grow, DOCKER_CONFIG and the like keep the logins of scripts apart.
+// directory hello), $UPLOADS a directory in which unfinished uploads grow, DOCKER_CONFIG
+// and the like keep the logins of scripts apart, E2E_AWS has aws loaded once for all (see
+// the directory aws).
 package e2e
 
 import (
@@ -105,6 +107,7 @@ func setup(env *testscript.Env) error {
 		"CONTAINERS_CONF":           dir("containers.conf"),
 		"CONTAINERS_STORAGE_CONF":   dir("storage.conf"),
 		"AWS_EC2_METADATA_DISABLED": "true",
+		"E2E_AWS":                   awsSocket(),
 	} {
 		env.Setenv(name, value)
 	}

@@ -104,7 +104,11 @@ func keep() bool { return slices.Contains(os.Args, "-testwork") }
 
 // build makes the programs of the run.
 func build(dir string) error {
-	for name, source := range map[string]string{"berth": "berth/cmd/berth", "hello": "berth/e2e/hello"} {
+	programs := map[string]string{"berth": "berth/cmd/berth", "hello": "berth/e2e/hello"}
+	if loadable() {
+		programs["aws"] = "berth/e2e/aws"
+	}
+	for name, source := range programs {
 		cmd := exec.Command("go", "build", "-ldflags", "-s -w", "-o", filepath.Join(dir, "bin", name), source)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
@@ -165,6 +169,11 @@ func inside(m *testing.M) int {
 		}
 	}
 	defer endShared()
+	end, err := loadAWS()
+	if err != nil {
+		return failed(err)
+	}
+	defer end()
 	return m.Run()
 }
 

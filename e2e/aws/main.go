@@ -1,7 +1,9 @@
 //go:build unix
 
-// Command aws has the aws of the system run by server.py, of whose socket E2E_AWS is
-// the path. Without the variable it is the aws of the system.
+// Command aws has the aws of the system run by server.py, which listens on the socket
+// that E2E_AWS names. It runs that aws itself without the variable, and for a user
+// with profiles or a role: awscli works out where it remembers their credentials when
+// it is loaded.
 package main
 
 import (
@@ -11,6 +13,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -18,7 +21,7 @@ import (
 
 func main() {
 	path := os.Getenv("E2E_AWS")
-	if path == "" {
+	if path == "" || remembers() {
 		fail(syscall.Exec("/usr/bin/aws", os.Args, os.Environ()))
 	}
 	code, err := call(path)
@@ -29,6 +32,17 @@ func main() {
 		fail(fmt.Errorf("ended by signal %d", -code))
 	}
 	os.Exit(code)
+}
+
+// remembers reports whether credentials may be, or may come to be, in the user's home.
+func remembers() bool {
+	for _, name := range []string{"AWS_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_ROLE_ARN"} {
+		if os.Getenv(name) != "" {
+			return true
+		}
+	}
+	_, err := os.Lstat(filepath.Join(os.Getenv("HOME"), ".aws"))
+	return err == nil
 }
 
 func fail(err error) {

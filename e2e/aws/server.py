@@ -83,5 +83,7 @@ def serve(listener):
 if __name__ == "__main__":
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who attend
     gc.freeze()  # collecting would write to all the pages that processes share
-    serve(socket.socket(fileno=os.dup(0)))
+    listener = socket.socket(fileno=os.dup(0))
+    listener.setblocking(True)
+    serve(listener)
     sys.exit(awscli.clidriver.main())
