@@ -28,7 +28,8 @@ var errMemory = errors.New("no memory for a part")
 // few of them, each of whom has the right to fill a part from it, however large.
 //
 // Chunks are used again at once: what only the garbage collector takes back is memory,
-// too.
+// too. Where that can be they are not in the heap, which the collector lets become twice
+// as large as what is in it.
 type buffers struct {
 	taken  chan struct{} // an element for each chunk of the first half
 	rights chan struct{} // one for each right that somebody has
@@ -37,6 +38,7 @@ type buffers struct {
 	mu   sync.Mutex
 	used int      // chunks; guarded by mu
 	free [][]byte // guarded by mu
+	cold [][]byte // likewise; they take no memory until they are used
 }
 
 func newBuffers(most int64, wait time.Duration) *buffers {
@@ -69,12 +71,23 @@ func (m *buffers) chunk() []byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.used++
-	if n := len(m.free); n > 0 {
-		p := m.free[n-1]
-		m.free = m.free[:n-1]
+	from := &m.free
+	if len(m.free) == 0 {
+		from = &m.cold
+	}
+	if n := len(*from); n > 0 {
+		p := (*from)[n-1]
+		*from = (*from)[:n-1]
 		return p
 	}
-	return make([]byte, 0, chunkSize)
+	return newChunk()
+}
+
+// shelve keeps a chunk without its memory, if that can be.
+func (m *buffers) shelve(p []byte) {
+	if cool(p) {
+		m.cold = append(m.cold, p)
+	}
 }
 
 // admit makes sure that there is memory for another chunk of a buffer: from the first
@@ -114,9 +127,14 @@ func (m *buffers) put(b *buffer) {
 	for _, p := range b.chunks {
 		if len(m.free) < m.used+kept {
 			m.free = append(m.free, p[:0])
+		} else {
+			m.shelve(p[:0])
 		}
 	}
 	if m.used == 0 {
+		for _, p := range m.free {
+			m.shelve(p)
+		}
 		m.free = nil
 	}
 	m.mu.Unlock()

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"runtime/debug"
 	"sync"
 	"testing"
 	"time"
@@ -36,22 +35,12 @@ func startSink(t testing.TB) string {
 	return s.URL
 }
 
-// peak returns how far the heap has grown at most, garbage aside, when it is called.
-func peak() func() int64 {
-	percent := debug.SetGCPercent(10)
-	most := buckettest.PeakMemory()
-	return func() int64 {
-		defer debug.SetGCPercent(percent)
-		return most()
-	}
-}
-
 // Not parallel: nobody else may use memory meanwhile.
 func TestManyUploadsAtOnceShareTheMemory(t *testing.T) {
 	const uploads, size, share = 64, 8 << 20, 48 << 20
 	b := open(t, startSink(t), func(o *Options) { o.Memory = share })
 	chunk := make([]byte, 1<<20)
-	most := peak()
+	most := buckettest.PeakMemory()
 	var all sync.WaitGroup
 	for i := range uploads {
 		all.Go(func() {
@@ -166,7 +155,7 @@ func BenchmarkLargeObject(b *testing.B) {
 	bucket.plan = plan{[]step{{20, minPart}, {20, midPart}, {15, maxPart}}, 75}
 	chunk := make([]byte, 1<<20)
 	b.SetBytes(1 << 30)
-	most := peak()
+	most := buckettest.PeakMemory()
 	w, err := bucket.Upload(b.Context(), fmt.Sprintf("%032x", 1), 0, nil)
 	if err != nil {
 		b.Fatal(err)
