@@ -19,29 +19,29 @@ import (
 // stands for everything below it.
 var layers = map[string][]string{
 	// Pure: no clock, no store, no network.
-	"fault": {}, "sigv4": {}, "config": {}, "seal": {},
+	"fault": {}, "sigv4": {}, "config": {}, "seal": {}, "crash": {},
 	"lifecycle": {"fault"}, "policy": {"fault"},
 
 	// Who asks, and where the bytes are.
 	"access":          {"policy", "fault"},
 	"blob":            {"fault"},
-	"blob/dirbucket":  {"blob"},
-	"blob/s3bucket":   {"blob"},
+	"blob/dirbucket":  {"blob", "crash"},
+	"blob/s3bucket":   {"blob", "crash"},
 	"blob/buckettest": {"blob"},
 
 	"page": {"seal"}, // how listings are cut
 
 	// The domains never import each other. None knows HTTP, SQL or wire formats.
-	"registry": {"access", "fault", "policy", "lifecycle", "blob", "page", "seal"},
+	"registry": {"access", "fault", "policy", "lifecycle", "blob", "page", "seal", "crash"},
 	"identity": {"access", "fault", "policy", "page", "seal"},
 	"keys":     {"access", "fault", "policy", "page", "seal"},
 	"audit":    {"access", "fault"},
 	"fsck":     {"blob", "fault"},
-	"move":     {"access", "blob", "fault"},
-	"rotate":   {"access", "blob", "fault", "seal"},
+	"move":     {"access", "blob", "fault", "crash"},
+	"rotate":   {"access", "blob", "fault", "seal", "crash"},
 
 	// SQL.
-	"metadata":            {"registry", "identity", "keys", "audit", "fsck", "access", "blob", "fault", "lifecycle", "move", "rotate", "seal"},
+	"metadata":            {"registry", "identity", "keys", "audit", "fsck", "access", "blob", "fault", "lifecycle", "move", "rotate", "seal", "crash"},
 	"metadata/pgtest":     {},
 	"metadata/sqlitetest": {},
 

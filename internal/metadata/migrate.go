@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing/fstest"
 
+	"berth/internal/crash"
+
 	"github.com/pressly/goose/v3"
 )
 
@@ -37,7 +39,7 @@ func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB) error {
 		}
 		defer unlock()
 	}
-	p, err := goose.NewProvider(dialect, db, steps)
+	p, err := goose.NewProvider(dialect, crash.Statements("metadata.migrate", db), steps)
 	if err != nil {
 		return err
 	}

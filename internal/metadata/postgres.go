@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"berth/internal/crash"
 	"berth/internal/registry"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -83,6 +84,7 @@ func (e *postgres) shred(ctx context.Context) error {
 		return err
 	}
 	_, err = c.ExecContext(ctx, "VACUUM (FULL) kms_materials")
+	crash.Point("metadata.shred")
 	_, reset := c.ExecContext(ctx, "RESET lock_timeout")
 	return errors.Join(err, reset)
 }
@@ -100,10 +102,16 @@ func (e *postgres) update(ctx context.Context, relaxed bool, fn func(*Tx) error)
 	if relaxed {
 		first = "SET LOCAL synchronous_commit = off"
 	}
-	return e.retry(ctx, func() error {
-		return e.transact(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted}, first, &Tx{locks: locks},
-			func(tx *Tx) error { return call(fn, tx) })
+	err := e.retry(ctx, func() error {
+		return e.transact(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted}, first, &Tx{locks: locks}, func(tx *Tx) error {
+			crash.Point("metadata.begin")
+			err := call(fn, tx)
+			crash.Point("metadata.commit")
+			return err
+		})
 	})
+	crash.Point("metadata.committed")
+	return err
 }
 
 func (e *postgres) transact(ctx context.Context, opts *sql.TxOptions, first string, tx *Tx, fn func(*Tx) error) error {

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"berth/internal/crash"
+
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // the driver
 )
@@ -232,6 +234,7 @@ func (e *sqlite) shred(ctx context.Context) error {
 	if err == nil && busy != 0 {
 		err = errors.New("the log of the database is in use")
 	}
+	crash.Point("metadata.shred")
 	return err
 }
 
@@ -314,6 +317,7 @@ func (e *sqlite) runGroup(group []*work, results []error) error {
 	if err := c.run("BEGIN IMMEDIATE"); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
+	crash.Point("metadata.begin")
 	changed := false
 	for i, w := range group {
 		if results[i] = context.Cause(w.ctx); results[i] != nil {
@@ -338,9 +342,11 @@ func (e *sqlite) runGroup(group []*work, results []error) error {
 		e.memo.step()
 		defer e.memo.step()
 	}
+	crash.Point("metadata.commit")
 	if err := c.run("COMMIT"); err != nil {
 		return errors.Join(fmt.Errorf("commit: %w", err), c.run("ROLLBACK"))
 	}
+	crash.Point("metadata.committed")
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"berth/internal/crash"
 	"berth/internal/registry"
 )
 
@@ -96,6 +97,7 @@ func (tx *Tx) exec(query string, args ...any) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("exec: %w", err)
 	}
+	crash.Point("metadata.statement")
 	return res.RowsAffected()
 }
 

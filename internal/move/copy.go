@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"berth/internal/blob"
+	"berth/internal/crash"
 )
 
 const (
@@ -109,6 +110,7 @@ func (m *Mover) move(ctx context.Context, from string, grace time.Duration, r *r
 	if err != nil {
 		return err
 	}
+	crash.Point("move.reserved")
 	failures, errs := make([]error, len(objects)), make([]error, len(objects))
 	var all sync.WaitGroup
 	var next atomic.Int64
@@ -186,6 +188,7 @@ func (m *Mover) moveOne(ctx context.Context, o Object, to string, grace time.Dur
 		r.copying.Add(int64(n))
 	})
 	defer func() { r.copying.Add(-copied) }()
+	crash.Point("move.copied")
 	if failure != nil {
 		err = m.Store.Update(context.WithoutCancel(ctx), func(tx Tx) error { return tx.PutLeftover(to, m.Now().Add(Grace)) })
 		err = errors.Join(context.Cause(ctx), err)
@@ -218,5 +221,6 @@ func (m *Mover) flip(ctx context.Context, o Object, to string, grace time.Durati
 		}
 		return tx.PutLeftover(o.Key, m.Now().Add(grace))
 	})
+	crash.Point("move.switched")
 	return failure, err
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"berth/internal/crash"
 )
 
 const (
@@ -60,6 +62,7 @@ func (m *Mover) deleteAll(ctx context.Context, keys []string, until time.Time) (
 		} else {
 			gone = append(gone, key)
 		}
+		crash.Point("move.removed")
 	}
 	return gone, errors.Join(refused...)
 }

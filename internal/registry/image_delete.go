@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"berth/internal/access"
+	"berth/internal/crash"
 )
 
 // BatchDeleteImageInput is what BatchDeleteImage is asked for.
@@ -72,6 +73,7 @@ func (r *Registry) deleteImage(tx Tx, repo *Repository, id ImageID, c access.Cal
 		if err := tx.DeleteTag(repo.UID, id.Tag, r.stamp(c)); err != nil {
 			return nil, nil, err
 		}
+		crash.Point("tag.delete")
 		return []ImageID{gone}, nil, r.emitDelete(tx, repo, img, []ImageID{gone}, c)
 	}
 	if failure, err := referenced(tx, repo, img, id); err != nil || failure != nil {
@@ -80,6 +82,7 @@ func (r *Registry) deleteImage(tx Tx, repo *Repository, id ImageID, c access.Cal
 	if err := tx.DeleteImage(img, r.stamp(c)); err != nil {
 		return nil, nil, err
 	}
+	crash.Point("image.delete")
 	gone := []ImageID{{Digest: img.Digest}}
 	if len(tags) > 0 {
 		gone = gone[:0]

@@ -8,6 +8,7 @@ import (
 
 	"berth/internal/access"
 	"berth/internal/blob"
+	"berth/internal/crash"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -252,6 +253,7 @@ func (r *Registry) putTags(tx Tx, repo *Repository, in PutImageInput, img *Image
 		if err := tx.PutTag(repo.UID, tag, img, r.stamp(c)); err != nil {
 			return nil, err
 		}
+		crash.Point("tag.put")
 		if on != nil || !added {
 			if err := tx.LifecycleChanged(repo.UID); err != nil {
 				return nil, err
@@ -279,7 +281,9 @@ func (r *Registry) newImage(tx Tx, repo *Repository, in PutImageInput, m *Manife
 		img.Subject = m.Subject.Digest
 		refs.Annotations, refs.Sealed = m.Annotations, in.sealed.annotations
 	}
-	if err := tx.InsertImage(repo, img, refs, in.sealed.object); err != nil || !refs.cheap {
+	err = tx.InsertImage(repo, img, refs, in.sealed.object)
+	crash.Point("image.insert")
+	if err != nil || !refs.cheap {
 		return img, err
 	}
 	return img, r.noteClass(tx, img)

@@ -7,6 +7,7 @@ import (
 
 	"berth/internal/access"
 	"berth/internal/blob"
+	"berth/internal/crash"
 	"berth/internal/fault"
 
 	"github.com/google/uuid"
@@ -264,7 +265,11 @@ func (r *Registry) MountLayer(ctx context.Context, c access.Caller, in MountLaye
 		if err := r.admitImage(tx, repo); err != nil {
 			return err
 		}
-		return r.admitLayer(tx, repo, in.Digest, func() error { return tx.LinkObject(repo, source, r.now().Add(leaseLife)) })
+		return r.admitLayer(tx, repo, in.Digest, func() error {
+			err := tx.LinkObject(repo, source, r.now().Add(leaseLife))
+			crash.Point("layer.mount")
+			return err
+		})
 	})
 	return upload, err
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"berth/internal/access"
+	"berth/internal/crash"
 	"berth/internal/fault"
 	"berth/internal/lifecycle"
 
@@ -164,6 +165,7 @@ func (r *Registry) carryOut(ctx context.Context, repo *Repository, h hold, p *pl
 			return err
 		}
 		changes = now.Changes // ours
+		crash.Point("lifecycle.batch")
 		return tx.Record(r.policyExecution(repo, p, done))
 	})
 	if err == nil {

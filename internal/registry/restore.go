@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"berth/internal/access"
+	"berth/internal/crash"
 	"berth/internal/fault"
 
 	"github.com/google/uuid"
@@ -108,6 +109,7 @@ func (r *Registry) undelete(tx Tx, repo *Repository, d *DeletedImage, c access.C
 	if err := tx.UndeleteImage(img); err != nil {
 		return nil, err
 	}
+	crash.Point("image.restore")
 	if err := r.noteClass(tx, img); err != nil {
 		return nil, err
 	}

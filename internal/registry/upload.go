@@ -9,6 +9,7 @@ import (
 
 	"berth/internal/access"
 	"berth/internal/blob"
+	"berth/internal/crash"
 	"berth/internal/fault"
 
 	"github.com/google/uuid"
@@ -200,6 +201,7 @@ func (r *Registry) receive(ctx context.Context, q request, in AppendUploadInput,
 		u.Parts++
 		u.LastPart = counted.n
 	}
+	crash.Point("upload.received")
 	// The bytes are durable: the client's going away must not lose them.
 	err := r.store.Relaxed(context.WithoutCancel(ctx), func(tx Tx) error {
 		ok, err := tx.UpdateUpload(u, before)
@@ -240,6 +242,7 @@ func (r *Registry) dropUpload(ctx context.Context, u *Upload, size int64, why er
 	if err != nil || !mine {
 		return errors.Join(why, err)
 	}
+	crash.Point("upload.dropped")
 	return errors.Join(why, r.blobs.Abandon(ctx, u.Blob))
 }
 
@@ -309,6 +312,7 @@ func (r *Registry) finishUpload(ctx context.Context, q request, in CompleteUploa
 		return nil, blob.Object{}, err
 	}
 	o, err := r.blobs.Finish(ctx, u.Blob, in.Digest)
+	crash.Point("layer.finished")
 	switch {
 	case errors.Is(err, blob.ErrDigest):
 		err = r.dropUpload(ctx, u, u.Blob.Size, errInvalidLayer(in.Digest))
@@ -371,6 +375,7 @@ func (r *Registry) link(ctx context.Context, q request, in CompleteUploadInput, 
 		return r.admitLayer(tx, repo, o.Digest, func() error {
 			var err error
 			_, isNew, err = tx.LinkLayer(repo, o, r.now(), r.now().Add(leaseLife))
+			crash.Point("layer.link")
 			return err
 		})
 	})
@@ -385,6 +390,7 @@ func (r *Registry) link(ctx context.Context, q request, in CompleteUploadInput, 
 	if err != nil {
 		return err
 	}
+	crash.Point("layer.linked")
 	_ = r.blobs.Settle(context.WithoutCancel(ctx), u.Blob) // what stays is reaped
 	if !isNew {
 		return r.blobs.Remove(context.WithoutCancel(ctx), o)

@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"berth/internal/access"
+	"berth/internal/crash"
 	"berth/internal/fault"
 
 	"github.com/opencontainers/go-digest"
@@ -132,5 +133,6 @@ func (r *Registry) CancelUpload(ctx context.Context, c access.Caller, ref Ref, i
 	if err != nil {
 		return err
 	}
+	crash.Point("upload.dropped")
 	return r.blobs.Abandon(context.WithoutCancel(ctx), u.Blob)
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"berth/internal/crash"
 	"berth/internal/fault"
 	"berth/internal/seal"
 )
@@ -117,6 +118,7 @@ func Begin(ctx context.Context, s Store, m *seal.Master, name string, now func()
 				return err
 			}
 		}
+		crash.Point("rotate.begin")
 		if name == "" {
 			return nil
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"berth/internal/blob"
+	"berth/internal/crash"
 	"berth/internal/seal"
 )
 
@@ -76,6 +77,7 @@ func (r *Rotator) retire(ctx context.Context) ([]Blocker, error) {
 	if len(blocked) > 0 {
 		return blocked, nil
 	}
+	crash.Point("rotate.retire")
 	err = r.Store.Update(ctx, func(tx Tx) (err error) {
 		if err := tx.LockMasterKeys(); err != nil {
 			return err

@@ -15,6 +15,7 @@ import (
 
 	"berth/internal/access"
 	"berth/internal/blob"
+	"berth/internal/crash"
 	"berth/internal/fault"
 	"berth/internal/seal"
 )
@@ -165,6 +166,7 @@ func (r *Rotator) reseal(ctx context.Context, turn int, items []Item, p *Progres
 			if err := tx.Reseal(p.Kind, d.id, d.was, d.is); err != nil {
 				return err
 			}
+			crash.Point("rotate.reseal")
 		}
 		return nil
 	})

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"berth/internal/config"
+	"berth/internal/crash"
 	"berth/internal/identity"
 
 	"github.com/gofrs/flock"
@@ -124,9 +125,11 @@ func once(path string, create func() ([]byte, error)) ([]byte, error) {
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return nil, err
 	}
+	crash.Point("file.write")
 	if err := os.Rename(temp, path); err != nil {
 		return nil, err
 	}
+	crash.Point("file.write")
 	return text, syncDir(filepath.Dir(path))
 }
 

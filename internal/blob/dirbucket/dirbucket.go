@@ -20,6 +20,7 @@ import (
 	"os"
 
 	"berth/internal/blob"
+	"berth/internal/crash"
 )
 
 const (
@@ -143,6 +144,7 @@ func (b *Bucket) Upload(_ context.Context, key string, size int64, _ []byte) (bl
 	if err := seekTo(f, size); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
+	crash.Point("dir.open")
 	return &upload{bucket: b, file: f, from: uploads + "/" + key, to: object}, nil
 }
 
@@ -174,6 +176,7 @@ func (b *Bucket) Delete(_ context.Context, key string) error {
 		if err := b.files.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
+		crash.Point("dir.remove")
 	}
 	return nil
 }

@@ -2,6 +2,8 @@ package dirbucket
 
 import (
 	"path"
+
+	"berth/internal/crash"
 )
 
 // upload is a file in uploads/, open for writing.
@@ -16,7 +18,9 @@ type upload struct {
 // Write implements [blob.Writer].
 func (u *upload) Write(p []byte) (int, error) {
 	u.dirty = true
-	return u.file.Write(p)
+	n, err := u.file.Write(p)
+	crash.Point("dir.write")
+	return n, err
 }
 
 // Suspend implements [blob.Writer].
@@ -32,7 +36,9 @@ func (u *upload) sync() error {
 		return nil
 	}
 	u.dirty = false
-	return u.file.Sync()
+	err := u.file.Sync()
+	crash.Point("dir.sync")
+	return err
 }
 
 // Finish implements [blob.Writer].
@@ -46,7 +52,10 @@ func (u *upload) Finish() (string, error) {
 	if err := u.bucket.files.Rename(u.from, u.to); err != nil {
 		return "", err
 	}
-	return path.Base(u.to), u.bucket.files.SyncDir(path.Dir(u.to))
+	crash.Point("dir.rename")
+	err := u.bucket.files.SyncDir(path.Dir(u.to))
+	crash.Point("dir.finish")
+	return path.Base(u.to), err
 }
 
 // Close implements [blob.Writer].

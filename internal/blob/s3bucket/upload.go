@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"berth/internal/blob"
+	"berth/internal/crash"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -240,6 +241,7 @@ func (u *upload) put(path, id string, sums bool, number int, p *buffer) (part, e
 	if err != nil {
 		return part{}, failed(fmt.Errorf("part %d: %w", number, err))
 	}
+	crash.Point("s3.part")
 	sent.ETag = aws.ToString(out.ETag)
 	return sent, nil
 }
@@ -278,6 +280,7 @@ func (u *upload) Suspend() ([]byte, error) {
 		if err := u.bucket.put(u.ctx, u.bucket.uploadPath(u.key, t.Generation), &u.buffer, ""); err != nil {
 			return nil, failed(err)
 		}
+		crash.Point("s3.tail")
 		u.state.Tail = t
 	}
 	if outdated != "" {
@@ -301,7 +304,9 @@ func (u *upload) Finish() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return key, failed(u.bucket.put(u.ctx, path, &u.buffer, types.StorageClass(u.bucket.options.StorageClass)))
+	err = u.bucket.put(u.ctx, path, &u.buffer, types.StorageClass(u.bucket.options.StorageClass))
+	crash.Point("s3.finish")
+	return key, failed(err)
 }
 
 // Sole implements [blob.Sole].
@@ -326,6 +331,7 @@ func (u *upload) makeObject() error {
 	err := u.sendRest()
 	if err == nil {
 		err = failed(u.complete(u.path, &u.state.multipart))
+		crash.Point("s3.finish")
 	}
 	if err != nil && u.isObject() {
 		return nil
