@@ -35,6 +35,19 @@ func environment(dir string, more ...string) []string {
 	}, more...)
 }
 
+// running is a server that runs.
+type running interface {
+	// clients returns a client of it.
+	clients() *client
+	// died waits for the end of a server that answers no more. The error is errKilled if
+	// it was killed, nil if it has ended in an orderly way.
+	died() error
+	// stop ends it in an orderly way. It returns what died does.
+	stop() error
+	// kill ends it at once, unless that is not wanted.
+	kill() error
+}
+
 // child is a berth process.
 type child struct {
 	cmd    *exec.Cmd
@@ -78,6 +91,8 @@ func start(verb, dir string, env []string) (*child, error) {
 		}
 	}
 }
+
+func (c *child) clients() *client { return c.client }
 
 // how says how a process has ended: errKilled if by SIGKILL.
 func (c *child) how() error {
@@ -123,32 +138,6 @@ func (c *child) kill() error {
 func (c *child) stop() error {
 	_ = c.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
 	return c.died()
-}
-
-// fsck has berth fsck look at what a server has left. Nothing may be lost or counted
-// wrong. It returns how much is there that nothing refers to.
-func fsck(env []string) (left int, err error) {
-	cmd := exec.Command(binary, "fsck", "--output", "json")
-	cmd.Env = env
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return 0, fmt.Errorf("berth fsck: %w\n%s%s", err, out, &stderr)
-	}
-	var report struct {
-		Problems []struct{ Kind, Key, Digest, Detail string }
-	}
-	if err := json.Unmarshal(out, &report); err != nil {
-		return 0, err
-	}
-	for _, p := range report.Problems {
-		if p.Kind != "orphan" && p.Kind != "abandoned" {
-			return left, fmt.Errorf("berth fsck: %+v", p)
-		}
-		left++
-	}
-	return left, nil
 }
 
 func newClient(endpoint string) *client {

@@ -7,8 +7,8 @@
 //
 // The points are those of package berth/internal/crash, in a binary that is built for
 // this. Without CRASHES in the environment some are taken at random, each point at
-// least once. With CRASHES=N all are taken, and then points and moments at random until
-// there were N kills. CRASH_SEED makes the same choice again.
+// least once. With CRASHES=N more of them are taken, all if N is 5000, and then points and
+// moments at random until there were N kills. CRASH_SEED makes the same choice again.
 package crash
 
 import (
@@ -52,7 +52,7 @@ func run(m *testing.M) int {
 // mostPoints bounds how many points there are: each is looked at by a person now and then.
 const mostPoints = 40
 
-// slow are the points that are come to after a minute only.
+// slow are the points that are come to after a minute only, which is when CRASHES is set.
 var slow = []string{"metadata.shred"}
 
 // points returns the names of all points in the source.
@@ -116,14 +116,17 @@ func TestNothingIsLostWhereverTheServerIsKilled(t *testing.T) {
 	}
 	r.Shuffle(len(pairs), func(i, j int) { pairs[i], pairs[j] = pairs[j], pairs[i] })
 	possible := len(pairs)
-	if crashes == 0 {
-		pairs = some(pairs, ordinary)
-	}
+	pairs = some(pairs, max(ordinary, crashes*3/5))
 	s := &sweep{t: t, dir: t.TempDir(), points: map[string]bool{}}
+	var slowly sync.WaitGroup
+	if crashes > 0 {
+		slowly.Go(func() { s.must(pair{destroying(all[0].from), "metadata.shred", 1}) })
+	}
 	s.each(len(pairs), func(i int) error { return s.die(pairs[i]) })
 	s.random(all[0], crashes, r)
-	t.Logf("%d kills, %d of %d hits of %d points come to (%d hits not come to again), %d steps done again or found done, lost = 0; %d orphans and uploads left to be collected",
-		s.kills, s.reached, possible, len(s.points), len(pairs)-s.reached, s.reached, s.left)
+	slowly.Wait()
+	t.Logf("%d kills; %d hits of %d points in %d worlds, of %d that there are; %d not come to again; lost = 0; left to be collected: %d",
+		s.kills, s.reached, len(s.points), len(all), possible, len(pairs)-s.reached, s.left)
 }
 
 // some returns n of the pairs, of each point one at least.
@@ -216,13 +219,34 @@ func (s *sweep) die(p pair) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.kills += l.kills
-	s.left += l.left
+	s.add(l)
 	if reached {
 		s.reached++
 		s.points[p.point] = true
 	}
 	return os.RemoveAll(dir)
+}
+
+// add counts what has come of a life, and tells now and then. The caller has the lock.
+func (s *sweep) add(l *life) {
+	const every = 100
+	if (s.kills+l.kills)/every > s.kills/every {
+		s.t.Logf("%d kills so far, lost = 0", s.kills+l.kills)
+	}
+	s.kills += l.kills
+	s.left += l.left
+}
+
+// must is die for a point that has to be come to.
+func (s *sweep) must(p pair) {
+	if err := s.die(p); err != nil {
+		s.t.Error(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.points[p.point] {
+		s.t.Errorf("%s is not come to", p)
+	}
 }
 
 // perLife is how often servers on one data directory are killed.
@@ -266,8 +290,7 @@ func (s *sweep) random(w *world, crashes int, r *rand.Rand) {
 			return fmt.Errorf("%s, life %d: %w", w.name, i, err)
 		}
 		s.mu.Lock()
-		s.kills += l.kills
-		s.left += l.left
+		s.add(l)
 		s.mu.Unlock()
 		return os.RemoveAll(dir)
 	})

@@ -3,6 +3,7 @@
 package crash
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -53,14 +54,18 @@ func (w *world) begin(dir string) (*life, error) {
 	return l, os.MkdirAll(dir, 0o700)
 }
 
+// start starts a process if something is to happen to it, or the verb is not serve.
+func (l *life) start(more []string) (running, error) {
+	if l.verb == "" && len(more) == 0 {
+		return startOwn(l.env(l.dir))
+	}
+	return start(cmp.Or(l.verb, "serve"), l.dir, append(l.env(l.dir), more...))
+}
+
 // serve runs a server, with more in its environment, until the players have done all or
 // it is killed: by itself, or after a time if that is not 0. It reports whether it was.
 func (l *life) serve(after time.Duration, more ...string) (killed bool, err error) {
-	verb := l.verb
-	if verb == "" {
-		verb = "serve"
-	}
-	c, err := start(verb, l.dir, append(l.env(l.dir), more...))
+	c, err := l.start(more)
 	if errors.Is(err, errKilled) {
 		l.kills++
 		return true, nil
@@ -68,13 +73,13 @@ func (l *life) serve(after time.Duration, more ...string) (killed bool, err erro
 	if err != nil {
 		return false, err
 	}
-	if after > 0 {
-		defer time.AfterFunc(after, func() { _ = c.cmd.Process.Kill() }).Stop()
+	if process, ok := c.(*child); ok && after > 0 {
+		defer time.AfterFunc(after, func() { _ = process.cmd.Process.Kill() }).Stop()
 	}
 	errs := make([]error, len(l.players))
 	var all sync.WaitGroup
 	for i, p := range l.players {
-		all.Go(func() { errs[i] = p.play(c.client) })
+		all.Go(func() { errs[i] = p.play(c.clients()) })
 	}
 	all.Wait()
 	gone := false
