@@ -27,4 +27,7 @@ bench: ## measure against the floor and docker-registry, side by side
 fuzz: ## fuzz every target for FUZZTIME (default 30s)
 	@scripts/fuzz.sh
 
-.PHONY: help run build test test-all check bench fuzz
+crash: ## kill the server at every crash point, and at random, CRASHES times (default 5000)
+	@scripts/crash.sh
+
+.PHONY: help run build test test-all check bench fuzz crash

@@ -295,3 +295,22 @@ func (s *sweep) random(w *world, crashes int, r *rand.Rand) {
 		return os.RemoveAll(dir)
 	})
 }
+
+// What is shipped cannot kill itself: nothing else depends on the tag.
+func TestOnlyPackageCrashKnowsTheTag(t *testing.T) {
+	for _, dir := range []string{"../../internal", "../../cmd"} {
+		err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, ".go") || strings.Contains(path, "internal/crash/") {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			if strings.Contains(string(text), "crash"+"points") {
+				t.Errorf("%s knows the tag", path)
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -79,12 +79,20 @@ func (u *upload) do(c *client) error {
 		u.at(a)
 		u.offset = u.asked
 	}
+	again := u.ending
 	u.asked, u.ending = len(u.content), true
-	_, err := c.want(u.want, "PUT", u.location+"?digest="+url.QueryEscape(u.sum.String()), u.content[u.offset:])
-	if err == nil {
+	end, err := c.do("PUT", u.location+"?digest="+url.QueryEscape(u.sum.String()), u.content[u.offset:])
+	switch {
+	case err != nil:
+		return err
+	case end.status == 404 && again: // its bytes had become an object that nobody was told of
 		u.location = ""
+		return u.do(c)
+	case end.status != u.want:
+		return fmt.Errorf("PUT %s = %d %s, want %d", u.location, end.status, end.body, u.want)
 	}
-	return err
+	u.location = ""
+	return nil
 }
 
 // at notes where the upload goes on. The server's port is another one when it has been
@@ -121,10 +129,6 @@ func (u *upload) resume(c *client) error {
 	}
 	if last != u.offset && last != u.asked {
 		return fmt.Errorf("an upload has %d bytes; %d were acknowledged, and %d asked for", last, u.offset, u.asked)
-	}
-	if u.ending && last == len(u.content) && u.offset < last { // the PUT's own bytes have come in
-		u.location = ""
-		return nil
 	}
 	u.offset = last
 	return nil

@@ -36,14 +36,18 @@ func worlds(t *testing.T) []*world {
 	empty := prepared(t, "empty", plain, newPlayer(nil))
 	played := newPlayer(append(newScript(medium), secrets()...))
 	full := prepared(t, "full", plain, played)
-	return append([]*world{
+	out := append([]*world{
 		pushing("directory", empty, plain, medium),
 		{name: "first start", env: keyless, players: func() []*player { return nil }, fresh: true},
 		pushing("S3", empty, inS3(s3), 6<<20),
 		rotating(full, played),
 		moving(s3, full, played),
-		inPostgres(t),
 	}, schemas(t, empty)...)
+	t.Run("PostgreSQL", func(inner *testing.T) { // which ends here if there is none
+		_ = pgtest.URL(inner)
+		out = append(out, inPostgres(t))
+	})
+	return out
 }
 
 // prepared makes a data directory by playing steps and returns it.
