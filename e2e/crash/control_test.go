@@ -12,7 +12,7 @@ import (
 // killed returns a life whose server was killed at a point.
 func killed(t *testing.T, point string) *life {
 	t.Helper()
-	w := pushing("control", "", plain, medium)
+	w := pushing("control", "", plain, small)
 	l, err := w.begin(filepath.Join(t.TempDir(), "data"))
 	if err != nil {
 		t.Fatal(err)

@@ -86,8 +86,14 @@ func (l *ledger) settle(see func(thing string) (string, error)) (done bool, err 
 	return done, nil
 }
 
+// view is what clients see while nothing changes: no layer is read twice.
+type view struct {
+	*client
+	blobs map[string]string
+}
+
 // look returns what clients see of a thing.
-func (c *client) look(thing string) (string, error) {
+func (c *view) look(thing string) (string, error) {
 	kind, name, _ := strings.Cut(thing, " ")
 	name, of, _ := strings.Cut(name, " ")
 	switch kind {
@@ -130,10 +136,18 @@ func there(err error, codes ...string) (string, error) {
 
 const accept = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json"
 
-func (c *client) blob(name, of string) (string, error) { return c.whole("/v2/"+name+"/blobs/"+of, of) }
+func (c *view) blob(name, of string) (is string, err error) {
+	path := "/v2/" + name + "/blobs/" + of
+	is, known := c.blobs[path]
+	if !known {
+		is, err = c.whole(path, of)
+		c.blobs[path] = is
+	}
+	return is, err
+}
 
 // whole says whether what is under a path has its digest.
-func (c *client) whole(path, of string) (string, error) {
+func (c *view) whole(path, of string) (string, error) {
 	a, err := c.do("GET", path, nil, "Accept", accept)
 	switch {
 	case err != nil || a.status == 404:
@@ -147,7 +161,7 @@ func (c *client) whole(path, of string) (string, error) {
 }
 
 // image says whether an image is whole, with all that it refers to.
-func (c *client) image(name, of string) (string, error) {
+func (c *view) image(name, of string) (string, error) {
 	is, err := c.whole("/v2/"+name+"/manifests/"+of, of)
 	if is != "whole" || err != nil {
 		return is, err

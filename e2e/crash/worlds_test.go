@@ -5,6 +5,7 @@ package crash
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,23 +27,33 @@ var namespaces atomic.Int64
 // newScript returns a script in repositories that no other has.
 func newScript(large int) []step { return script(fmt.Sprintf("n%d", namespaces.Add(1)), large) }
 
-// medium is the size of layers that are more than a file's first chunks.
-const medium = 300_000
+// small and large are sizes of layers: less than a part in S3, and more.
+const (
+	small = 70_000
+	large = 6 << 20
+)
 
-// worlds returns the worlds of SQLite. The first is the one for kills at any moment.
-func worlds(t *testing.T) []*world {
+// worlds returns all worlds, or those that take the least time, and of the schema's
+// versions some. The first is the one for kills at any moment.
+func worlds(t *testing.T, all bool, r *rand.Rand) []*world {
 	t.Helper()
 	s3 := buckettest.StartFakeS3(t)
 	empty := prepared(t, "empty", plain, newPlayer(nil))
-	played := newPlayer(append(newScript(medium), secrets()...))
+	played := newPlayer(append(newScript(small), secrets()...))
 	full := prepared(t, "full", plain, played)
-	out := append([]*world{
-		pushing("directory", empty, plain, medium),
+	out := []*world{
+		pushing("directory", empty, plain, small),
 		{name: "first start", env: keyless, players: func() []*player { return nil }, fresh: true},
-		pushing("S3", empty, inS3(s3), 6<<20),
+		pushing("S3", empty, inS3(s3), large),
 		rotating(full, played),
 		moving(s3, full, played),
-	}, schemas(t, empty)...)
+	}
+	schemas := schemas(t, empty)
+	if !all {
+		r.Shuffle(len(schemas), func(i, j int) { schemas[i], schemas[j] = schemas[j], schemas[i] })
+		return append(out, schemas[:3]...)
+	}
+	out = append(out, schemas...)
 	t.Run("PostgreSQL", func(inner *testing.T) { // which ends here if there is none
 		_ = pgtest.URL(inner)
 		out = append(out, inPostgres(t))
@@ -92,7 +103,7 @@ func inPostgres(t *testing.T) *world {
 			urls[dir] = pgtest.URL(t)
 		}
 		return environment(dir, "BERTH_DATABASE="+urls[dir])
-	}, medium)
+	}, small)
 	w.only = func(p pair) bool { return strings.HasPrefix(p.point, "metadata.") && p.point != "metadata.migrate" }
 	return w
 }
