@@ -3,10 +3,12 @@
 package crash
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // killed returns a life whose server was killed at a point.
@@ -59,6 +61,31 @@ func TestWhatIsLostIsSeen(t *testing.T) {
 				t.Fatal(err)
 			}
 			refuses(t, l.check(), name)
+		})
+	}
+}
+
+// Uploads that nobody goes on with do not stay. What is an object that nothing refers to
+// is not an upload any more.
+func TestWhatKilledUploadsLeaveIsRemoved(t *testing.T) {
+	t.Parallel()
+	for _, point := range []string{"dir.open:1", "dir.write:1", "upload.received:3", "dir.sync:3", "upload.dropped:1"} {
+		t.Run(point, func(t *testing.T) {
+			t.Parallel()
+			l := killed(t, point)
+			if err := l.check(); err != nil || l.left == 0 {
+				t.Fatalf("left: %d, %v; want something that can be removed", l.left, err)
+			}
+			o, err := startOwn(l.env(l.dir), func() time.Time { return time.Now().Add(72 * time.Hour) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(o.server.Registry().ReapUploads(t.Context()), o.stop()); err != nil {
+				t.Fatal(err)
+			}
+			if err := l.check(); err != nil || l.left != 0 {
+				t.Errorf("left after three days: %d, %v", l.left, err)
+			}
 		})
 	}
 }

@@ -57,7 +57,7 @@ func (w *world) begin(dir string) (*life, error) {
 // start starts a process if something is to happen to it, or the verb is not serve.
 func (l *life) start(more []string) (running, error) {
 	if l.verb == "" && len(more) == 0 {
-		return startOwn(l.env(l.dir))
+		return startOwn(l.env(l.dir), nil)
 	}
 	return start(cmp.Or(l.verb, "serve"), l.dir, append(l.env(l.dir), more...))
 }

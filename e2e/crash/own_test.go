@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"berth/internal/config"
 	"berth/internal/server"
@@ -40,7 +41,7 @@ func configured(env []string) (*config.Config, error) {
 	return config.Load(pflag.NewFlagSet("", pflag.ContinueOnError), last)
 }
 
-func startOwn(env []string) (*own, error) {
+func startOwn(env []string, now func() time.Time) (*own, error) {
 	c, err := configured(env)
 	if err != nil {
 		return nil, err
@@ -50,7 +51,7 @@ func startOwn(env []string) (*own, error) {
 		return nil, err
 	}
 	o := &own{log: &errorLog{}, ended: make(chan error, 1), client: newClient("http://" + c.Listen)}
-	if o.server, err = server.Open(context.Background(), c, server.Options{Log: slog.New(o.log)}); err != nil {
+	if o.server, err = server.Open(context.Background(), c, server.Options{Log: slog.New(o.log), Now: now}); err != nil {
 		return nil, errors.Join(err, listeners.Close())
 	}
 	var ctx context.Context
