@@ -104,7 +104,7 @@ func inPostgres(t *testing.T) *world {
 		}
 		return environment(dir, "BERTH_DATABASE="+urls[dir])
 	}, small)
-	w.only = func(p pair) bool { return strings.HasPrefix(p.point, "metadata.") && p.point != "metadata.migrate" }
+	w.only = func(p pair) bool { return strings.HasPrefix(p.point, "metadata.") }
 	return w
 }
 
