@@ -126,7 +126,7 @@ func TestNothingIsLostWhereverTheServerIsKilled(t *testing.T) {
 	s.random(all[0], crashes, r)
 	slowly.Wait()
 	t.Logf("%d kills; %d hits of %d points in %d worlds, of %d that there are; %d not come to again; lost = 0; left to be collected: %d",
-		s.kills, s.reached, len(s.points), len(all), possible, len(pairs)-s.reached, s.left)
+		s.kills, s.reached, len(s.points), len(all), possible, s.wanted-s.reached, s.left)
 }
 
 // some returns n of the pairs, of each point one at least.
@@ -175,6 +175,7 @@ type sweep struct {
 	mu      sync.Mutex
 	lives   int
 	kills   int
+	wanted  int // hits that were to be come to
 	reached int
 	left    int
 	points  map[string]bool
@@ -220,6 +221,7 @@ func (s *sweep) die(p pair) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.add(l)
+	s.wanted++
 	if reached {
 		s.reached++
 		s.points[p.point] = true
