@@ -56,7 +56,8 @@ type Writer interface {
 	// Write appends. The bytes may be lost until Suspend or Finish.
 	io.Writer
 	// Suspend makes all bytes written durable and returns what is needed to go
-	// on later, in this process or another.
+	// on later, in this process or another. The upload as a whole may be lost with
+	// the power all the same: it is then ErrUploadLost.
 	Suspend() (state []byte, err error)
 	// Finish makes the object durable and then visible, and returns its key: the
 	// upload's, unless the driver cannot keep two who finish from replacing each

@@ -33,7 +33,7 @@ var ErrInUse = errors.New("another berth uses this data directory")
 // lockData makes the data directory if it is not there and locks it until the
 // file returned is closed or the process ends, however it ends.
 func lockData(dir string) (*flock.Flock, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDir(dir); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
 	l := flock.New(filepath.Join(dir, lockFile), flock.SetPermissions(0o600))
@@ -131,6 +131,25 @@ func once(path string, create func() ([]byte, error)) ([]byte, error) {
 	}
 	crash.Point("file.write")
 	return text, syncDir(filepath.Dir(path))
+}
+
+// makeDir makes a directory and those that it is in, as far as they are not there,
+// durably.
+func makeDir(dir string) error {
+	_, err := os.Stat(dir)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	parent := filepath.Dir(dir)
+	if parent != dir {
+		if err := makeDir(parent); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(parent)
 }
 
 func syncDir(dir string) error {

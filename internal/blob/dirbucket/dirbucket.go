@@ -18,6 +18,7 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"path/filepath"
 
 	"berth/internal/blob"
 	"berth/internal/crash"
@@ -44,19 +45,19 @@ func Open(dir string) (*Bucket, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	root, err := os.OpenRoot(dir)
+	if err := syncDir(filepath.Dir(dir)); err != nil {
+		return nil, err
+	}
+	files, err := Root(dir)
 	if err != nil {
 		return nil, err
 	}
-	return New(rootFiles{root})
+	return New(files)
 }
 
 // New returns a bucket over files.
 func New(files Files) (*Bucket, error) {
 	b := &Bucket{files}
-	if _, err := files.Stat(objects + "/ff"); err == nil {
-		return b, nil
-	}
 	dirs := []string{uploads, objects}
 	for i := range 256 {
 		dirs = append(dirs, fmt.Sprintf("%s/%02x", objects, i))
@@ -66,6 +67,7 @@ func New(files Files) (*Bucket, error) {
 			return nil, err
 		}
 	}
+	// Some that are there may not be durable, if this was interrupted.
 	for _, d := range []string{objects, "."} {
 		if err := files.SyncDir(d); err != nil {
 			return nil, err
@@ -141,29 +143,31 @@ func (b *Bucket) Upload(_ context.Context, key string, size int64, _ []byte) (bl
 	if err != nil {
 		return nil, notFound(err, blob.ErrUploadLost)
 	}
-	if err := seekTo(f, size); err != nil {
+	cut, err := seekTo(f, size)
+	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	crash.Point("dir.open")
-	return &upload{bucket: b, file: f, from: uploads + "/" + key, to: object}, nil
+	return &upload{bucket: b, file: f, from: uploads + "/" + key, to: object, dirty: cut}, nil
 }
 
-// seekTo makes f size bytes long and places the next write there.
-func seekTo(f File, size int64) error {
+// seekTo makes f size bytes long and places the next write there. It reports whether
+// bytes were cut off, which is durable when the file was synced.
+func seekTo(f File, size int64) (cut bool, err error) {
 	end, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if end < size {
-		return blob.ErrUploadLost
+		return false, blob.ErrUploadLost
 	}
 	if end > size {
 		if err := f.Truncate(size); err != nil {
-			return err
+			return false, err
 		}
 	}
 	_, err = f.Seek(size, io.SeekStart)
-	return err
+	return end > size, err
 }
 
 // Delete implements [blob.Bucket].

@@ -33,6 +33,15 @@ type File interface {
 // no name, and follows no link, to a place outside of it.
 type rootFiles struct{ root *os.Root }
 
+// Root returns the files beneath a directory, which must be there.
+func Root(dir string) (Files, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	return rootFiles{root}, nil
+}
+
 // OpenFile returns a bare *os.File: the kernel can send it to a socket.
 func (r rootFiles) OpenFile(name string, flag int) (File, error) {
 	f, err := r.root.OpenFile(name, flag, 0o600)
@@ -53,12 +62,25 @@ func (r rootFiles) ReadDir(name string) ([]fs.DirEntry, error) {
 }
 
 func (r rootFiles) SyncDir(name string) error {
-	if runtime.GOOS == "windows" {
-		return nil // directories cannot be synced there; NTFS journals renames
-	}
 	d, err := r.root.Open(name)
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	return syncAndClose(d)
+}
+
+// syncDir makes the entries of a directory durable.
+func syncDir(name string) error {
+	d, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	return syncAndClose(d)
+}
+
+func syncAndClose(dir *os.File) error {
+	if runtime.GOOS == "windows" {
+		return dir.Close() // directories cannot be synced there; NTFS journals renames
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }

@@ -11,7 +11,7 @@ type upload struct {
 	bucket   *Bucket
 	file     File
 	from, to string
-	dirty    bool // written since the last sync
+	dirty    bool // written or cut since the last sync
 	closed   bool
 }
 
