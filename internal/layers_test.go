@@ -73,7 +73,7 @@ var layers = map[string][]string{
 
 	// Assembly. Only server imports everything, only cmd imports server.
 	"server":     {"..."},
-	"servertest": {"blob", "server", "blob/buckettest", "config", "access", "identity", "registry", "metadata", "metadata/pgtest", "metadata/sqlitetest"},
+	"servertest": {"blob", "server", "blob/buckettest", "blob/dirbucket", "config", "access", "identity", "registry", "metadata", "metadata/pgtest", "metadata/sqlitetest"},
 }
 
 // weighty are third-party modules that only one package may import, or as many as are

@@ -60,7 +60,7 @@ func status(f *fault.Error) int {
 	switch {
 	case f.Kind == fault.Internal:
 		return http.StatusInternalServerError
-	case f.Kind == fault.Unavailable:
+	case f.Kind == fault.Unavailable, f.Kind == fault.Full: // clients know no 507, and try again after a 503
 		return http.StatusServiceUnavailable
 	case f.Code == codeTooLarge:
 		return http.StatusRequestEntityTooLarge

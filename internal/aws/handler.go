@@ -162,7 +162,7 @@ func write(w http.ResponseWriter, res response) {
 // JSON protocol does. It reports whether the error is a fault of ours: the client
 // sees no more of it than the request's id.
 func WriteError(w http.ResponseWriter, requestID string, err error) (internal bool) {
-	f, ok := fault.As(err)
+	f, ok := fault.Seen(err)
 	if internal = !ok || f.Kind == fault.Internal; internal {
 		f = internalError("ServerException", requestID)
 	}
@@ -183,9 +183,9 @@ func mediaType(r *http.Request) string {
 // visible returns what the client may see of err. What it may not see goes to
 // the log, and so do causes, unless it is the client who has left.
 func (h *Handler[C]) visible(ctx context.Context, x *exchange[C], err error) *fault.Error {
-	f, ok := fault.As(err)
+	f, ok := fault.Seen(err)
 	level := slog.LevelError
-	if ok && f.Kind != fault.Internal && f.Kind != fault.Unavailable || ctx.Err() != nil {
+	if ok && f.Kind != fault.Internal && f.Kind != fault.Unavailable && f.Kind != fault.Full || ctx.Err() != nil {
 		level = slog.LevelDebug
 	}
 	attrs := []any{"request_id", x.id, "operation", x.operation, "err", err}

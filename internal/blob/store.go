@@ -21,7 +21,10 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
+
+	"berth/internal/fault"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -159,9 +162,18 @@ func (s *Store) appendToBucket(ctx context.Context, u *Upload, r io.Reader) erro
 func (s *Store) open(ctx context.Context, key string, size int64, state []byte) (Writer, error) {
 	up, err := s.bucket.Upload(ctx, key, size, state)
 	if err != nil && !errors.Is(err, ErrUploadLost) {
-		err = fmt.Errorf("%w: %w", ErrNotDone, err)
+		err = outage(ErrNotDone, err)
 	}
 	return up, err
+}
+
+// outage returns an error of the bucket as one of the Store's, with whether it is for
+// want of room.
+func outage(as, err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("%w: %w: %w", as, fault.ErrFull, err)
+	}
+	return fmt.Errorf("%w: %w: %w", as, fault.ErrAway, err)
 }
 
 // poisoned returns the error of a Writer, as ErrPoisoned unless it is ErrNotDone.
@@ -169,7 +181,7 @@ func poisoned(err error) error {
 	if errors.Is(err, ErrNotDone) {
 		return err
 	}
-	return fmt.Errorf("%w: %w", ErrPoisoned, err)
+	return outage(ErrPoisoned, err)
 }
 
 var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
@@ -320,6 +332,9 @@ func (s *Store) Open(ctx context.Context, o Object) (Reader, error) {
 // openStored opens what the bucket has under a key, which must be of that size.
 func (s *Store) openStored(ctx context.Context, key string, want int64) (Reader, error) {
 	r, err := s.bucket.Open(ctx, key)
+	if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrNotDone) {
+		err = outage(ErrNotDone, err)
+	}
 	if err != nil {
 		return nil, err
 	}

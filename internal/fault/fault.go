@@ -30,11 +30,12 @@ const (
 	Throttled                   // too many requests; try again later
 	Unsupported                 // Berth does not do this
 	Unavailable                 // something Berth needs is away; try again later
+	Full                        // there is no room left; try again when there is
 )
 
 var kindNames = [...]string{
 	"internal", "invalid", "unauthenticated", "denied", "not found", "exists", "conflict",
-	"too large", "out of range", "exhausted", "throttled", "unsupported", "unavailable",
+	"too large", "out of range", "exhausted", "throttled", "unsupported", "unavailable", "full",
 }
 
 // String returns the kind in words.
@@ -106,13 +107,51 @@ func KindOf(err error) Kind {
 	return Internal
 }
 
+// What disks, databases and stores fail with, in the chain of an error that is no
+// [Error]: whether the thing was done is not known, and the same request can be made
+// again.
+var (
+	// ErrAway: something that Berth needs did not do what it was asked for.
+	ErrAway = errors.New("not available")
+	// ErrFull: there is no room left.
+	ErrFull = errors.New("no room left")
+)
+
+// How soon a request can be made again.
+const (
+	awaySoon = time.Second
+	fullSoon = 30 * time.Second
+)
+
+// Seen returns the Error that clients see of err: the one in its chain, or one that
+// says that a store is away or full. Of other errors they see nothing.
+func Seen(err error) (*Error, bool) {
+	if e, ok := As(err); ok {
+		return e, true
+	}
+	if errors.Is(err, ErrFull) || errors.Is(err, ErrAway) {
+		return Outage(err), true
+	}
+	return nil, false
+}
+
+// Outage returns the Error for an ErrAway or ErrFull.
+func Outage(err error) *Error {
+	e := New(Unavailable, "ServiceUnavailable", "The registry cannot do this at the moment. Try again later.")
+	e.Err, e.RetryAfter = err, awaySoon
+	if errors.Is(err, ErrFull) {
+		e.Kind, e.Message, e.RetryAfter = Full, "The registry has no room left. Try again later.", fullSoon
+	}
+	return e
+}
+
 // CodeOf returns the AWS exception that err stands for: "ServerException" for
-// any error that is not an [Error], "" for nil.
+// any error that is neither an [Error] nor one of an outage, "" for nil.
 func CodeOf(err error) string {
 	if err == nil {
 		return ""
 	}
-	if e, ok := As(err); ok {
+	if e, ok := Seen(err); ok {
 		return e.Code
 	}
 	return "ServerException"

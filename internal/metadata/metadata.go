@@ -37,15 +37,17 @@ func (db *DB) Close() error { return db.engine.close() }
 
 // Ping returns an error if the database does not answer.
 func (db *DB) Ping(ctx context.Context) error {
-	return db.engine.view(ctx, func(tx *Tx) error {
+	return outage(ctx, db.engine.view(ctx, func(tx *Tx) error {
 		var one int
 		_, err := tx.row("SELECT 1", nil, &one)
 		return err
-	})
+	}))
 }
 
 // Store is a DB as one domain sees it: R is the domain's read transaction, W its
-// changing one. *Tx must implement both.
+// changing one. *Tx must implement both. The errors of its methods are [fault.ErrAway] or
+// [fault.ErrFull] if the database is away or has no room; a transaction that changes
+// something may then have happened all the same.
 type Store[R, W any] struct {
 	db *DB
 }
@@ -56,24 +58,24 @@ func For[R, W any](db *DB) Store[R, W] { return Store[R, W]{db} }
 // View runs fn in a transaction that sees one state of the database and changes
 // nothing.
 func (s Store[R, W]) View(ctx context.Context, fn func(R) error) error {
-	return s.db.engine.view(ctx, counting(ctx, fn))
+	return outage(ctx, s.db.engine.view(ctx, counting(ctx, fn)))
 }
 
 // Aside is View for who may be in a transaction already: it does not wait until others
 // end. fn must be short.
 func (s Store[R, W]) Aside(ctx context.Context, fn func(R) error) error {
-	return s.db.engine.aside(ctx, func(tx *Tx) error { return fn(any(tx).(R)) })
+	return outage(ctx, s.db.engine.aside(ctx, func(tx *Tx) error { return fn(any(tx).(R)) }))
 }
 
 // Update runs fn in a transaction and returns when its changes are durable. fn
 // may share its commit with others and may run more than once.
 func (s Store[R, W]) Update(ctx context.Context, fn func(W) error) error {
-	return s.db.engine.update(ctx, false, counting(ctx, fn))
+	return outage(ctx, s.db.engine.update(ctx, false, counting(ctx, fn)))
 }
 
 // Relaxed is Update without the wait for the disk.
 func (s Store[R, W]) Relaxed(ctx context.Context, fn func(W) error) error {
-	return s.db.engine.update(ctx, true, counting(ctx, fn))
+	return outage(ctx, s.db.engine.update(ctx, true, counting(ctx, fn)))
 }
 
 // ShredKMSMaterials implements [keys.Store]: it takes what was deleted of backing keys

@@ -16,7 +16,7 @@ import (
 	"berth/internal/crash"
 
 	"github.com/pressly/goose/v3"
-	_ "modernc.org/sqlite" // the driver
+	sqlite3 "modernc.org/sqlite" // and the driver
 )
 
 // OpenSQLite opens the database in a file, which it makes if it is not there,
@@ -71,6 +71,7 @@ type conn struct {
 	*sql.Conn
 	prepared map[string]*sql.Stmt
 	full     bool // commits wait for the disk
+	unsound  bool // a write to the disk has failed: see sound
 }
 
 func (e *sqlite) start(ctx context.Context) error {
@@ -136,6 +137,15 @@ func (c *conn) ExecContext(ctx context.Context, query string, args ...any) (sql.
 		return nil, err
 	}
 	return s.ExecContext(ctx, args...)
+}
+
+// release returns the connection to its pool. What was prepared on it would keep it open
+// for ever, with the log of the database.
+func (c *conn) release() {
+	for _, s := range c.prepared {
+		_ = s.Close()
+	}
+	_ = c.Close()
 }
 
 func (c *conn) run(query string) error {
@@ -311,11 +321,14 @@ func (e *sqlite) commit(group []*work) {
 
 func (e *sqlite) runGroup(group []*work, results []error) error {
 	c := e.writer
+	if err := c.sound(); err != nil {
+		return err
+	}
 	if err := c.synchronous(group); err != nil {
 		return err
 	}
 	if err := c.run("BEGIN IMMEDIATE"); err != nil {
-		return fmt.Errorf("begin: %w", err)
+		return c.failed(fmt.Errorf("begin: %w", err))
 	}
 	crash.Point("metadata.begin")
 	changed := false
@@ -344,9 +357,36 @@ func (e *sqlite) runGroup(group []*work, results []error) error {
 	}
 	crash.Point("metadata.commit")
 	if err := c.run("COMMIT"); err != nil {
-		return errors.Join(fmt.Errorf("commit: %w", err), c.run("ROLLBACK"))
+		return errors.Join(c.failed(fmt.Errorf("commit: %w", err)), c.run("ROLLBACK"))
 	}
 	crash.Point("metadata.committed")
+	return nil
+}
+
+// errUnsound is returned while the log cannot be done without.
+var errUnsound = errors.New("the disk has failed to keep the log of the database")
+
+// failed takes note of an error of the disk and returns it.
+func (c *conn) failed(err error) error {
+	var e *sqlite3.Error
+	c.unsound = c.unsound || errors.As(err, &e) && e.Code()&0xff == sqliteIO
+	return err
+}
+
+// sound makes what was committed durable in another way than by the log, if the disk
+// has failed to keep that: it may have lost any part of it, and a sync that succeeds
+// later says nothing about what was to be kept before. The log is written into the
+// database and begun anew.
+func (c *conn) sound() error {
+	if !c.unsound {
+		return nil
+	}
+	var busy, frames, moved int
+	err := c.Conn.QueryRowContext(context.Background(), "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &frames, &moved)
+	if err != nil || busy != 0 {
+		return errors.Join(errUnsound, err)
+	}
+	c.unsound = false
 	return nil
 }
 
@@ -392,10 +432,9 @@ func (e *sqlite) close() error {
 	e.mu.Unlock()
 	<-e.done
 	for range cap(e.readers) {
-		c := <-e.readers
-		_ = c.Close() // returns it to the pool, which is closed below
+		(<-e.readers).release()
 	}
-	_ = (<-e.spare).Close()
-	_ = e.writer.Close()
+	(<-e.spare).release()
+	e.writer.release()
 	return e.db.Close()
 }

@@ -51,6 +51,7 @@ var kindAnswers = map[fault.Kind]answer{
 	fault.Throttled:       {"TOOMANYREQUESTS", http.StatusTooManyRequests},
 	fault.Unsupported:     {"UNSUPPORTED", http.StatusMethodNotAllowed},
 	fault.Unavailable:     {"UNAVAILABLE", http.StatusServiceUnavailable},
+	fault.Full:            {"UNAVAILABLE", http.StatusInsufficientStorage},
 }
 
 // Errors of the front itself: requests that are none of the API's. Their codes
@@ -93,7 +94,8 @@ func quote(s string) string {
 // writeError renders an error.
 func (f *Front) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	a, message := f.render(r, err)
-	if a.status == http.StatusTooManyRequests {
+	switch a.status {
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusInsufficientStorage:
 		w.Header().Set("Retry-After", retryAfter(err))
 	}
 	if a.status == http.StatusUnauthorized {
@@ -129,7 +131,7 @@ func (f *Front) writeError(w http.ResponseWriter, r *http.Request, err error) {
 // is known, for by then a rate allows one more.
 func retryAfter(err error) string {
 	seconds := int64(1)
-	if e, ok := fault.As(err); ok {
+	if e, ok := fault.Seen(err); ok {
 		seconds = max(seconds, e.RetrySeconds())
 	}
 	return strconv.FormatInt(seconds, 10)
@@ -141,14 +143,14 @@ func (f *Front) render(r *http.Request, err error) (answer, string) {
 	if e, ok := err.(*wireError); ok {
 		return e.answer, e.message
 	}
-	e, ok := fault.As(err)
+	e, ok := fault.Seen(err)
 	if !ok || e.Kind == fault.Internal {
 		if r.Context().Err() == nil {
 			f.fail(r, err)
 		}
 		return answer{"UNKNOWN", http.StatusInternalServerError}, "internal error"
 	}
-	if e.Kind == fault.Unavailable {
+	if (e.Kind == fault.Unavailable || e.Kind == fault.Full) && r.Context().Err() == nil {
 		f.fail(r, err)
 	}
 	return lookUp(e, r), e.Message

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"berth/internal/access"
 	"berth/internal/blob"
@@ -48,8 +49,11 @@ func errUploadNotFound(r Ref, id string) error {
 }
 
 func errStoreAway(err error) error {
+	if errors.Is(err, fault.ErrFull) {
+		return fault.Outage(err)
+	}
 	e := fault.New(fault.Unavailable, "ServiceUnavailable", "The blob store is not available. Try again later.")
-	e.Err = err
+	e.Err, e.RetryAfter = err, time.Second
 	return e
 }
 

@@ -188,7 +188,7 @@ func (r *Registry) receive(ctx context.Context, q request, in AppendUploadInput,
 	case errors.Is(readErr, blob.ErrUploadLost):
 		return r.dropUpload(ctx, u, before, errUploadNotFound(in.Ref, in.UploadID))
 	case errors.Is(readErr, blob.ErrPoisoned):
-		return r.dropUpload(ctx, u, before, readErr)
+		return r.dropUpload(ctx, u, before, errStoreAway(readErr))
 	case errors.Is(readErr, blob.ErrNotDone):
 		return errStoreAway(readErr)
 	case counted.n > limit:
@@ -319,7 +319,7 @@ func (r *Registry) finishUpload(ctx context.Context, q request, in CompleteUploa
 	case errors.Is(err, blob.ErrUploadLost):
 		err = r.dropUpload(ctx, u, u.Blob.Size, errUploadNotFound(in.Ref, in.UploadID))
 	case errors.Is(err, blob.ErrPoisoned):
-		err = r.dropUpload(ctx, u, u.Blob.Size, err)
+		err = r.dropUpload(ctx, u, u.Blob.Size, errStoreAway(err))
 	case errors.Is(err, blob.ErrNotDone):
 		err = errStoreAway(err)
 	}
@@ -393,7 +393,8 @@ func (r *Registry) link(ctx context.Context, q request, in CompleteUploadInput, 
 	crash.Point("layer.linked")
 	_ = r.blobs.Settle(context.WithoutCancel(ctx), u.Blob) // what stays is reaped
 	if !isNew {
-		return r.blobs.Remove(context.WithoutCancel(ctx), o)
+		_ = r.blobs.Remove(context.WithoutCancel(ctx), o) // the layer is there; what stays is left over
+		return nil
 	}
 	r.meter.add(Usage{Ref: in.Ref, RepositoryUID: uid, Principal: q.caller.ARN, BytesStored: o.Size})
 	return nil

@@ -28,6 +28,7 @@ import (
 	"berth/internal/aws/servicequotas"
 	"berth/internal/aws/sts"
 	"berth/internal/blob"
+	"berth/internal/blob/dirbucket"
 	"berth/internal/config"
 	"berth/internal/fault"
 	"berth/internal/identity"
@@ -51,6 +52,9 @@ type Options struct {
 	Tokens identity.TokenVerifier
 	// Observe is told of every decision about access.
 	Observe func(access.Request, error)
+	// Files, if not nil, comes between the layers in the data directory and the files
+	// that they are in: there a test makes a disk fail.
+	Files func(dirbucket.Files) dirbucket.Files
 	// Dev has further routes, for berth dev.
 	Dev map[string]http.Handler
 }

@@ -31,7 +31,7 @@ func (s *Server) openBucket(ctx context.Context) (*blob.Places, error) {
 	if !s.config.UsesDirectory() {
 		return places, nil
 	}
-	bucket, err := dirbucket.Open(filepath.Join(s.config.Data, blobsDir))
+	bucket, err := dirbucket.OpenOver(filepath.Join(s.config.Data, blobsDir), s.options.Files)
 	if err != nil {
 		return nil, fmt.Errorf("open the layers: %w", err)
 	}

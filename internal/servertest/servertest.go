@@ -17,6 +17,7 @@ import (
 
 	"berth/internal/access"
 	"berth/internal/blob/buckettest"
+	"berth/internal/blob/dirbucket"
 	"berth/internal/config"
 	"berth/internal/identity"
 	"berth/internal/metadata"
@@ -42,6 +43,8 @@ type Options struct {
 	Postgres  bool
 	S3        bool                 // the layers are in S3, as with BERTH_TEST_STORAGE=s3
 	Configure func(*config.Config) // changes the configuration
+	// Files comes between the layers in the data directory and the files they are in.
+	Files func(dirbucket.Files) dirbucket.Files
 	// Tokens verifies identity tokens.
 	Tokens identity.TokenVerifier
 	// Errors allows the server to log errors.
@@ -107,7 +110,7 @@ func (s *Server) start(t testing.TB, listeners *server.Listeners) {
 	var err error
 	s.Host = s.Config.Listen
 	s.URL = "http://" + s.Host
-	s.server, err = server.Open(context.Background(), s.Config, server.Options{Log: s.log, Now: s.Clock.Now, Observe: s.observe, Tokens: s.options.Tokens})
+	s.server, err = server.Open(context.Background(), s.Config, server.Options{Log: s.log, Now: s.Clock.Now, Observe: s.observe, Tokens: s.options.Tokens, Files: s.options.Files})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,17 +42,25 @@ var (
 // Open returns the bucket in the directory dir, which it makes if it is not
 // there, along with all that it will ever need beneath.
 func Open(dir string) (*Bucket, error) {
+	return OpenOver(dir, nil)
+}
+
+// OpenOver is Open with something between the bucket and its files, nil for nothing.
+func OpenOver(dir string, over func(Files) Files) (*Bucket, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
 	if err := syncDir(filepath.Dir(dir)); err != nil {
 		return nil, err
 	}
-	files, err := Root(dir)
+	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, err
 	}
-	return New(files)
+	if over == nil {
+		return New(rootFiles{root})
+	}
+	return New(over(rootFiles{root}))
 }
 
 // New returns a bucket over files.

@@ -33,15 +33,6 @@ type File interface {
 // no name, and follows no link, to a place outside of it.
 type rootFiles struct{ root *os.Root }
 
-// Root returns the files beneath a directory, which must be there.
-func Root(dir string) (Files, error) {
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, err
-	}
-	return rootFiles{root}, nil
-}
-
 // OpenFile returns a bare *os.File: the kernel can send it to a socket.
 func (r rootFiles) OpenFile(name string, flag int) (File, error) {
 	f, err := r.root.OpenFile(name, flag, 0o600)
