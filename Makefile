@@ -30,4 +30,7 @@ fuzz: ## fuzz every target for FUZZTIME (default 30s)
 crash: ## kill the server at every crash point, and at random, CRASHES times (default 5000)
 	@scripts/crash.sh
 
-.PHONY: help run build test test-all check bench fuzz crash
+powerloss: ## cut a server's power at POWERLOSS_STATES moments (default 10000); needs root
+	@scripts/powerloss.sh
+
+.PHONY: help run build test test-all check bench fuzz crash powerloss

@@ -31,10 +31,9 @@ func TestWhatWasAcknowledgedOutlivesThePower(t *testing.T) {
 	}
 	began := time.Now()
 	r := record(t)
-	each := max(1, (wanted/workers+len(r.log)-1)/len(r.log)*workers)
-	t.Logf("recorded in %.0f s: %d writes and flushes, %d acknowledgements, %d states of each", time.Since(began).Seconds(), len(r.log), len(r.acked), each)
+	t.Logf("recorded in %.0f s: %d writes and flushes, %d acknowledgements", time.Since(began).Seconds(), len(r.log), len(r.acked))
 	began = time.Now()
-	states, wrong := r.sweep(t, each, true, len(r.log))
+	states, wrong := r.sweep(t, wanted, true)
 	took := time.Since(began)
 	t.Logf("%d states, %.1f a second, violations = %d", states, float64(states)/took.Seconds(), len(wrong))
 	for i, w := range wrong {
@@ -43,7 +42,7 @@ func TestWhatWasAcknowledgedOutlivesThePower(t *testing.T) {
 		}
 	}
 	// Were flushes forgotten by the disk, or by us, it would be seen.
-	states, wrong = r.sweep(t, 2, false, 40)
+	states, wrong = r.sweep(t, 100, false)
 	t.Logf("without flushes: %d states, violations = %d", states, len(wrong))
 	if len(wrong) == 0 {
 		t.Error("without flushes nothing is wrong: nothing is looked at")
@@ -130,16 +129,22 @@ func record(t *testing.T) *recording {
 	return r
 }
 
-// sweep looks at the states after each of the first operations: everything that was
-// written landed, nothing since the last flush did, and so many random ones.
-func (r *recording) sweep(t *testing.T, random int, flushes bool, most int) (states int, wrong []string) {
+// sweep looks at about so many states, after each operation or after some: everything
+// that was written landed, nothing since the last flush did, and random ones.
+func (r *recording) sweep(t *testing.T, wanted int, flushes bool) (states int, wrong []string) {
+	t.Helper()
+	random := max(1, wanted/len(r.log))
+	stride := max(1, 3*len(r.log)/wanted)
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	for w := range workers {
 		s := &sweeper{recording: r, disk: newDisk(t, append([]byte{}, r.image...)), random: rand.New(rand.NewPCG(uint64(w), 1)), flushes: flushes}
 		all.Go(func() {
-			for i := range min(most, len(r.log)) {
-				s.step(i, i*(random+2), random, w)
+			for i := range r.log {
+				s.do(i)
+				if i%stride == 0 {
+					s.step(i, i/stride*(random+2), random, w)
+				}
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -163,9 +168,8 @@ type sweeper struct {
 	wrong   []string
 }
 
-// step does operation i and looks at a worker's share of the states after it, whose
-// numbers begin with first.
-func (s *sweeper) step(i, first, random, worker int) {
+// do does operation i.
+func (s *sweeper) do(i int) {
 	o := s.log[i]
 	if !o.flush {
 		s.pending = append(s.pending, o)
@@ -177,6 +181,11 @@ func (s *sweeper) step(i, first, random, worker int) {
 		s.disk.mu.Unlock()
 		s.pending, s.lost = nil, 0
 	}
+}
+
+// step looks at a worker's share of the states after operation i, whose numbers begin
+// with first.
+func (s *sweeper) step(i, first, random, worker int) {
 	acks := len(s.acked) // until the next operation is asked for
 	if i+1 < len(s.log) {
 		acks = s.log[i+1].acks

@@ -43,8 +43,12 @@ func inOne(t *testing.T, c *servertest.Client, content []byte) int {
 
 // inPieces pushes a layer in two pieces.
 func inPieces(t *testing.T, c *servertest.Client, content []byte) int {
-	location := c.Do(t, "POST", uploadsOfApp, nil).Want(t, 202).Header.Get("Location")
-	for _, piece := range [][]byte{content[:150_000], content[150_000:]} {
+	started := c.Do(t, "POST", uploadsOfApp, nil)
+	if started.Status != 202 {
+		return started.Status
+	}
+	location := started.Header.Get("Location")
+	for _, piece := range [][]byte{content[:len(content)/4*3], content[len(content)/4*3:]} {
 		if r := c.Do(t, "PATCH", location, piece); r.Status != 202 {
 			return r.Status
 		}
