@@ -23,11 +23,13 @@ var layers = map[string][]string{
 	"lifecycle": {"fault"}, "policy": {"fault"},
 
 	// Who asks, and where the bytes are.
-	"access":                  {"policy", "fault"},
-	"blob":                    {"fault"},
-	"blob/dirbucket":          {"blob", "crash"},
-	"blob/s3bucket":           {"blob", "crash"},
-	"blob/buckettest":         {"blob"},
+	"access":          {"policy", "fault"},
+	"blob":            {"fault"},
+	"blob/dirbucket":  {"blob", "crash"},
+	"blob/s3bucket":   {"blob", "crash"},
+	"blob/buckettest": {"blob"},
+
+	// Disks that fail, for tests.
 	"blob/dirbucket/disktest": {"blob/dirbucket"},
 
 	"page": {"seal"}, // how listings are cut
