@@ -101,6 +101,9 @@ func record(t *testing.T) *recording {
 	r := &recording{plans: map[string][]fact{}}
 	s := servertest.Start(t, servertest.Options{Configure: func(c *config.Config) {
 		c.Data = filepath.Join(d.dir, "data")
+		if err := os.Mkdir(c.Data, 0o700); err != nil {
+			t.Fatal(err)
+		}
 		if os.Getenv("POWERLOSS_SEAL") != "" {
 			c.Seal = os.Getenv("POWERLOSS_SEAL")
 		}

@@ -31,7 +31,7 @@ func TestAFullDiskRefusesAndRecovers(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	s := servertest.Start(t, servertest.Options{Errors: true, Configure: func(c *config.Config) { c.Data, c.Storage = filepath.Join(dir, "data"), "" }})
+	s := servertest.Start(t, servertest.Options{Errors: true, Configure: func(c *config.Config) { c.Data, c.Storage = dir, "" }})
 	s.CreateRepository(t, "app")
 	c := s.Login(t)
 	kept := numbered(0)
