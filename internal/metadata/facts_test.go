@@ -351,7 +351,7 @@ func TestTheBytesOfADigestAreKeptOnceInAKeyDomain(t *testing.T) {
 			t.Fatal(err)
 		}
 		update(t, s, func(tx registry.Tx) error {
-			return tx.UnlinkLayer(&registry.Layer{Repository: aa.UID, Digest: digest.FromString("x")})
+			return tx.UnlinkLayer(aa.Ref, &registry.Layer{Repository: aa.UID, Digest: digest.FromString("x")}, now)
 		})
 		err = s.View(t.Context(), func(tx registry.ReadTx) error {
 			if l, err := tx.Layer(aa.UID, digest.FromString("x")); l != nil || err != nil {
@@ -397,11 +397,25 @@ func TestALeaseIsRaised(t *testing.T) {
 		if got := lease(); !got.Equal(now.Add(time.Hour)) {
 			t.Errorf("lease = %v, want an hour", got)
 		}
-		update(t, s, func(tx registry.Tx) error { return tx.LeaseLayer(l, now.Add(2*time.Hour)) })
+		update(t, s, func(tx registry.Tx) error {
+			there, err := tx.LeaseLayer(l, now.Add(2*time.Hour))
+			gone, err2 := tx.LeaseLayer(&registry.Layer{Repository: aa.UID, Digest: digest.FromString("gone")}, now)
+			if !there || gone {
+				t.Errorf("LeaseLayer = %t, of a layer that is not there %t", there, gone)
+			}
+			return errors.Join(err, err2)
+		})
 		if got := lease(); !got.Equal(now.Add(2 * time.Hour)) {
 			t.Errorf("lease = %v, want two hours", got)
 		}
-		update(t, s, func(tx registry.Tx) error { return tx.LinkObject(aa, l, now.Add(3*time.Hour)) })
+		update(t, s, func(tx registry.Tx) error {
+			there, err := tx.LinkObject(aa, l, now, now.Add(3*time.Hour))
+			gone, err2 := tx.LinkObject(aa, &registry.Layer{Digest: l.Digest, ObjectUID: "gone"}, now, now)
+			if !there || gone {
+				t.Errorf("LinkObject = %t, of an object that is not there %t", there, gone)
+			}
+			return errors.Join(err, err2)
+		})
 		if got := lease(); !got.Equal(now.Add(3 * time.Hour)) {
 			t.Errorf("lease = %v, want three hours", got)
 		}

@@ -86,17 +86,22 @@ func (tx *Tx) object(domain string, o blob.Object, now time.Time) (string, bool,
 	if o.Format != blob.FormatPlain && o.Domain.Name != domain {
 		return "", false, fmt.Errorf("object %s is sealed for the key domain %s, not for %s", o.Digest, o.Domain.Name, domain)
 	}
-	uid := uuid.Must(uuid.NewV7()).String()
-	n, err := tx.exec(`INSERT INTO objects (uid, key_domain, digest, size, format, created_at, key, content, algorithm, key_id, wrapped_key)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-		ON CONFLICT (key_domain, digest, algorithm) WHERE deleted_at = 0 DO NOTHING`,
-		uid, domain, string(o.Digest), o.Size, o.Format, micros(now), o.Key, o.Content, algorithm(o.Format), keyID(&o), o.WrappedKey)
-	if err != nil || n == 1 {
-		return uid, n == 1, err
+	for {
+		uid := uuid.Must(uuid.NewV7()).String()
+		n, err := tx.exec(`INSERT INTO objects (uid, key_domain, digest, size, format, created_at, key, content, algorithm, key_id, wrapped_key)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+			ON CONFLICT (key_domain, digest, algorithm) WHERE deleted_at = 0 DO NOTHING`,
+			uid, domain, string(o.Digest), o.Size, o.Format, micros(now), o.Key, o.Content, algorithm(o.Format), keyID(&o), o.WrappedKey)
+		if err != nil || n == 1 {
+			return uid, n == 1, err
+		}
+		found, err := tx.row(`SELECT uid FROM objects WHERE key_domain = $1 AND digest = $2 AND algorithm = $3 AND deleted_at = 0`+tx.locks[registry.LockAdd],
+			[]any{domain, string(o.Digest), algorithm(o.Format)}, &uid)
+		if err != nil || found {
+			return uid, false, err
+		}
+		// It was garbage and has been removed between the two statements.
 	}
-	_, err = tx.row(`SELECT uid FROM objects WHERE key_domain = $1 AND digest = $2 AND algorithm = $3 AND deleted_at = 0`+tx.locks[registry.LockAdd],
-		[]any{domain, string(o.Digest), algorithm(o.Format)}, &uid)
-	return uid, false, err
 }
 
 // LinkLayer implements [registry.LayerWriter].
@@ -106,13 +111,25 @@ func (tx *Tx) LinkLayer(repo *registry.Repository, o blob.Object, at, lease time
 		return nil, false, err
 	}
 	l := &registry.Layer{Repository: repo.UID, Digest: o.Digest, ObjectUID: uid, Object: o, LeaseUntil: lease}
-	return l, added, tx.LinkObject(repo, l, lease)
+	return l, added, tx.linkObject(repo, l, at, lease)
 }
 
-// LinkObject implements [registry.LayerWriter].
-func (tx *Tx) LinkObject(repo *registry.Repository, from *registry.Layer, lease time.Time) error {
+// LinkObject implements [registry.LayerWriter]. The object is locked before it is
+// linked: what is garbage is removed under a lock that excludes this one.
+func (tx *Tx) LinkObject(repo *registry.Repository, from *registry.Layer, at, lease time.Time) (bool, error) {
+	var one int
+	there, err := tx.row(`SELECT 1 FROM objects WHERE uid = $1`+tx.locks[registry.LockAdd], []any{from.ObjectUID}, &one)
+	if err != nil || !there {
+		return false, err
+	}
+	return true, tx.linkObject(repo, from, at, lease)
+}
+
+// linkObject makes a repository hold a layer whose object is locked. That no image
+// refers to it yet is looked at when the lease is over.
+func (tx *Tx) linkObject(repo *registry.Repository, from *registry.Layer, at, lease time.Time) error {
 	for {
-		n, err := tx.exec(`INSERT INTO layers (repository, digest, object, lease_until) VALUES ($1, $2, $3, $4)
+		n, err := tx.exec(`INSERT INTO layers (repository, digest, object, lease_until, loose_at) VALUES ($1, $2, $3, $4, $4)
 			ON CONFLICT (repository, digest) DO NOTHING`, repo.UID, string(from.Digest), from.ObjectUID, micros(lease))
 		if err != nil {
 			return err
@@ -120,26 +137,57 @@ func (tx *Tx) LinkObject(repo *registry.Repository, from *registry.Layer, lease 
 		if n == 1 {
 			return tx.addStorage(repo.Account, string(repo.Name), from.Object.Size)
 		}
-		n, err = tx.exec(`UPDATE layers SET lease_until = $3, object = CASE WHEN $4 = '' THEN object ELSE $5 END
-			WHERE repository = $1 AND digest = $2`,
-			repo.UID, string(from.Digest), micros(lease), algorithm(from.Object.Format), from.ObjectUID)
-		if err != nil || n == 1 {
+		var before string
+		found, err := tx.row(`SELECT object FROM layers WHERE repository = $1 AND digest = $2`, []any{repo.UID, string(from.Digest)}, &before)
+		if err != nil {
 			return err
 		}
-		// Somebody has unlinked it between the two statements.
+		object := before
+		if algorithm(from.Object.Format) != "" {
+			object = from.ObjectUID
+		}
+		if found {
+			n, err = tx.exec(`UPDATE layers SET lease_until = CASE WHEN lease_until > $3 THEN lease_until ELSE $3 END, object = $5
+				WHERE repository = $1 AND digest = $2 AND object = $4`,
+				repo.UID, string(from.Digest), micros(lease), before, object)
+		}
+		if err != nil || n == 1 {
+			if err == nil && object != before {
+				err = tx.letGo(before, at, "the layer is sealed now", holder(repo.Ref))
+			}
+			return err
+		}
+		// Somebody has unlinked it, or changed it, between the statements.
 	}
 }
 
+// holder is what a repository is called where it is kept that it has let go of something.
+func holder(r registry.Ref) string { return r.Account + "/" + r.Region + "/" + string(r.Name) }
+
+// letGo notes that something does not hold an object any more, in the transaction in
+// which that comes about. A note that is there already is written again, never left
+// alone: who is looking into it must wait for this transaction, or this one for it.
+func (tx *Tx) letGo(object string, at time.Time, reason, holder string) error {
+	return tx.change(`INSERT INTO loose_objects (object, since, reason, holder) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (object) DO UPDATE SET since = excluded.since, reason = excluded.reason, holder = excluded.holder`,
+		object, micros(at), reason, holder)
+}
+
 // LeaseLayer implements [registry.LayerWriter].
-func (tx *Tx) LeaseLayer(l *registry.Layer, until time.Time) error {
-	return tx.change(`UPDATE layers SET lease_until = $3 WHERE repository = $1 AND digest = $2`,
-		l.Repository, string(l.Digest), micros(until))
+func (tx *Tx) LeaseLayer(l *registry.Layer, until time.Time) (bool, error) {
+	n, err := tx.exec(`UPDATE layers SET lease_until = CASE WHEN lease_until > $3 THEN lease_until ELSE $3 END
+		WHERE repository = $1 AND digest = $2`, l.Repository, string(l.Digest), micros(until))
+	return n == 1, err
 }
 
 // UnlinkLayer implements [registry.LayerWriter].
-func (tx *Tx) UnlinkLayer(l *registry.Layer) error {
-	n, err := tx.exec(`DELETE FROM layers WHERE repository = $1 AND digest = $2`, l.Repository, string(l.Digest))
-	if err != nil || n == 0 {
+func (tx *Tx) UnlinkLayer(ref registry.Ref, l *registry.Layer, at time.Time) error {
+	var object string
+	found, err := tx.row(`DELETE FROM layers WHERE repository = $1 AND digest = $2 RETURNING object`, []any{l.Repository, string(l.Digest)}, &object)
+	if err != nil || !found {
+		return err
+	}
+	if err := tx.letGo(object, at, "the layer was deleted", holder(ref)); err != nil {
 		return err
 	}
 	return tx.release(l.Repository, l.Object.Size)

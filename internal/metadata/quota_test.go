@@ -167,7 +167,7 @@ func countedChange(tx registry.Tx, random *rand.Rand) error {
 		if err != nil || l == nil {
 			return err
 		}
-		return tx.UnlinkLayer(l)
+		return tx.UnlinkLayer(registry.Ref{}, l, now)
 	default:
 		if random.IntN(3) > 0 {
 			return nil
@@ -390,7 +390,7 @@ func linkOrUnlink(tx registry.Tx, repo *registry.Repository, o blob.Object, link
 	if err != nil || l == nil {
 		return err
 	}
-	return tx.UnlinkLayer(l)
+	return tx.UnlinkLayer(registry.Ref{}, l, now)
 }
 
 // Without a storage quota the layers of a repository are recorded side by side:

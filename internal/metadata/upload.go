@@ -65,8 +65,14 @@ func (tx *Tx) DeleteUploadAt(id string, size int64) (bool, error) {
 	return n == 1, err
 }
 
-// ExpireUploads implements [registry.UploadWriter].
-func (tx *Tx) ExpireUploads(before time.Time, limit int) (int64, error) {
-	return tx.exec(`DELETE FROM uploads WHERE id IN (SELECT id FROM uploads WHERE created_at < $1 ORDER BY created_at LIMIT $2)`,
+// ExpireUploads implements [registry.UploadWriter]. An upload may have become an object
+// that nobody has recorded.
+func (tx *Tx) ExpireUploads(before, due time.Time, limit int) (int64, error) {
+	if err := tx.change(`INSERT INTO leftovers (key, due_at) SELECT key, $3 FROM (
+			SELECT key, created_at FROM uploads WHERE created_at < $1 ORDER BY created_at, id LIMIT $2) AS u
+		WHERE key <> '' ON CONFLICT (key) DO NOTHING`, micros(before), limit, micros(due)); err != nil {
+		return 0, err
+	}
+	return tx.exec(`DELETE FROM uploads WHERE id IN (SELECT id FROM uploads WHERE created_at < $1 ORDER BY created_at, id LIMIT $2)`,
 		micros(before), limit)
 }

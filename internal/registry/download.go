@@ -67,7 +67,11 @@ func (r *Registry) GetDownloadUrlForLayer(ctx context.Context, c access.Caller, 
 		return Link{}, err
 	}
 	link.Signature = seal.EncodeText(r.links.MAC(link.fields()...))
-	return link, r.lease(ctx, []*Layer{layer})
+	sure, err := r.lease(ctx, []*Layer{layer})
+	if err == nil && !sure {
+		err = errLayerNotFound(ref, d) // since it was looked for
+	}
+	return link, err
 }
 
 // OpenLink opens the layer that a link is for. The link itself is the right to

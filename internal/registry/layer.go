@@ -1,8 +1,10 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"berth/internal/access"
@@ -14,10 +16,10 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// leaseLife is how long an answer "this layer exists" holds against garbage
-// collection. A lease is raised when less than half of it is left, so that
-// asking again and again writes nothing.
-const leaseLife = 4 * time.Hour
+// standardLease is how long an answer "this layer exists" holds against garbage
+// collection, if nothing else is said. A lease is raised when less than half of it is
+// left, so that asking again and again writes nothing.
+const standardLease = 4 * time.Hour
 
 // Layer is a blob that a repository holds: a layer, or an image's configuration.
 type Layer struct {
@@ -60,11 +62,26 @@ type BatchCheckLayerAvailabilityInput struct {
 // repository does not hold is an answer, not a failure. Errors:
 // RepositoryNotFoundException.
 func (r *Registry) BatchCheckLayerAvailability(ctx context.Context, c access.Caller, in BatchCheckLayerAvailabilityInput) ([]LayerAvailability, []LayerFailure, error) {
-	var out []LayerAvailability
-	var failures []LayerFailure
-	var due []*Layer
 	q := request{caller: c, event: "BatchCheckLayerAvailability", ref: in.Ref, params: in, readOnly: true}
-	err := r.view(ctx, q, func(tx ReadTx, repo *Repository) error {
+	for {
+		out, failures, held, err := r.layerAvailability(ctx, q, in)
+		if err != nil {
+			return nil, nil, err
+		}
+		if c.Type == access.Anonymous || in.Public() && c.Account != in.Account {
+			return out, failures, nil // who cannot push has nothing to rely on
+		}
+		if sure, err := r.lease(ctx, held); err != nil || sure {
+			return out, failures, err
+		}
+		q.admitted = true // what was found is gone: look again
+	}
+}
+
+// layerAvailability is BatchCheckLayerAvailability without leases. It also returns the
+// layers that are there.
+func (r *Registry) layerAvailability(ctx context.Context, q request, in BatchCheckLayerAvailabilityInput) (out []LayerAvailability, failures []LayerFailure, due []*Layer, err error) {
+	err = r.view(ctx, q, func(tx ReadTx, repo *Repository) error {
 		out, failures, due = nil, nil, nil
 		for _, d := range in.Digests {
 			if f := checkLayerDigest(d); f != nil {
@@ -84,13 +101,7 @@ func (r *Registry) BatchCheckLayerAvailability(ctx context.Context, c access.Cal
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, nil, err
-	}
-	if c.Type == access.Anonymous || in.Public() && c.Account != in.Account {
-		return out, failures, nil // who cannot push has nothing to rely on
-	}
-	return out, failures, r.lease(ctx, due)
+	return out, failures, due, err
 }
 
 func checkLayerDigest(d string) *LayerFailure {
@@ -103,26 +114,34 @@ func checkLayerDigest(d string) *LayerFailure {
 	return nil
 }
 
-// lease raises the leases of those layers that have less than half left.
-func (r *Registry) lease(ctx context.Context, layers []*Layer) error {
+// lease raises the leases of those layers that have less than half left, before anybody
+// is told of them. It reports whether all are still there. The leases are durable: what
+// is removed goes by them, also after a loss of power.
+func (r *Registry) lease(ctx context.Context, layers []*Layer) (sure bool, err error) {
 	now := r.now()
 	var due []*Layer
 	for _, l := range layers {
-		if l.LeaseUntil.Sub(now) < leaseLife/2 {
+		if l.LeaseUntil.Sub(now) < r.leaseLife/2 {
 			due = append(due, l)
 		}
 	}
 	if len(due) == 0 {
-		return nil
+		return true, nil
 	}
-	return r.store.Relaxed(ctx, func(tx Tx) error {
+	// All in the same order: who raises the same ones must not wait for each other.
+	slices.SortFunc(due, func(a, b *Layer) int { return cmp.Compare(a.Digest, b.Digest) })
+	err = r.store.Update(ctx, func(tx Tx) error {
+		sure = true
 		for _, l := range due {
-			if err := tx.LeaseLayer(l, now.Add(leaseLife)); err != nil {
+			there, err := tx.LeaseLayer(l, now.Add(r.leaseLife))
+			if err != nil {
 				return err
 			}
+			sure = sure && there
 		}
 		return nil
 	})
+	return sure, err
 }
 
 // Content is a layer's bytes, open for reading, or where they are.
@@ -225,7 +244,7 @@ func (r *Registry) DeleteLayer(ctx context.Context, c access.Caller, ref Ref, d 
 		if used {
 			return errLayerInUse(ref, d)
 		}
-		return tx.UnlinkLayer(l)
+		return tx.UnlinkLayer(ref, l, r.now())
 	})
 }
 
@@ -254,24 +273,33 @@ func (r *Registry) MountLayer(ctx context.Context, c access.Caller, in MountLaye
 		if err := checkDigest("layerDigest", string(in.Digest)); err != nil {
 			return err
 		}
+		mounted := false
 		source, err := r.mountSource(ctx, tx, repo, in, c)
-		if err != nil {
+		if err == nil && source != nil {
+			mounted, err = r.mount(tx, repo, source)
+		}
+		if err != nil || mounted {
 			return err
 		}
-		if source == nil {
-			upload = uuid.NewString()
-			return r.startUpload(tx, repo, upload, c)
-		}
-		if err := r.admitImage(tx, repo); err != nil {
-			return err
-		}
-		return r.admitLayer(tx, repo, in.Digest, func() error {
-			err := tx.LinkObject(repo, source, r.now().Add(leaseLife))
-			crash.Point("layer.mount")
-			return err
-		})
+		upload = uuid.NewString()
+		return r.startUpload(tx, repo, upload, c)
 	})
 	return upload, err
+}
+
+// mount makes a repository hold a layer of another one. It reports whether that is
+// still there.
+func (r *Registry) mount(tx Tx, repo *Repository, source *Layer) (mounted bool, err error) {
+	if err := r.admitImage(tx, repo); err != nil {
+		return false, err
+	}
+	err = r.admitLayer(tx, repo, source.Digest, func() error {
+		var err error
+		mounted, err = tx.LinkObject(repo, source, r.now(), r.now().Add(r.leaseLife))
+		crash.Point("layer.mount")
+		return err
+	})
+	return mounted, err
 }
 
 // mountSource returns a layer of that digest that the caller may mount, or nil.

@@ -11,6 +11,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,6 +63,8 @@ type Options struct {
 	ArchiveClass bool
 	// DeletedRetention is how long what was deleted can be restored; 0 for never.
 	DeletedRetention time.Duration
+	// Lease is how long a layer stays that somebody was told is there; four hours if 0.
+	Lease time.Duration
 }
 
 // Registry is all registries of this installation.
@@ -91,6 +94,7 @@ type Registry struct {
 	policies      policies
 
 	retention     time.Duration // of what was deleted
+	leaseLife     time.Duration // of a layer
 	administrator string        // an account
 	principals    access.PrincipalSource
 	redirects     bool // layers are fetched from the bucket itself
@@ -111,7 +115,7 @@ func New(o Options) *Registry {
 		limits: l, rates: newRates(l), storage: o.StorageQuotas,
 		crowd: crowd{limits: o.Anonymous}, retention: o.DeletedRetention,
 		administrator: o.Administrator, principals: o.Principals,
-		redirects: o.Redirects, classes: o.ArchiveClass, keys: o.Keys,
+		redirects: o.Redirects, classes: o.ArchiveClass, keys: o.Keys, leaseLife: cmp.Or(o.Lease, standardLease),
 	}
 }
 

@@ -192,12 +192,14 @@ type LayerWriter interface {
 	// the repository holds in plain is replaced by one that is sealed.
 	LinkLayer(repo *Repository, o blob.Object, at, lease time.Time) (*Layer, bool, error)
 	// LinkObject makes a repository hold a layer of another one of its key
-	// domain until at least the time lease.
-	LinkObject(repo *Repository, from *Layer, lease time.Time) error
-	// LeaseLayer puts off the end of a layer's lease.
-	LeaseLayer(*Layer, time.Time) error
+	// domain until at least the time lease. It reports whether the layer is
+	// still there.
+	LinkObject(repo *Repository, from *Layer, at, lease time.Time) (bool, error)
+	// LeaseLayer puts off the end of a layer's lease. It reports whether the
+	// repository still holds the layer.
+	LeaseLayer(*Layer, time.Time) (bool, error)
 	// UnlinkLayer makes a repository hold a layer no more.
-	UnlinkLayer(*Layer) error
+	UnlinkLayer(ref Ref, l *Layer, at time.Time) error
 }
 
 // UploadReader reads uploads.
@@ -221,8 +223,8 @@ type UploadWriter interface {
 	// else, says what becomes of its bytes.
 	DeleteUpload(id string) (bool, error)
 	// ExpireUploads deletes at most limit uploads that were started before a time, and
-	// returns how many.
-	ExpireUploads(before time.Time, limit int) (int64, error)
+	// returns how many. What their bytes are under is removed after another time.
+	ExpireUploads(before, due time.Time, limit int) (int64, error)
 	// DeleteUploadAt is DeleteUpload for an upload that still has size bytes.
 	DeleteUploadAt(id string, size int64) (bool, error)
 }

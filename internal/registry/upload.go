@@ -2,6 +2,7 @@ package registry
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -23,6 +24,9 @@ const PartSize = 20 << 20
 const (
 	minPartSize = 5 << 20
 	uploadLife  = 24 * time.Hour
+	// recordWithin is how long after its upload is finished an object may be recorded:
+	// later its bytes may count as nobody's.
+	recordWithin = uploadLife / 2
 )
 
 // Upload is a layer on its way into a repository. It belongs to the principal
@@ -289,6 +293,7 @@ func (r *Registry) completeUpload(ctx context.Context, q request, in CompleteUpl
 	defer unlock()
 	var u *Upload
 	var o blob.Object
+	began := r.now()
 	if err = r.admit(&q); err == nil {
 		u, o, err = r.finishUpload(ctx, q, in)
 	}
@@ -297,17 +302,12 @@ func (r *Registry) completeUpload(ctx context.Context, q request, in CompleteUpl
 		return err
 	}
 	q.keyless = true // it was asked for, and the bytes are sealed
-	return r.link(ctx, q, in, u, o)
+	return r.link(ctx, q, in, u, o, began.Add(recordWithin))
 }
 
 // finishUpload turns the upload into an object that nobody knows of yet.
 func (r *Registry) finishUpload(ctx context.Context, q request, in CompleteUploadInput) (*Upload, blob.Object, error) {
-	var u *Upload
-	err := r.store.View(ctx, func(tx ReadTx) error {
-		var err error
-		u, err = r.beginComplete(ctx, tx, q, in)
-		return err
-	})
+	u, err := r.uploadToComplete(ctx, q, in)
 	if err != nil {
 		return nil, blob.Object{}, err
 	}
@@ -326,39 +326,61 @@ func (r *Registry) finishUpload(ctx context.Context, q request, in CompleteUploa
 	return u, o, errKey(err)
 }
 
-// beginComplete returns the upload if it may be completed as in says.
-func (r *Registry) beginComplete(ctx context.Context, tx ReadTx, q request, in CompleteUploadInput) (*Upload, error) {
+// uploadToComplete returns the upload if it may be completed as in says. Who is told
+// that the layer exists may rely on it.
+func (r *Registry) uploadToComplete(ctx context.Context, q request, in CompleteUploadInput) (*Upload, error) {
+	for {
+		var u *Upload
+		var held *Layer
+		err := r.store.View(ctx, func(tx ReadTx) error {
+			var err error
+			u, held, err = r.beginComplete(ctx, tx, q, in)
+			return err
+		})
+		if err != nil || held == nil {
+			return u, err
+		}
+		if sure, err := r.lease(ctx, []*Layer{held}); err != nil || sure {
+			return nil, cmp.Or(err, errLayerExists(in.Ref, in.Digest))
+		}
+	}
+}
+
+// beginComplete returns the upload if it may be completed as in says, and the layer if
+// that is in the way.
+func (r *Registry) beginComplete(ctx context.Context, tx ReadTx, q request, in CompleteUploadInput) (*Upload, *Layer, error) {
 	repo, err := r.open(ctx, tx, q)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := checkDigest("layerDigests", string(in.Digest)); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	u, err := r.findUpload(tx, repo, in.UploadID, q.caller)
 	if err != nil || !in.AsParts {
-		return u, err
+		return u, nil, err
 	}
 	if u.Blob.Size == 0 {
-		return nil, errEmptyUpload(in.Ref, in.UploadID)
+		return nil, nil, errEmptyUpload(in.Ref, in.UploadID)
 	}
 	if u.ShortPart {
-		return nil, errPartTooSmall()
+		return nil, nil, errPartTooSmall()
 	}
 	l, err := tx.Layer(repo.UID, in.Digest)
-	if err == nil && l != nil && !l.Archived {
-		err = errLayerExists(in.Ref, in.Digest)
+	if err != nil || l == nil || l.Archived {
+		return u, nil, err
 	}
-	return u, err
+	return u, l, nil
 }
 
 // link records the object, or forgets it in favour of one that the key domain
-// has already.
-func (r *Registry) link(ctx context.Context, q request, in CompleteUploadInput, u *Upload, o blob.Object) error {
+// has already. After a time it does not any more.
+func (r *Registry) link(ctx context.Context, q request, in CompleteUploadInput, u *Upload, o blob.Object, until time.Time) error {
 	isNew, unused := false, o.Key != u.Blob.Key
 	var uid string
 	err := r.update(ctx, q, func(tx Tx, repo *Repository) error {
-		if uid = repo.UID; uid != u.Repository { // made meanwhile, maybe with another key
+		uid = repo.UID
+		if uid != u.Repository || r.now().After(until) { // made meanwhile, maybe with another key
 			return errUploadNotFound(in.Ref, in.UploadID)
 		}
 		mine, err := tx.DeleteUpload(u.ID)
@@ -374,7 +396,7 @@ func (r *Registry) link(ctx context.Context, q request, in CompleteUploadInput, 
 		}
 		return r.admitLayer(tx, repo, o.Digest, func() error {
 			var err error
-			_, isNew, err = tx.LinkLayer(repo, o, r.now(), r.now().Add(leaseLife))
+			_, isNew, err = tx.LinkLayer(repo, o, r.now(), r.now().Add(r.leaseLife))
 			crash.Point("layer.link")
 			return err
 		})

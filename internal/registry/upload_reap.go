@@ -89,7 +89,7 @@ func (r *Registry) expireUploads(ctx context.Context) error {
 		var n int64
 		err := r.store.Relaxed(ctx, func(tx Tx) error {
 			var err error
-			n, err = tx.ExpireUploads(r.now().Add(-reapAge), reapMost)
+			n, err = tx.ExpireUploads(r.now().Add(-reapAge), r.now(), reapMost)
 			return err
 		})
 		if err != nil || n < reapMost {
