@@ -40,11 +40,12 @@ var layers = map[string][]string{
 	"keys":     {"access", "fault", "policy", "page", "seal"},
 	"audit":    {"access", "fault"},
 	"fsck":     {"blob", "fault"},
+	"gc":       {"access", "blob", "fault"},
 	"move":     {"access", "blob", "fault", "crash"},
 	"rotate":   {"access", "blob", "fault", "seal", "crash"},
 
 	// SQL.
-	"metadata":            {"registry", "identity", "keys", "audit", "fsck", "access", "blob", "fault", "lifecycle", "move", "rotate", "seal", "crash"},
+	"metadata":            {"registry", "identity", "keys", "audit", "fsck", "gc", "access", "blob", "fault", "lifecycle", "move", "rotate", "seal", "crash"},
 	"metadata/pgtest":     {},
 	"metadata/sqlitetest": {},
 

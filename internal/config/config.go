@@ -56,6 +56,9 @@ type Config struct {
 	AnonymousBytes      int64    `key:"public-anonymous-bytes" default:"0" help:"bytes in 30 days that an address is sent from public registries without a login; 0 for no limit"`
 	PasswordLogin       string   `key:"password-login" default:"off" help:"let clients that cannot renew passwords log in to registries with an access key id and its secret: access-key, or off"`
 	DeletedRetention    string   `key:"deleted-retention" default:"168h" help:"how long deleted images and repositories can be restored, at most 2160h (90 days); 0 for never"`
+	GCGrace             string   `key:"gc-grace" default:"24h" help:"how long a layer stays that no image refers to, after the last push that may rely on it; at most 2160h"`
+	GCLease             string   `key:"gc-lease" default:"4h" help:"how long a push may rely on an answer that a layer is there, from 1s to 168h"`
+	GCShare             int64    `key:"gc-share" default:"50" help:"percentage of the time that removing garbage may work, from 1 to 100"`
 	EgressAllow         []string `key:"egress-allow" help:"networks (CIDR), addresses and hosts, the last two with a port or without, that connections may be opened to though they are not public"`
 	EgressCA            string   `key:"egress-ca" help:"file with certificates (PEM) to trust besides the system's when connections are opened"`
 	OIDCKeys            []string `key:"oidc-jwks" form:"map" help:"files with the keys (JWK sets) of token issuers that are not to be asked for them, as ISSUER=FILE"`
@@ -273,6 +276,23 @@ func (c *Config) Retention() (time.Duration, error) {
 		return 0, fmt.Errorf("deleted-retention: %q is not a time from 0 to 2160h, such as 168h", c.DeletedRetention)
 	}
 	return d, nil
+}
+
+// Garbage returns how long a layer stays that no image refers to, and how long a push may
+// rely on an answer that one is there.
+func (c *Config) Garbage() (grace, lease time.Duration, err error) {
+	grace, err = time.ParseDuration(c.GCGrace)
+	if err != nil || grace < 0 || grace > maxRetention {
+		return 0, 0, fmt.Errorf("gc-grace: %q is not a time from 0 to 2160h, such as 24h", c.GCGrace)
+	}
+	lease, err = time.ParseDuration(c.GCLease)
+	if err != nil || lease < time.Second || lease > 7*24*time.Hour {
+		return 0, 0, fmt.Errorf("gc-lease: %q is not a time from 1s to 168h, such as 4h", c.GCLease)
+	}
+	if c.GCShare < 1 || c.GCShare > 100 {
+		return 0, 0, fmt.Errorf("gc-share: %d is not a percentage from 1 to 100", c.GCShare)
+	}
+	return grace, lease, nil
 }
 
 // Proxies returns the networks whose forwarded headers are believed.

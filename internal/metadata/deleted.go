@@ -22,7 +22,7 @@ func before(after registry.Deletion) int64 {
 func (tx *Tx) DeletedRepositories(id registry.ID, since time.Time, after registry.Deletion, limit int) ([]registry.Repository, error) {
 	var out []registry.Repository
 	err := tx.rows(`SELECT `+repositoryColumns+` FROM repositories
-		WHERE account = $1 AND region = $2 AND deleted_at <> 0 AND deleted_at > $3
+		WHERE account = $1 AND region = $2 AND deleted_at <> 0 AND ended = 0 AND deleted_at > $3
 			AND (deleted_at < $4 OR deleted_at = $4 AND uid < $5)
 		ORDER BY deleted_at DESC, uid DESC LIMIT $6`,
 		[]any{id.Account, id.Region, micros(since), before(after), after.UID, limit}, func(rows *sql.Rows) error {
@@ -38,7 +38,7 @@ func (tx *Tx) DeletedRepositories(id registry.ID, since time.Time, after registr
 // DeletedRepository implements [registry.DeletedReader].
 func (tx *Tx) DeletedRepository(ref registry.Ref, uid string, lock registry.Lock) (*registry.Repository, error) {
 	return tx.oneRepository(`SELECT `+repositoryColumns+` FROM repositories
-		WHERE account = $1 AND region = $2 AND name = $3 AND deleted_at <> 0 AND ($4 = '' OR uid = $4)
+		WHERE account = $1 AND region = $2 AND name = $3 AND deleted_at <> 0 AND ended = 0 AND ($4 = '' OR uid = $4)
 		ORDER BY deleted_at DESC, uid DESC LIMIT 1`+tx.locks[lock], ref.Account, ref.Region, string(ref.Name), uid)
 }
 

@@ -53,6 +53,9 @@ func (tx *Tx) LifecycleHistory(repository string, since time.Time, most int) (*l
 	if err := tx.pastImages(h, `i.deleted_at <> 0 AND i.deleted_at > $3`, repository, most+1, micros(since)); err != nil {
 		return nil, err
 	}
+	if err := tx.goneImages(h, repository, since, most+1); err != nil {
+		return nil, err
+	}
 	for n := range h.Images {
 		byUID[h.Images[n].ID] = n
 		byDigest[h.Images[n].Digest] = h.Images[n].Digest
@@ -82,19 +85,28 @@ func (tx *Tx) LifecycleHistory(repository string, since time.Time, most int) (*l
 // query are the repository and how many images at most.
 func (tx *Tx) pastImages(h *lifecycle.History, condition string, args ...any) error {
 	return tx.rows(`SELECT i.uid, i.digest, i.subject, i.status, i.pushed_at, i.pulled_at, i.archived_at, i.activated_at,
-			i.deleted_at, i.expired, CASE WHEN i.subject = '' THEN 0 ELSE (SELECT COALESCE(MIN(s.deleted_at), 0) FROM images s
+			i.deleted_at, i.expired, CASE WHEN i.subject = '' OR i.orphaned_at <> 0 THEN i.orphaned_at ELSE (SELECT COALESCE(MIN(s.deleted_at), 0) FROM images s
 				WHERE s.repository = i.repository AND s.digest = i.subject AND s.deleted_at <> 0 AND s.deleted_at >= i.pushed_at) END
 		FROM images i WHERE i.repository = $1 AND `+condition+` LIMIT $2`,
-		args, func(rows *sql.Rows) error {
-			var p lifecycle.Past
-			var status registry.Status
-			var expired int64
-			err := rows.Scan(&p.ID, &p.Digest, &p.Subject, &status, (*instant)(&p.PushedAt), (*instant)(&p.PulledAt), (*instant)(&p.ArchivedAt),
-				(*instant)(&p.ActivatedAt), (*instant)(&p.DeletedAt), &expired, (*instant)(&p.OrphanedAt))
-			p.State, p.Expired = status.Lifecycle(), expired != 0
-			h.Images = append(h.Images, p)
-			return err
-		})
+		args, func(rows *sql.Rows) error { return scanPast(h, rows) })
+}
+
+// goneImages adds images whose rows are gone.
+func (tx *Tx) goneImages(h *lifecycle.History, repository string, since time.Time, limit int) error {
+	return tx.rows(`SELECT uid, digest, subject, status, pushed_at, pulled_at, archived_at, activated_at, deleted_at, expired, orphaned_at
+		FROM past_images WHERE repository = $1 AND deleted_at > $2 LIMIT $3`,
+		[]any{repository, micros(since), limit}, func(rows *sql.Rows) error { return scanPast(h, rows) })
+}
+
+func scanPast(h *lifecycle.History, rows *sql.Rows) error {
+	var p lifecycle.Past
+	var status registry.Status
+	var expired int64
+	err := rows.Scan(&p.ID, &p.Digest, &p.Subject, &status, (*instant)(&p.PushedAt), (*instant)(&p.PulledAt), (*instant)(&p.ArchivedAt),
+		(*instant)(&p.ActivatedAt), (*instant)(&p.DeletedAt), &expired, (*instant)(&p.OrphanedAt))
+	p.State, p.Expired = status.Lifecycle(), expired != 0
+	h.Images = append(h.Images, p)
+	return err
 }
 
 // pastTags adds, for each tag, at most limit changes in all: the last one before

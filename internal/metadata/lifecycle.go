@@ -63,8 +63,8 @@ func (tx *Tx) LifecycleImages(repository string) ([]lifecycle.Image, error) {
 	var out []lifecycle.Image
 	byUID, byDigest := map[string]int{}, map[string]int{}
 	err := tx.rows(`SELECT i.uid, i.digest, i.subject, i.status, i.pushed_at, i.pulled_at, i.archived_at, i.activated_at,
-			CASE WHEN i.subject <> '' AND EXISTS (SELECT 1 FROM images s
-				WHERE s.repository = i.repository AND s.digest = i.subject AND s.deleted_at <> 0 AND s.deleted_at >= i.pushed_at)
+			CASE WHEN i.subject <> '' AND (i.orphaned_at <> 0 OR EXISTS (SELECT 1 FROM images s
+				WHERE s.repository = i.repository AND s.digest = i.subject AND s.deleted_at <> 0 AND s.deleted_at >= i.pushed_at))
 			THEN 1 ELSE 0 END
 		FROM images i WHERE i.repository = $1 AND i.deleted_at = 0`,
 		[]any{repository}, func(rows *sql.Rows) error {

@@ -85,7 +85,7 @@ func (tx *Tx) ClaimLeftovers(place string, at time.Time, limit int) ([]string, e
 	first, end := placed(place)
 	return tx.strings(`UPDATE leftovers SET due_at = 0 WHERE due_at <= $1 AND key IN (
 			SELECT l.key FROM leftovers l WHERE l.due_at <= $1 AND l.key >= $2 AND l.key < $3
-				AND NOT EXISTS (SELECT 1 FROM objects o WHERE o.key = l.key AND o.key <> '') ORDER BY l.key LIMIT $4)
+				AND NOT EXISTS (SELECT 1 FROM objects o WHERE o.key = l.key AND o.key <> '') ORDER BY l.due_at, l.key LIMIT $4)
 		RETURNING key`, micros(at), first, end, limit)
 }
 

@@ -68,7 +68,7 @@ func (tx *Tx) DeleteUploadAt(id string, size int64) (bool, error) {
 // ExpireUploads implements [registry.UploadWriter]. An upload may have become an object
 // that nobody has recorded.
 func (tx *Tx) ExpireUploads(before, due time.Time, limit int) (int64, error) {
-	if err := tx.change(`INSERT INTO leftovers (key, due_at) SELECT key, $3 FROM (
+	if err := tx.change(`INSERT INTO leftovers (key, due_at) SELECT key, CAST($3 AS BIGINT) FROM (
 			SELECT key, created_at FROM uploads WHERE created_at < $1 ORDER BY created_at, id LIMIT $2) AS u
 		WHERE key <> '' ON CONFLICT (key) DO NOTHING`, micros(before), limit, micros(due)); err != nil {
 		return 0, err

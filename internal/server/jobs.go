@@ -41,6 +41,7 @@ func (s *Server) startJobs() {
 	}
 	s.jobs.Go(func() { s.registry.RunLifecycle(ctx, s.lifecycleFailed) })
 	s.jobs.Go(func() { s.watchQuotas(ctx) })
+	s.jobs.Go(func() { s.garbage.RunDue(ctx, s.garbageFailed) })
 }
 
 // every does something again and again until ctx ends. What fails is done again.

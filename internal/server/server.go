@@ -31,6 +31,7 @@ import (
 	"berth/internal/blob/dirbucket"
 	"berth/internal/config"
 	"berth/internal/fault"
+	"berth/internal/gc"
 	"berth/internal/identity"
 	"berth/internal/keys"
 	"berth/internal/metadata"
@@ -70,6 +71,8 @@ type Server struct {
 	quotas    map[string]int64
 	storage   []registry.StorageQuota
 	retained  time.Duration // for so long can be restored what was deleted
+	grace     time.Duration // for so long stays a layer that nothing refers to
+	leased    time.Duration // for so long one that somebody was told of
 	entrances []*entrance   // the main one first
 	draining  atomic.Bool   // a shutdown has begun: not ready any more
 
@@ -80,6 +83,7 @@ type Server struct {
 	auditLog  *audit.Log
 	decisions *audit.Decisions
 	rotator   *rotate.Rotator
+	garbage   *gc.Collector
 	lease     *rotate.Lease // nil for a server that has the database to itself
 	registry  *registry.Registry
 	directory *identity.Directory
@@ -114,6 +118,9 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *Server, err erro
 		return nil, err
 	}
 	if s.retained, err = c.Retention(); err != nil {
+		return nil, err
+	}
+	if s.grace, s.leased, err = c.Garbage(); err != nil {
 		return nil, err
 	}
 	if s.bucket, err = s.openData(ctx); err != nil {
@@ -194,6 +201,9 @@ func (s *Server) assemble(ctx context.Context) error {
 		Store: metadata.For[rotate.Tx, rotate.Tx](s.db), Blobs: blobs, Master: master,
 		Authorizer: authorizer, Auditor: s.auditLog, Account: s.config.Account, Now: s.options.Now,
 	}
+	if err := s.newCollector(authorizer); err != nil {
+		return err
+	}
 	if err := s.beginQuotas(ctx); err != nil {
 		return err
 	}
@@ -272,6 +282,7 @@ func (s *Server) newRegistry(master *seal.Master, auth *authn.Authenticator, aut
 			RequestsPerSecond: s.config.AnonymousRate, Bytes: s.config.AnonymousBytes,
 		},
 		DeletedRetention: s.retained,
+		Lease:            s.leased,
 		Administrator:    s.config.Account,
 		Principals:       s.directory,
 		Redirects:        s.config.S3Redirects == "on",
