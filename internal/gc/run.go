@@ -122,7 +122,7 @@ func (w *work) end(ctx context.Context, full, interrupted bool) error {
 		if err := put(tx, stateRun, run); err != nil {
 			return err
 		}
-		_, err := tx.Lease(leaseName, w.owner, w.now(), w.now())
+		_, err := tx.Lease(leaseName, w.owner, w.now(), time.Time{}) // whatever clock the next one has
 		return err
 	})
 }
