@@ -166,6 +166,8 @@ var parts = map[string]string{
 	"tag.go tagCondition":     "one of three texts",
 	"sqlite.go level":         "FULL or NORMAL",
 	"deleted.go locks":        "of a map of texts",
+	"gc.go locks":             "of a map of texts",
+	"gc_deleted.go locks":     "of a map of texts",
 	"layer.go locks":          "of a map of texts",
 	"master.go locks":         "of a map of texts",
 	"template.go t":           "the name of a table",

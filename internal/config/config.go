@@ -169,6 +169,7 @@ func (c *Config) Validate() error {
 		func() error { _, err := c.QuotaValues(); return err },
 		func() error { _, err := c.StorageLimits(); return err },
 		func() error { _, err := c.Retention(); return err },
+		func() error { _, _, err := c.Garbage(); return err },
 		func() error { _, err := c.PinnedKeys(); return err },
 	} {
 		errs = append(errs, parse())

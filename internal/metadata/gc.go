@@ -4,7 +4,6 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"berth/internal/gc"
@@ -52,31 +51,6 @@ func (tx *Tx) GarbageQueue() (gc.Queue, error) {
 	return q, err
 }
 
-// list returns n placeholders from $first on, joined by commas. Queries are given lists
-// of one length, filled up with what nothing has, so that there are few queries.
-func list(first, n int) string {
-	out := make([]string, n)
-	for i := range out {
-		out[i] = fmt.Sprintf("$%d", first+i)
-	}
-	return strings.Join(out, ", ")
-}
-
-// inList is how long such lists are.
-const inList = 64
-
-// filled returns arguments and after them the names of a list, filled up.
-func filled(names []string, args ...any) []any {
-	for i := range inList {
-		name := ""
-		if i < len(names) {
-			name = names[i]
-		}
-		args = append(args, name)
-	}
-	return args
-}
-
 // LooseLayers implements [gc.Loose].
 func (tx *Tx) LooseLayers(since time.Time, limit int) ([]gc.LooseLayer, error) {
 	var out []gc.LooseLayer
@@ -98,16 +72,16 @@ func (tx *Tx) lockedHolder(uid string) (r registry.Ref, found bool, err error) {
 	return r, found, err
 }
 
-var (
+const (
 	unlinkedLayers = `SELECT l.digest, l.object, o.size FROM layers l JOIN objects o ON o.uid = l.object
-		WHERE l.repository = $1 AND l.digest IN (` + list(2, inList) + `)`
+		WHERE l.repository = $1 AND l.digest IN (` + list2 + `)`
 	unlinkLayers = `DELETE FROM layers WHERE repository = $1 AND loose_at <> 0 AND loose_at <= $2 AND lease_until <= $2
-			AND digest IN (` + list(3, inList) + `)
+			AND digest IN (` + list3 + `)
 			AND NOT EXISTS (SELECT 1 FROM image_layers x WHERE x.repository = layers.repository AND x.digest = layers.digest)
 		RETURNING digest, object`
 	relookLayers = `UPDATE layers SET loose_at = CASE WHEN EXISTS (SELECT 1 FROM image_layers x
 				WHERE x.repository = layers.repository AND x.digest = layers.digest) THEN 0 ELSE lease_until END
-		WHERE repository = $1 AND loose_at <> 0 AND loose_at <= $2 AND digest IN (` + list(3, inList) + `)`
+		WHERE repository = $1 AND loose_at <> 0 AND loose_at <= $2 AND digest IN (` + list3 + `)`
 )
 
 // UnlinkLayers implements [gc.Loose].
@@ -165,11 +139,11 @@ func (tx *Tx) noteRemoval(r gc.Removal) error {
 		r.Item, micros(r.RemovedAt), r.Kind, r.Digest, r.Bytes, r.Reason, r.Holder, r.Key, micros(r.BytesUntil))
 }
 
-var (
+const (
 	claimObjects = `DELETE FROM loose_objects WHERE object IN (SELECT object FROM loose_objects ORDER BY since, object LIMIT $1)
 		RETURNING object, reason, holder`
-	lockObjects   = `SELECT uid FROM objects WHERE uid IN (` + list(1, inList) + `)`
-	removeObjects = `DELETE FROM objects WHERE uid IN (` + list(1, inList) + `)
+	lockObjects   = `SELECT uid FROM objects WHERE uid IN (` + list1 + `)`
+	removeObjects = `DELETE FROM objects WHERE uid IN (` + list1 + `)
 			AND NOT EXISTS (SELECT 1 FROM layers l WHERE l.object = objects.uid)
 			AND NOT EXISTS (SELECT 1 FROM images i WHERE i.object = objects.uid)
 		RETURNING uid, digest, size, key`

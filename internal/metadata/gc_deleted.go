@@ -24,12 +24,17 @@ func (tx *Tx) EndRepository(before time.Time) (string, error) {
 	return uid, err
 }
 
-// partsOf are what a repository has beside images and layers, with keys by which some of
-// it can be chosen.
-var partsOf = []struct{ table, key string }{
-	{"tags", "name"}, {"image_layers", "digest"}, {"image_children", "digest"}, {"tag_history", "tag"},
-	{"lifecycle_preview_results", "digest"}, {"lifecycle_previews", "repository"}, {"lifecycle_policies", "repository"},
-	{"public_catalog", "repository"}, {"past_images", "uid"},
+// removeParts delete some of what a repository has beside images and layers.
+var removeParts = []string{
+	`DELETE FROM tags WHERE repository = $1 AND name IN (SELECT name FROM tags WHERE repository = $1 LIMIT $2)`,
+	`DELETE FROM image_layers WHERE repository = $1 AND digest IN (SELECT digest FROM image_layers WHERE repository = $1 LIMIT $2)`,
+	`DELETE FROM image_children WHERE repository = $1 AND digest IN (SELECT digest FROM image_children WHERE repository = $1 LIMIT $2)`,
+	`DELETE FROM tag_history WHERE repository = $1 AND tag IN (SELECT tag FROM tag_history WHERE repository = $1 LIMIT $2)`,
+	`DELETE FROM lifecycle_preview_results WHERE repository = $1 AND digest IN (SELECT digest FROM lifecycle_preview_results WHERE repository = $1 LIMIT $2)`,
+	`DELETE FROM past_images WHERE repository = $1 AND uid IN (SELECT uid FROM past_images WHERE repository = $1 LIMIT $2)`,
+	`DELETE FROM lifecycle_previews WHERE repository = $1 AND repository IN (SELECT repository FROM lifecycle_previews WHERE repository = $1 LIMIT $2)`,
+	`DELETE FROM lifecycle_policies WHERE repository = $1 AND repository IN (SELECT repository FROM lifecycle_policies WHERE repository = $1 LIMIT $2)`,
+	`DELETE FROM public_catalog WHERE repository = $1 AND repository IN (SELECT repository FROM public_catalog WHERE repository = $1 LIMIT $2)`,
 }
 
 // RemoveRepository implements [gc.Deleted]. Rows that others refer to come last.
@@ -40,9 +45,8 @@ func (tx *Tx) RemoveRepository(uid string, at, due time.Time, limit int) (gc.Rem
 	}
 	var done gc.Removed
 	var rows int64
-	for _, part := range partsOf {
-		n, err := tx.exec(`DELETE FROM `+part.table+` WHERE repository = $1 AND `+part.key+` IN (
-			SELECT `+part.key+` FROM `+part.table+` WHERE repository = $1 LIMIT $2)`, uid, limit)
+	for _, part := range removeParts {
+		n, err := tx.exec(part, uid, limit)
 		if err != nil {
 			return done, false, err
 		}
@@ -88,19 +92,19 @@ func (tx *Tx) removeUploads(repository string, due time.Time, limit int) (int64,
 
 // removeAllImages deletes images of a repository that has ended.
 func (tx *Tx) removeAllImages(repository, holder string, at time.Time, limit int) (int64, error) {
-	return tx.removeParts(`DELETE FROM images WHERE uid IN (SELECT uid FROM images WHERE repository = $1 LIMIT $2) RETURNING uid, digest, object, manifest_size`,
+	return tx.removeHolders(`DELETE FROM images WHERE uid IN (SELECT uid FROM images WHERE repository = $1 LIMIT $2) RETURNING uid, digest, object, manifest_size`,
 		gc.Removal{RemovedAt: at, Kind: "image", Reason: "its repository was deleted", Holder: holder}, repository, limit)
 }
 
 // removeAllLayers is removeAllImages for layers.
 func (tx *Tx) removeAllLayers(repository, holder string, at time.Time, limit int) (int64, error) {
-	return tx.removeParts(`DELETE FROM layers WHERE repository = $1 AND digest IN (SELECT digest FROM layers WHERE repository = $1 LIMIT $2)
+	return tx.removeHolders(`DELETE FROM layers WHERE repository = $1 AND digest IN (SELECT digest FROM layers WHERE repository = $1 LIMIT $2)
 		RETURNING repository || ' ' || digest, digest, object, 0`,
 		gc.Removal{RemovedAt: at, Kind: "layer", Reason: "its repository was deleted", Holder: holder}, repository, limit)
 }
 
-// removeParts runs a query that deletes what has objects, and notes what is gone.
-func (tx *Tx) removeParts(query string, as gc.Removal, args ...any) (int64, error) {
+// removeHolders runs a query that deletes what has objects, and notes what is gone.
+func (tx *Tx) removeHolders(query string, as gc.Removal, args ...any) (int64, error) {
 	var gone []gc.Removal
 	objects := map[string]bool{}
 	err := tx.rows(query, args, func(rows *sql.Rows) error {
@@ -127,32 +131,32 @@ func (tx *Tx) removeParts(query string, as gc.Removal, args ...any) (int64, erro
 }
 
 // These are about images of one repository, by a list of their uids.
-var (
+const (
 	noteOrphans = `UPDATE images SET orphaned_at = (SELECT MIN(s.deleted_at) FROM images s
-				WHERE s.uid IN (` + list(2, inList) + `) AND s.digest = images.subject AND s.deleted_at >= images.pushed_at)
+				WHERE s.uid IN (` + list2 + `) AND s.digest = images.subject AND s.deleted_at >= images.pushed_at)
 			WHERE repository = $1 AND subject <> '' AND orphaned_at = 0
-				AND subject IN (SELECT s.digest FROM images s WHERE s.uid IN (` + list(2, inList) + `))
-				AND EXISTS (SELECT 1 FROM images s WHERE s.uid IN (` + list(2, inList) + `) AND s.digest = images.subject AND s.deleted_at >= images.pushed_at)`
+				AND subject IN (SELECT s.digest FROM images s WHERE s.uid IN (` + list2 + `))
+				AND EXISTS (SELECT 1 FROM images s WHERE s.uid IN (` + list2 + `) AND s.digest = images.subject AND s.deleted_at >= images.pushed_at)`
 	noteLivingOrphans  = noteOrphans + ` AND deleted_at = 0`
 	noteDeletedOrphans = noteOrphans + ` AND deleted_at <> 0`
 
 	notePastImages = `INSERT INTO past_images (uid, repository, digest, subject, status, pushed_at, pulled_at, archived_at, activated_at, deleted_at, expired, orphaned_at)
 			SELECT uid, repository, digest, subject, status, pushed_at, pulled_at, archived_at, activated_at, deleted_at, expired, orphaned_at
-			FROM images WHERE uid IN (` + list(1, inList) + `) ON CONFLICT (uid) DO NOTHING`
+			FROM images WHERE uid IN (` + list1 + `) ON CONFLICT (uid) DO NOTHING`
 	noteLooseLayers = `UPDATE layers SET loose_at = $2 WHERE repository = $1
-			AND digest IN (SELECT x.digest FROM image_layers x WHERE x.image IN (` + list(3, inList) + `))
+			AND digest IN (SELECT x.digest FROM image_layers x WHERE x.image IN (` + list3 + `))
 			AND NOT EXISTS (SELECT 1 FROM image_layers x WHERE x.repository = layers.repository AND x.digest = layers.digest
-				AND x.image NOT IN (` + list(3, inList) + `))`
+				AND x.image NOT IN (` + list3 + `))`
 	noteRemovedImages = `INSERT INTO removals (item, removed_at, kind, digest, bytes, reason, holder, key, due_at)
 			SELECT uid, CAST($1 AS BIGINT), 'image', digest, manifest_size,
 				CASE WHEN expired <> 0 THEN 'a lifecycle policy had deleted it' ELSE 'it had been deleted' END || ', and the time to restore it was over', CAST($2 AS TEXT), '', 0
-			FROM images WHERE uid IN (` + list(3, inList) + `) ON CONFLICT (item, removed_at) DO NOTHING`
+			FROM images WHERE uid IN (` + list3 + `) ON CONFLICT (item, removed_at) DO NOTHING`
 	letGoOfManifests = `INSERT INTO loose_objects (object, since, reason, holder)
-			SELECT object, CAST($1 AS BIGINT), 'image removed: the time to restore it was over', CAST($2 AS TEXT) FROM images WHERE uid IN (` + list(3, inList) + `) GROUP BY object
+			SELECT object, CAST($1 AS BIGINT), 'image removed: the time to restore it was over', CAST($2 AS TEXT) FROM images WHERE uid IN (` + list3 + `) GROUP BY object
 			ON CONFLICT (object) DO UPDATE SET since = excluded.since, reason = excluded.reason, holder = excluded.holder`
-	removeImageLayers   = `DELETE FROM image_layers WHERE image IN (` + list(1, inList) + `)`
-	removeImageChildren = `DELETE FROM image_children WHERE image IN (` + list(1, inList) + `)`
-	removeImages        = `DELETE FROM images WHERE uid IN (` + list(1, inList) + `)`
+	removeImageLayers   = `DELETE FROM image_layers WHERE image IN (` + list1 + `)`
+	removeImageChildren = `DELETE FROM image_children WHERE image IN (` + list1 + `)`
+	removeImages        = `DELETE FROM images WHERE uid IN (` + list1 + `)`
 )
 
 // RemoveImages implements [gc.Deleted]. The repository is locked, so that nothing that is

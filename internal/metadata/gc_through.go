@@ -63,9 +63,9 @@ func (tx *Tx) NoteObject(uid string, at time.Time) error {
 	return tx.letGo(uid, at, "nothing had it when all was looked through", "")
 }
 
-var knownKeys = `SELECT key FROM objects WHERE key <> '' AND key IN (` + list(1, inList) + `)
-	UNION SELECT key FROM uploads WHERE key <> '' AND key IN (` + list(1, inList) + `)
-	UNION SELECT key FROM leftovers WHERE key IN (` + list(1, inList) + `)`
+const knownKeys = `SELECT key FROM objects WHERE key <> '' AND key IN (` + list1 + `)
+	UNION SELECT key FROM uploads WHERE key <> '' AND key IN (` + list1 + `)
+	UNION SELECT key FROM leftovers WHERE key IN (` + list1 + `)`
 
 // KnownKeys implements [gc.Keys].
 func (tx *Tx) KnownKeys(keys []string) (known []string, err error) {
