@@ -3,6 +3,7 @@ package move
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"berth/internal/crash"
@@ -14,6 +15,8 @@ const (
 	// maxUnremoved is how many of them a store may refuse to delete before it is asked
 	// for no more.
 	maxUnremoved = 5
+	// removers is how many are deleted at once.
+	removers = 4
 )
 
 // Remove removes bytes that are to go. It may run in several processes at once.
@@ -49,21 +52,39 @@ func (m *Mover) remove(ctx context.Context, until time.Time) error {
 	return all
 }
 
-// deleteAll deletes what is under keys. It returns those under which there is nothing
-// any more.
+// deleteAll deletes what is under keys, a few at once. It returns those under which
+// there is nothing any more.
 func (m *Mover) deleteAll(ctx context.Context, keys []string, until time.Time) (gone []string, _ error) {
+	var mu sync.Mutex
 	var refused []error
-	for _, key := range keys {
-		if len(refused) == maxUnremoved || ctx.Err() != nil || !until.IsZero() && time.Now().After(until) {
-			break
+	next := 0
+	take := func() (key string, ok bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		over := len(refused) >= maxUnremoved || ctx.Err() != nil || !until.IsZero() && time.Now().After(until)
+		if over || next == len(keys) {
+			return "", false
 		}
-		if err := m.Places.Delete(ctx, key); err != nil {
-			refused = append(refused, err)
-		} else {
-			gone = append(gone, key)
-		}
-		crash.Point("move.removed")
+		next++
+		return keys[next-1], true
 	}
+	var all sync.WaitGroup
+	for range min(removers, len(keys)) {
+		all.Go(func() {
+			for key, ok := take(); ok; key, ok = take() {
+				err := m.Places.Delete(ctx, key)
+				crash.Point("move.removed")
+				mu.Lock()
+				if err != nil {
+					refused = append(refused, err)
+				} else {
+					gone = append(gone, key)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
 	return gone, errors.Join(refused...)
 }
 
