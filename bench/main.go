@@ -73,5 +73,10 @@ func run(ctx context.Context, rounds int, only string, markdown bool) (bool, err
 			return false, err
 		}
 	}
+	if only == "" || strings.Contains(garbage, only) {
+		if err := b.garbage(ctx, t); err != nil {
+			return false, err
+		}
+	}
 	return t.met, nil
 }

@@ -79,6 +79,9 @@ func (b *bench) start(ctx context.Context, name, dir string) (*process, error) {
 		seal := map[string]string{berth: "off", sealed: "on"}[name]
 		p.cmd = exec.CommandContext(ctx, b.path("berth"), "dev", "--data", dir, "--listen", address, "--quota", "tags-per-image=100000", "--seal", seal)
 		health = p.url + "/readyz"
+	case garbageBerth:
+		p.cmd = exec.CommandContext(ctx, b.path("berth"), "dev", "--data", dir, "--listen", address, "--seal", "off", "--deleted-retention", "0", "--gc-grace", "0")
+		health = p.url + "/readyz"
 	case onS3:
 		p.cmd = exec.CommandContext(ctx, b.path("berth"), "dev", "--data", dir, "--listen", address, "--seal", "off")
 		p.cmd.Env = append(os.Environ(), b.s3Env...)
@@ -100,7 +103,7 @@ func (b *bench) start(ctx context.Context, name, dir string) (*process, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	p.started = time.Since(begin)
-	if name == berth || name == sealed || name == onS3 {
+	if name == berth || name == sealed || name == onS3 || name == garbageBerth {
 		if err := b.logIn(ctx, p); err != nil {
 			p.stop()
 			return nil, err

@@ -33,10 +33,12 @@ type Options struct {
 	Auditor    access.Auditor
 	Account    string // the administrator's
 	Now        func() time.Time
-	Retention  time.Duration // for so long what was deleted can be restored
-	Grace      time.Duration // for so long a layer stays that nothing refers to
-	Share      int           // of the time that a run works, in percent; 0 for all
-	Slices     int           // rows of a transaction, for tests; 0 for as many as is good
+	Age        func() time.Time // what is old is told by; Now if nil
+	Retention  time.Duration    // for so long what was deleted can be restored
+	Grace      time.Duration    // for so long a layer stays that nothing refers to
+	Share      int              // of the time that a run works, in percent; 0 for all
+	Idle       bool             // runs are made only when somebody asks
+	Slices     int              // rows of a transaction, for tests; 0 for as many as is good
 }
 
 // Collector removes what nothing reaches. It is safe for concurrent use; of all that
@@ -51,6 +53,9 @@ type Collector struct {
 
 // New returns a Collector.
 func New(o Options) *Collector {
+	if o.Age == nil {
+		o.Age = o.Now
+	}
 	if o.Slices == 0 {
 		o.Slices = 500
 	}
@@ -181,11 +186,13 @@ func (c *Collector) record(call access.Call, event string, params any, err error
 }
 
 // over is the time at or before which things were deleted that cannot be restored now.
-func (c *Collector) over() time.Time { return c.now().Add(-c.Retention) }
+func (c *Collector) over() time.Time { return c.age().Add(-c.Retention) }
 
 // loose is the time at or before which leases must have ended, and nothing referred to
 // a layer, for it to go now.
-func (c *Collector) loose() time.Time { return c.now().Add(-c.Grace) }
+func (c *Collector) loose() time.Time { return c.age().Add(-c.Grace) }
+
+func (c *Collector) age() time.Time { return c.Age().UTC().Truncate(time.Microsecond) }
 
 // now is the time to the microsecond, which is what the store keeps.
 func (c *Collector) now() time.Time { return c.Now().UTC().Truncate(time.Microsecond) }

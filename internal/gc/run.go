@@ -41,7 +41,7 @@ func (c *Collector) work(ctx context.Context) error {
 	}
 	full := r.Full > last.Full || !p.StartedAt.IsZero() || c.now().Sub(p.EndedAt) >= throughEvery
 	if r.Number == last.Served && !last.Running {
-		if time.Since(c.last) < every {
+		if c.Idle || time.Since(c.last) < every {
 			return nil
 		}
 		c.last = time.Now()
@@ -147,10 +147,10 @@ func (w *work) all(ctx context.Context, full bool) error {
 		do   func(context.Context) error
 		full bool
 	}{
-		{"looking through everything", w.recount, true},
 		{"repositories", w.repositories, false},
 		{"images", w.images, false},
 		{"layers", w.layers, false},
+		{"looking through everything", w.recount, true}, // when nothing is half removed
 		{"objects", w.objects, false},
 		{"history", w.history, false},
 		{"looking through the bucket", w.sweep, true},

@@ -90,7 +90,7 @@ func (w *work) sweep(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if !e.Finished || w.now().Sub(e.ModTime) < orphanAge {
+		if !e.Finished || w.age().Sub(e.ModTime) < orphanAge {
 			continue // uploads are reaped by themselves
 		}
 		if keys = append(keys, e.Key); len(keys) == sweptAtOnce {

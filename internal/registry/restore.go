@@ -84,7 +84,7 @@ func (r *Registry) whyNot(d *DeletedImage) string {
 	case r.retention == 0:
 		return "nothing can be restored here, because the server runs with --deleted-retention 0"
 	case d == nil:
-		return "no image of that digest was deleted"
+		return "no image of that digest was deleted that is still there"
 	}
 	return "it was deleted at " + d.DeletedAt.Format(time.RFC3339) + " and could be restored until " +
 		d.DeletedAt.Add(r.retention).Format(time.RFC3339)
@@ -294,7 +294,7 @@ func (r *Registry) whyNotRepository(repo *Repository) string {
 		if r.retention == 0 {
 			return r.whyNot(nil)
 		}
-		return "no such repository was deleted"
+		return "no such repository was deleted that is still there"
 	}
 	return r.whyNot(&DeletedImage{DeletedAt: repo.DeletedAt})
 }

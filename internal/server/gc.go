@@ -62,13 +62,13 @@ func (s *Server) explainGarbage(ctx context.Context, c access.Call, in GCExplain
 
 // newCollector makes what removes garbage, and shows what it does.
 func (s *Server) newCollector(a *access.Authorizer) error {
-	now := s.options.Now
+	age := s.options.Now
 	if !s.simulated {
-		now = gc.Steady()
+		age = gc.Steady()
 	}
 	s.garbage = gc.New(gc.Options{
 		Store: metadata.For[gc.Tx, gc.Tx](s.db), Bucket: s.bucket, Bytes: s.mover.Remove, Authorizer: a, Auditor: s.auditLog,
-		Account: s.config.Account, Now: now, Retention: s.retained, Grace: s.grace, Share: int(s.config.GCShare),
+		Account: s.config.Account, Now: s.options.Now, Age: age, Idle: s.options.Idle, Retention: s.retained, Grace: s.grace, Share: int(s.config.GCShare),
 	})
 	return s.metrics.registry.Register(garbageCollector{s})
 }

@@ -40,8 +40,8 @@ func TestWhatIsRemovedIsNotPushedMountedOrReliedOnAtTheSameTime(t *testing.T) {
 				for _, img := range images {
 					servers[0].Login(t).PushBlobs(t, "source", img)
 				}
-				for _, s := range servers {
-					s.Clock.Advance(2 * day)
+				for _, s := range servers { // not so far that a server counts as gone
+					s.Clock.Advance(3 * time.Second)
 				}
 				removed += storm(t, servers, images, round)
 				for _, repository := range []string{"pushed", "mounted", "asked"} {
@@ -54,10 +54,11 @@ func TestWhatIsRemovedIsNotPushedMountedOrReliedOnAtTheSameTime(t *testing.T) {
 			if removed == 0 {
 				t.Error("nothing was removed while all that was pushed")
 			}
+			for _, s := range servers[1:] {
+				s.Stop(t)
+			}
 			for range 2 { // what images let go of, and then its bytes
-				for _, s := range servers {
-					s.Clock.Advance(2 * day)
-				}
+				servers[0].Clock.Advance(2 * time.Hour)
 				collect(t, servers[0])
 			}
 			if n := servers[0].Stored(t); n != 0 {
@@ -74,7 +75,7 @@ func TestWhatIsRemovedIsNotPushedMountedOrReliedOnAtTheSameTime(t *testing.T) {
 func removing(t *testing.T, postgres bool) []*servertest.Server {
 	t.Helper()
 	first := servertest.Start(t, servertest.Options{Postgres: postgres, S3: true, Configure: func(c *config.Config) {
-		c.DeletedRetention, c.GCGrace, c.GCShare = "0", "0", 100
+		c.DeletedRetention, c.GCGrace, c.GCLease, c.GCShare = "0", "0", "1s", 100
 	}})
 	if !postgres {
 		return []*servertest.Server{first}
@@ -229,7 +230,7 @@ func TestAServerTakesOverFromOneThatIsGone(t *testing.T) {
 	servers[0].CreateRepository(t, "app")
 	servers[0].Login(t).PushBlob(t, "app", servertest.Bytes(1, 70_000))
 	for _, s := range servers {
-		s.Clock.Advance(day)
+		s.Clock.Advance(3 * time.Second)
 	}
 	o := servers[0].Server().Garbage().Options
 	o.Store = &interrupted{Store: o.Store, left: 3}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"berth/internal/config"
 	"berth/internal/gc"
 	"berth/internal/server"
 	"berth/internal/servertest"
@@ -67,7 +68,10 @@ func deleteImage(t testing.TB, s *servertest.Server, repository string, d digest
 // Everything that keeps something, each on its own, and what is garbage beside it.
 func TestGarbageIsWhatNothingReaches(t *testing.T) {
 	t.Parallel()
-	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
+	counting := func(c *config.Config) {
+		c.StorageQuotas = []string{servertest.Account + "=1000000000", servertest.Account + "/app=1000000000"}
+	}
+	servertest.Each(t, servertest.Options{Configure: counting}, func(t *testing.T, s *servertest.Server) {
 		for _, name := range []string{"app", "other", "young", "old"} {
 			s.CreateRepository(t, name)
 		}

@@ -56,6 +56,8 @@ type Options struct {
 	// Files, if not nil, comes between the layers in the data directory and the files
 	// that they are in: there a test makes a disk fail.
 	Files func(dirbucket.Files) dirbucket.Files
+	// Idle has garbage removed only when somebody asks.
+	Idle bool
 	// Dev has further routes, for berth dev.
 	Dev map[string]http.Handler
 }

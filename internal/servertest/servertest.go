@@ -110,7 +110,7 @@ func (s *Server) start(t testing.TB, listeners *server.Listeners) {
 	var err error
 	s.Host = s.Config.Listen
 	s.URL = "http://" + s.Host
-	s.server, err = server.Open(context.Background(), s.Config, server.Options{Log: s.log, Now: s.Clock.Now, Observe: s.observe, Tokens: s.options.Tokens, Files: s.options.Files})
+	s.server, err = server.Open(context.Background(), s.Config, server.Options{Log: s.log, Now: s.Clock.Now, Observe: s.observe, Tokens: s.options.Tokens, Files: s.options.Files, Idle: true})
 	if err != nil {
 		t.Fatal(err)
 	}
