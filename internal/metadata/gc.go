@@ -3,7 +3,6 @@ package metadata
 import (
 	"database/sql"
 	"fmt"
-	"slices"
 	"time"
 
 	"berth/internal/gc"
@@ -79,6 +78,13 @@ const (
 			AND digest IN (` + list3 + `)
 			AND NOT EXISTS (SELECT 1 FROM image_layers x WHERE x.repository = layers.repository AND x.digest = layers.digest)
 		RETURNING digest, object`
+	// Layers that were unlinked are noted by their objects, which have the same digests.
+	letGoOfLayers = `INSERT INTO loose_objects (object, since, reason, holder)
+		SELECT uid, CAST($1 AS BIGINT), 'no image refers to the layer', CAST($2 AS TEXT) FROM objects WHERE uid IN (` + list3 + `)
+		ON CONFLICT (object) DO UPDATE SET since = excluded.since, reason = excluded.reason, holder = excluded.holder`
+	noteRemovedLayers = `INSERT INTO removals (item, removed_at, kind, digest, bytes, reason, holder, key, due_at)
+		SELECT CAST($3 AS TEXT) || ' ' || digest, CAST($1 AS BIGINT), 'layer', digest, size, 'no image of the repository referred to it any more', CAST($2 AS TEXT), '', 0
+		FROM objects WHERE uid IN (` + list4 + `) ON CONFLICT (item, removed_at) DO NOTHING`
 	relookLayers = `UPDATE layers SET loose_at = CASE WHEN EXISTS (SELECT 1 FROM image_layers x
 				WHERE x.repository = layers.repository AND x.digest = layers.digest) THEN 0 ELSE lease_until END
 		WHERE repository = $1 AND loose_at <> 0 AND loose_at <= $2 AND digest IN (` + list3 + `)`
@@ -115,20 +121,21 @@ func (tx *Tx) UnlinkLayers(repository string, digests []string, since, at time.T
 	if err := tx.change(relookLayers, filled(digests, repository, micros(since))...); err != nil {
 		return done, err
 	}
+	var objects []string
 	var bytes int64
 	for _, l := range gone {
-		if err := tx.letGo(l[1], at, "no image refers to the layer", holder(ref)); err != nil {
-			return done, err
-		}
-		if err := tx.noteRemoval(gc.Removal{
-			Item: repository + " " + l[0], RemovedAt: at, Kind: "layer", Digest: l[0], Bytes: sizes[l[0]],
-			Reason: "no image of the repository referred to it any more", Holder: holder(ref),
-		}); err != nil {
-			return done, err
-		}
+		objects = append(objects, l[1])
 		bytes += sizes[l[0]]
 	}
-	done.Layers = int64(len(gone))
+	if done.Layers = int64(len(gone)); len(gone) == 0 {
+		return done, nil
+	}
+	if err := tx.change(letGoOfLayers, filled(objects, micros(at), holder(ref))...); err != nil {
+		return done, err
+	}
+	if err := tx.change(noteRemovedLayers, filled(objects, micros(at), holder(ref), repository)...); err != nil {
+		return done, err
+	}
 	return done, tx.release(repository, bytes)
 }
 
@@ -140,75 +147,63 @@ func (tx *Tx) noteRemoval(r gc.Removal) error {
 }
 
 const (
-	claimObjects = `DELETE FROM loose_objects WHERE object IN (SELECT object FROM loose_objects ORDER BY since, object LIMIT $1)
-		RETURNING object, reason, holder`
-	lockObjects   = `SELECT uid FROM objects WHERE uid IN (` + list1 + `)`
-	removeObjects = `DELETE FROM objects WHERE uid IN (` + list1 + `)
+	claimObjects = `UPDATE loose_objects SET since = since WHERE object IN (SELECT object FROM loose_objects ORDER BY since, object LIMIT $1)
+		RETURNING object`
+	lockObjects    = `SELECT uid FROM objects WHERE uid IN (` + list1 + `)`
+	garbageObjects = `SELECT uid, size FROM objects WHERE uid IN (` + list1 + `)
 			AND NOT EXISTS (SELECT 1 FROM layers l WHERE l.object = objects.uid)
-			AND NOT EXISTS (SELECT 1 FROM images i WHERE i.object = objects.uid)
-		RETURNING uid, digest, size, key`
+			AND NOT EXISTS (SELECT 1 FROM images i WHERE i.object = objects.uid)`
+	keysToRemove = `INSERT INTO leftovers (key, due_at) SELECT key, CAST($1 AS BIGINT) FROM objects WHERE key <> '' AND uid IN (` + list2 + `)
+		ON CONFLICT (key) DO UPDATE SET due_at = excluded.due_at`
+	noteRemovedObjects = `INSERT INTO removals (item, removed_at, kind, digest, bytes, reason, holder, key, due_at)
+		SELECT o.uid, CAST($1 AS BIGINT), 'object', o.digest, o.size, n.reason, n.holder, o.key, CASE WHEN o.key = '' THEN 0 ELSE CAST($2 AS BIGINT) END
+		FROM objects o JOIN loose_objects n ON n.object = o.uid WHERE o.uid IN (` + list3 + `) ON CONFLICT (item, removed_at) DO NOTHING`
+	removeObjects = `DELETE FROM objects WHERE uid IN (` + list1 + `)`
+	forgetHeld    = `DELETE FROM loose_objects WHERE object IN (` + list1 + `)`
+	forgetGone    = `DELETE FROM loose_objects WHERE object IN (` + list1 + `) AND NOT EXISTS (SELECT 1 FROM objects o WHERE o.uid = loose_objects.object)`
 )
 
-// RemoveObjects implements [gc.Loose]. The notes are taken first: who lets go of an
+// RemoveObjects implements [gc.Loose]. The notes are locked first: who lets go of an
 // object meanwhile has written a note before, and this waits for that, or waits to
 // write one. Then the objects are locked, against those who link them, and only then is
 // it looked, by another statement, whether anything has them: it sees all that was
 // linked before. What others have locked now is looked at another time.
 func (tx *Tx) RemoveObjects(at, due time.Time, limit int) (gc.Removed, error) {
-	type note struct{ reason, holder string }
-	var busy int64
-	notes, uids := map[string]note{}, []string{}
-	err := tx.rows(claimObjects, []any{min(limit, inList)}, func(rows *sql.Rows) error {
-		var uid string
-		var n note
-		err := rows.Scan(&uid, &n.reason, &n.holder)
-		notes[uid], uids = n, append(uids, uid)
-		return err
-	})
-	if err != nil || len(uids) == 0 {
+	noted, err := tx.strings(claimObjects, min(limit, inList))
+	if err != nil || len(noted) == 0 {
 		return gc.Removed{}, err
 	}
-	done := gc.Removed{}.Looked(int64(len(uids)))
-	free, err := tx.lockedObjects(uids)
+	free, err := tx.lockedObjects(noted)
 	if err != nil {
-		return done, err
+		return gc.Removed{}, err
 	}
-	var gone []gc.Removal
-	err = tx.rows(removeObjects, filled(free), func(rows *sql.Rows) error {
-		r := gc.Removal{RemovedAt: at, Kind: "object"}
-		err := rows.Scan(&r.Item, &r.Digest, &r.Bytes, &r.Key)
-		r.Reason, r.Holder = notes[r.Item].reason, notes[r.Item].holder
-		gone = append(gone, r)
+	done := gc.Removed{}.Looked(int64(len(free)))
+	var gone []string
+	err = tx.rows(garbageObjects, filled(free), func(rows *sql.Rows) error {
+		var uid string
+		var size int64
+		err := rows.Scan(&uid, &size)
+		gone = append(gone, uid)
+		done.Objects++
+		done.Bytes += size
 		return err
 	})
 	if err != nil {
 		return done, err
 	}
-	for _, r := range gone {
-		if r.Key != "" {
-			r.BytesUntil = due
-			if err := tx.PutLeftover(r.Key, due); err != nil {
-				return done, err
-			}
-		}
-		if err := tx.noteRemoval(r); err != nil {
+	for _, step := range []struct {
+		query string
+		list  []string
+		args  []any
+	}{
+		{keysToRemove, gone, []any{micros(due)}}, {noteRemovedObjects, gone, []any{micros(at), micros(due)}},
+		{removeObjects, gone, nil}, {forgetHeld, free, nil}, {forgetGone, noted, nil},
+	} {
+		if err := tx.change(step.query, filled(step.list, step.args...)...); err != nil {
 			return done, err
 		}
-		done.Objects++
-		done.Bytes += r.Bytes
 	}
-	for _, uid := range uids {
-		if slices.Contains(free, uid) {
-			continue
-		}
-		n, err := tx.exec(`INSERT INTO loose_objects (object, since, reason, holder)
-			SELECT uid, CAST($2 AS BIGINT), CAST($3 AS TEXT), CAST($4 AS TEXT) FROM objects WHERE uid = $1 ON CONFLICT (object) DO NOTHING`, uid, micros(at), notes[uid].reason, notes[uid].holder)
-		if err != nil {
-			return done, err
-		}
-		busy += n
-	}
-	return done.Looked(int64(len(uids)) - busy), nil
+	return done, nil
 }
 
 // lockedObjects locks those of the objects that nobody has locked, and returns them.

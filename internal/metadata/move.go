@@ -2,6 +2,7 @@ package metadata
 
 import (
 	"database/sql"
+	"slices"
 	"strings"
 	"time"
 
@@ -89,9 +90,14 @@ func (tx *Tx) ClaimLeftovers(place string, at time.Time, limit int) ([]string, e
 		RETURNING key`, micros(at), first, end, limit)
 }
 
-// DeleteLeftover implements [move.Tx].
-func (tx *Tx) DeleteLeftover(key string) error {
-	return tx.change(`DELETE FROM leftovers WHERE key = $1 AND due_at = 0`, key)
+// DeleteLeftovers implements [move.Tx].
+func (tx *Tx) DeleteLeftovers(keys []string) error {
+	for some := range slices.Chunk(keys, inList) {
+		if err := tx.change(`DELETE FROM leftovers WHERE due_at = 0 AND key IN (`+list1+`)`, filled(some)...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Leftovers implements [fsck.Tx].

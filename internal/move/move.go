@@ -77,8 +77,8 @@ type Tx interface {
 	// ClaimLeftovers returns at most limit keys in a place whose bytes are to be removed
 	// at a time. They can be kept no more: the caller removes them.
 	ClaimLeftovers(place string, at time.Time, limit int) ([]string, error)
-	// DeleteLeftover forgets a key that was claimed, unless it was put anew since.
-	DeleteLeftover(key string) error
+	// DeleteLeftovers forgets keys that were claimed, unless they were put anew since.
+	DeleteLeftovers(keys []string) error
 }
 
 // Mover moves objects.

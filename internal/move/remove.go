@@ -92,12 +92,5 @@ func (m *Mover) forget(ctx context.Context, keys []string) error {
 	if len(keys) == 0 {
 		return nil
 	}
-	return m.Store.Update(ctx, func(tx Tx) error {
-		for _, key := range keys {
-			if err := tx.DeleteLeftover(key); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	return m.Store.Update(ctx, func(tx Tx) error { return tx.DeleteLeftovers(keys) })
 }
