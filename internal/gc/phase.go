@@ -42,7 +42,7 @@ func (w *work) images(ctx context.Context) error {
 
 // atOnce is how many layers of a repository are unlinked at once: meanwhile nobody can
 // push an image there.
-const atOnce = 50
+const atOnce = 100
 
 // layers unlinks those that no image refers to.
 func (w *work) layers(ctx context.Context) error {

@@ -176,8 +176,11 @@ func (w *work) step(ctx context.Context, fn func(Tx) (Removed, error)) (Removed,
 	}
 	began := time.Now()
 	var done Removed
+	var worked time.Duration // without the wait for the writer and for the disk
 	save := began.Sub(w.saved) > time.Second
 	err := w.Store.Relaxed(ctx, func(tx Tx) error {
+		working := time.Now()
+		defer func() { worked = time.Since(working) }()
 		if err := w.hold(tx); err != nil {
 			return err
 		}
@@ -194,7 +197,7 @@ func (w *work) step(ctx context.Context, fn func(Tx) (Removed, error)) (Removed,
 		w.saved = began
 	}
 	w.count(done)
-	return done, w.pause(ctx, time.Since(began))
+	return done, w.pause(ctx, worked)
 }
 
 func (w *work) count(done Removed) {
