@@ -40,7 +40,7 @@ var layers = map[string][]string{
 	"keys":     {"access", "fault", "policy", "page", "seal"},
 	"audit":    {"access", "fault"},
 	"fsck":     {"blob", "fault"},
-	"gc":       {"access", "blob", "fault"},
+	"gc":       {"access", "blob", "crash", "fault"},
 	"move":     {"access", "blob", "fault", "crash"},
 	"rotate":   {"access", "blob", "fault", "seal", "crash"},
 

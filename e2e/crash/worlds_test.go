@@ -46,6 +46,7 @@ func worlds(t *testing.T, all bool, r *rand.Rand) []*world {
 		{name: "first start", env: keyless, players: func() []*player { return nil }, fresh: true},
 		pushing("S3", empty, inS3(s3), large),
 		rotating(full, played),
+		collecting(empty),
 		moving(s3, full, played),
 	}
 	schemas := schemas(t, empty)

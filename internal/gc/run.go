@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"time"
+
+	"berth/internal/crash"
 )
 
 // ErrLost ends a run while another one is going on.
@@ -185,10 +187,11 @@ func (w *work) step(ctx context.Context, fn func(Tx) (Removed, error)) (Removed,
 			return err
 		}
 		var err error
-		if done, err = fn(tx); err != nil || !save {
-			return err
+		if done, err = fn(tx); err == nil && save {
+			err = put(tx, stateRun, w.run)
 		}
-		return put(tx, stateRun, w.run)
+		crash.Point("gc.step")
+		return err
 	})
 	if err != nil {
 		return Removed{}, err
@@ -196,6 +199,7 @@ func (w *work) step(ctx context.Context, fn func(Tx) (Removed, error)) (Removed,
 	if save {
 		w.saved = began
 	}
+	crash.Point("gc.step")
 	w.count(done)
 	return done, w.pause(ctx, worked)
 }
