@@ -43,9 +43,10 @@ var layers = map[string][]string{
 	"gc":       {"access", "blob", "crash", "fault"},
 	"move":     {"access", "blob", "fault", "crash"},
 	"rotate":   {"access", "blob", "fault", "seal", "crash"},
+	"scrub":    {"access", "blob", "fault", "fsck"},
 
 	// SQL.
-	"metadata":            {"registry", "identity", "keys", "audit", "fsck", "gc", "access", "blob", "fault", "lifecycle", "move", "rotate", "seal", "crash"},
+	"metadata":            {"registry", "identity", "keys", "audit", "fsck", "gc", "access", "blob", "fault", "lifecycle", "move", "rotate", "scrub", "seal", "crash"},
 	"metadata/pgtest":     {},
 	"metadata/sqlitetest": {},
 

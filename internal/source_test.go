@@ -173,10 +173,12 @@ var parts = map[string]string{
 	"template.go t":           "the name of a table",
 	"template.go condition":   "a parameter, see takes",
 	"history.go condition":    "a parameter, see takes",
+	"fsck.go condition":       "a parameter, see takes",
+	"scrub.go locks":          "of a map of texts",
 }
 
 // takes are functions with a parameter that becomes a part of SQL, and its place.
-var takes = map[string]int{"read": 2, "pastImages": 1}
+var takes = map[string]int{"read": 2, "pastImages": 1, "objectsWhere": 0}
 
 // buildsSQL says what is wrong with SQL that holds more than constants. Whatever is
 // not one is an argument.

@@ -304,9 +304,15 @@ func (s *Store) Seal(ctx context.Context, d Domain, want digest.Digest, content 
 	return o, nil
 }
 
-// Content returns the bytes of an object that is kept in the database. They must
-// not be changed.
+// Content returns the bytes of an object that is small enough to be held in memory, and
+// as a rule kept in the database. They must not be changed.
 func (s *Store) Content(ctx context.Context, o Object) ([]byte, error) {
+	if o.Damaged {
+		return nil, ErrQuarantined
+	}
+	if o.Key != "" { // it was stored as a layer
+		return s.readAll(ctx, o)
+	}
 	if o.Format == FormatPlain {
 		return o.Content, nil
 	}

@@ -42,6 +42,9 @@ var (
 	ErrDigest = errors.New("content does not match its digest")
 	// ErrDamaged: the object at rest is not what was stored.
 	ErrDamaged = errors.New("object is damaged")
+	// ErrQuarantined: the object was found damaged before, and is not read. It is an
+	// ErrDamaged, too.
+	ErrQuarantined = fmt.Errorf("%w: it was found so", ErrDamaged)
 	// ErrPoisoned: a write failed, so that the upload's content is unknown. It
 	// must be abandoned.
 	ErrPoisoned = errors.New("upload failed while writing")
@@ -57,6 +60,7 @@ type Object struct {
 	Format  int    // FormatPlain, FormatSealed or FormatDoublySealed
 	Key     string // in the bucket; "" if Content holds the bytes
 	Content []byte // the bytes themselves, if there are at most Inline
+	Damaged bool   // found missing or wrong: nobody is given them
 
 	Domain     Domain // whose key wraps the data key, if the object is sealed
 	WrappedKey []byte // an envelope of data keys; nil for a plain object
@@ -316,8 +320,16 @@ func (s *Store) Remove(ctx context.Context, o Object) error {
 // are gone and ErrDamaged if there are more or fewer than there should be. A
 // plain object in a directory is returned as a bare *os.File, so that the
 // kernel can send it. Of a sealed object no byte is returned that is not authentic:
-// Read returns ErrDamaged instead.
+// Read returns ErrDamaged instead. Of one in quarantine nothing is: ErrQuarantined.
 func (s *Store) Open(ctx context.Context, o Object) (Reader, error) {
+	if o.Damaged {
+		return nil, ErrQuarantined
+	}
+	return s.openAnyhow(ctx, o)
+}
+
+// openAnyhow is Open also for what is in quarantine.
+func (s *Store) openAnyhow(ctx context.Context, o Object) (Reader, error) {
 	switch {
 	case layersOf(o.Format) > 0:
 		return s.openSealed(ctx, o)
@@ -356,7 +368,7 @@ func (s *Store) openStored(ctx context.Context, key string, want int64) (Reader,
 // object is not stored in it as it is.
 func (s *Store) URL(ctx context.Context, o Object, life time.Duration) (string, error) {
 	p, ok := s.bucket.(Presigner)
-	if !ok || o.Key == "" || o.Format != FormatPlain {
+	if !ok || o.Key == "" || o.Format != FormatPlain || o.Damaged {
 		return "", nil
 	}
 	return p.Presign(ctx, o.Key, life)
@@ -372,16 +384,20 @@ type memory struct{ *bytes.Reader }
 
 func (memory) Close() error { return nil }
 
-// Verify reads the object and compares its digest. It returns ErrDamaged, or
-// ErrNotFound, if it is not whole.
-func (s *Store) Verify(ctx context.Context, o Object) error {
-	r, err := s.Open(ctx, o)
+// Verify reads the object, in quarantine or not, and compares its digest. It returns
+// ErrDamaged, or ErrNotFound, if it is not whole.
+func (s *Store) Verify(ctx context.Context, o Object) error { return s.VerifyPaced(ctx, o, nil) }
+
+// VerifyPaced is Verify at the pace of who is told how many bytes have been read since:
+// reading goes on when progress returns.
+func (s *Store) VerifyPaced(ctx context.Context, o Object, progress func(int)) error {
+	r, err := s.openAnyhow(ctx, o)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
 	h := newHash(o.Digest.Algorithm())
-	if _, readErr, _ := copyHashed(io.Discard, h, &steadyReader{ctx: ctx, r: r}); readErr != nil {
+	if _, readErr, _ := copyHashed(io.Discard, h, &steadyReader{ctx, r, progress}); readErr != nil {
 		return readErr
 	}
 	if hex.EncodeToString(h.Sum(nil)) != o.Digest.Encoded() {

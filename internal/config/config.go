@@ -69,6 +69,8 @@ type Config struct {
 	MasterKeyService    string   `key:"master-key-service" help:"URL of the key service that the master key is wrapped by: awskms:///KEY?region=REGION or hashivault://KEY (default: the key is not wrapped)" secret:"true" flag:"true"`
 	OldMasterKeyService string   `key:"old-master-key-service" help:"URL of the one that wrapped master keys that came before are wrapped by (default: the same)" secret:"true" flag:"true"`
 	Seal                string   `key:"seal" default:"on" help:"encrypt layers and manifests at rest: on, or off for volumes that are encrypted below; what has a KMS key is always sealed"`
+	ScrubInterval       string   `key:"scrub-interval" default:"720h" help:"how often all bytes that are stored are read and held against their digests; 0 for only when berth scrub run asks for it"`
+	ScrubRate           int64    `key:"scrub-rate" default:"16777216" help:"bytes a second that are read for that; 0 for no limit"`
 	RootAccessKeyID     string   `key:"root-access-key-id" help:"access key id of the default account's root (default: made in the data directory)"`
 	RootSecretAccessKey string   `key:"root-secret-access-key" help:"the secret that goes with it" secret:"true"`
 
@@ -171,6 +173,7 @@ func (c *Config) Validate() error {
 		func() error { _, err := c.Retention(); return err },
 		func() error { _, _, err := c.Garbage(); return err },
 		func() error { _, err := c.PinnedKeys(); return err },
+		func() error { _, err := c.ScrubEvery(); return err },
 	} {
 		errs = append(errs, parse())
 	}
@@ -294,6 +297,18 @@ func (c *Config) Garbage() (grace, lease time.Duration, err error) {
 		return 0, 0, fmt.Errorf("gc-share: %d is not a percentage from 1 to 100", c.GCShare)
 	}
 	return grace, lease, nil
+}
+
+// minScrubInterval keeps a typing error from having all bytes read all the time.
+const minScrubInterval = time.Hour
+
+// ScrubEvery returns how often all bytes are read, 0 for never unless asked for.
+func (c *Config) ScrubEvery() (time.Duration, error) {
+	d, err := time.ParseDuration(c.ScrubInterval)
+	if err != nil || d != 0 && d < minScrubInterval {
+		return 0, fmt.Errorf("scrub-interval: %q is neither 0 nor a time of 1h or more, such as 720h", c.ScrubInterval)
+	}
+	return d, nil
 }
 
 // Proxies returns the networks whose forwarded headers are believed.

@@ -35,7 +35,7 @@ func load(t *testing.T, file string, environ []string, args ...string) (*config.
 func defaults() *config.Config {
 	return &config.Config{
 		Data: "data", Listen: "127.0.0.1:5000", Account: "123456789012", Region: "us-east-1", LogLevel: "info", LogFormat: "text",
-		ImmutableRepush: "refuse", RequestRates: "off", Public: "on", DeletedRetention: "168h", GCGrace: "24h", GCLease: "4h", GCShare: 50, PasswordLogin: "off", Seal: "on",
+		ImmutableRepush: "refuse", RequestRates: "off", Public: "on", DeletedRetention: "168h", GCGrace: "24h", GCLease: "4h", GCShare: 50, PasswordLogin: "off", Seal: "on", ScrubInterval: "720h", ScrubRate: 16 << 20,
 		S3Checksums: "when-supported", S3Redirects: "off",
 	}
 }
@@ -182,6 +182,7 @@ func TestLoadRefuses(t *testing.T) {
 		"a grace of no unit":           {"", nil, []string{"--gc-grace=1"}, `gc-grace: "1" is not a time from 0 to 2160h`},
 		"a lease of nothing":           {"gc-lease: 0s\n", nil, nil, `gc-lease: "0s" is not a time from 1s to 168h`},
 		"a share of nothing":           {"", []string{"BERTH_GC_SHARE=0"}, nil, `gc-share: 0 is not a percentage`},
+		"a scrub interval too short":   {"", nil, []string{"--scrub-interval=1m"}, `scrub-interval: "1m" is neither 0 nor a time of 1h or more`},
 		"a retention of no unit":       {"", nil, []string{"--deleted-retention=7"}, `deleted-retention: "7" is not a time from 0 to 2160h`},
 		"a retention below zero":       {"deleted-retention: -1h\n", nil, nil, `deleted-retention: "-1h" is not a time`},
 		"a retention of too long":      {"", []string{"BERTH_DELETED_RETENTION=2160h1s"}, nil, `deleted-retention: "2160h1s" is not a time`},

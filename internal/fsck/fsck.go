@@ -154,6 +154,25 @@ func (c *check) objects(ctx context.Context) error {
 	}
 }
 
+// Examine reads and hashes an object, at the pace of who is told how many bytes have been
+// read since. It returns what is wrong with it, nil if nothing is: Missing, Damaged or
+// Locked. An error says nothing about the object: it could not be read now.
+func Examine(ctx context.Context, blobs *blob.Store, o blob.Object, progress func(int)) (*Problem, error) {
+	var locked *blob.KeyError
+	switch err := blobs.VerifyPaced(ctx, o, progress); {
+	case err == nil:
+		return nil, nil
+	case errors.As(err, &locked):
+		return &Problem{Locked, o.Key, o.Digest.String(), fmt.Sprintf("not read: %v", locked)}, nil
+	case errors.Is(err, blob.ErrNotFound):
+		return &Problem{Missing, o.Key, o.Digest.String(), fmt.Sprintf("its %d bytes are not in the store", o.Size)}, nil
+	case errors.Is(err, blob.ErrDamaged):
+		return &Problem{Damaged, o.Key, o.Digest.String(), err.Error()}, nil
+	default:
+		return nil, fmt.Errorf("read %s: %w", o.Digest, err)
+	}
+}
+
 func (c *check) object(ctx context.Context, o Object) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -161,16 +180,12 @@ func (c *check) object(ctx context.Context, o Object) error {
 	if o.Key != "" {
 		c.known[o.Key] = true
 	}
-	var locked *blob.KeyError
-	switch err := c.blobs.Verify(ctx, o.Object); {
-	case errors.As(err, &locked):
-		c.found(Locked, o.Key, o.Digest.String(), "not read: %v", locked)
-	case errors.Is(err, blob.ErrNotFound):
-		c.found(Missing, o.Key, o.Digest.String(), "its %d bytes are not in the store", o.Size)
-	case errors.Is(err, blob.ErrDamaged):
-		c.found(Damaged, o.Key, o.Digest.String(), "%v", err)
-	case err != nil:
-		return fmt.Errorf("read %s: %w", o.Digest, err)
+	problem, err := Examine(ctx, c.blobs, o.Object, nil)
+	if err != nil {
+		return err
+	}
+	if problem != nil {
+		c.report.Problems = append(c.report.Problems, *problem)
 	}
 	c.report.Objects++
 	c.report.Bytes += o.Size

@@ -14,15 +14,20 @@ var (
 
 // Objects implements [fsck.Tx].
 func (tx *Tx) Objects(after string, limit int) ([]fsck.Object, error) {
-	var out []fsck.Object
-	err := tx.rows(`SELECT uid, digest, size, format, key, content, `+sealColumns+` FROM objects o
-		WHERE uid > $1 AND deleted_at = 0 ORDER BY uid LIMIT $2`, []any{after, limit}, func(rows *sql.Rows) error {
-		var o fsck.Object
-		err := rows.Scan(append([]any{&o.UID, &o.Digest, &o.Size, &o.Format, &o.Key, &o.Content}, sealFields(&o.Object)...)...)
-		o.Domain.Double = o.Format == blob.FormatDoublySealed
-		out = append(out, o)
-		return err
-	})
+	return tx.objectsWhere(`uid > $1 AND deleted_at = 0 ORDER BY uid LIMIT $2`, after, limit)
+}
+
+// objectsWhere returns the objects for which a condition holds.
+func (tx *Tx) objectsWhere(condition string, args ...any) (out []fsck.Object, _ error) {
+	err := tx.rows(`SELECT uid, digest, size, format, key, content, damaged_at, `+sealColumns+` FROM objects o WHERE `+condition,
+		args, func(rows *sql.Rows) error {
+			var o fsck.Object
+			var damaged int64
+			err := rows.Scan(append([]any{&o.UID, &o.Digest, &o.Size, &o.Format, &o.Key, &o.Content, &damaged}, sealFields(&o.Object)...)...)
+			o.Domain.Double, o.Damaged = o.Format == blob.FormatDoublySealed, damaged != 0
+			out = append(out, o)
+			return err
+		})
 	return out, err
 }
 

@@ -55,9 +55,10 @@ func (tx *Tx) Manifest(i *registry.Image) (blob.Object, error) {
 	k := memoKey{"manifest", i.UID, "", ""}
 	return remember(tx, k, func(o blob.Object) int { return 300 + len(o.Content) + len(o.WrappedKey) }, func() (blob.Object, error) {
 		o := blob.Object{Digest: i.Digest, Size: i.ManifestSize}
-		_, err := tx.row(`SELECT o.format, o.key, o.content, `+sealColumns+` FROM images i JOIN objects o ON o.uid = i.object WHERE i.uid = $1`,
-			[]any{i.UID}, append([]any{&o.Format, &o.Key, &o.Content}, sealFields(&o)...)...)
-		o.Domain.Double = o.Format == blob.FormatDoublySealed
+		var damaged int64
+		_, err := tx.row(`SELECT o.format, o.key, o.content, o.damaged_at, `+sealColumns+` FROM images i JOIN objects o ON o.uid = i.object WHERE i.uid = $1`,
+			[]any{i.UID}, append([]any{&o.Format, &o.Key, &o.Content, &damaged}, sealFields(&o)...)...)
+		o.Damaged, o.Domain.Double = damaged != 0, o.Format == blob.FormatDoublySealed
 		return o, err
 	})
 }

@@ -17,20 +17,20 @@ import (
 func (tx *Tx) Layer(repository string, d digest.Digest) (*registry.Layer, error) {
 	l := registry.Layer{Repository: repository, Digest: d}
 	l.Object.Digest = d
-	var lease int64
+	var lease, damaged int64
 	var use string
-	found, err := tx.row(`SELECT l.object, l.lease_until, o.size, o.format, o.key, o.content, o.archived, `+sealColumns+`,
+	found, err := tx.row(`SELECT l.object, l.lease_until, o.size, o.format, o.key, o.content, o.archived, o.damaged_at, `+sealColumns+`,
 			COALESCE((SELECT 'ACTIVE ' || x.media_type FROM image_layers x JOIN images i ON i.uid = x.image
 					WHERE x.repository = l.repository AND x.digest = l.digest AND i.status = 'ACTIVE' AND i.deleted_at = 0 LIMIT 1),
 				(SELECT 'ARCHIVED ' || x.media_type FROM image_layers x JOIN images i ON i.uid = x.image
 					WHERE x.repository = l.repository AND x.digest = l.digest AND i.deleted_at = 0 LIMIT 1), '')
 		FROM layers l JOIN objects o ON o.uid = l.object WHERE l.repository = $1 AND l.digest = $2`,
 		[]any{repository, string(d)}, append(append([]any{&l.ObjectUID, &lease, &l.Object.Size, &l.Object.Format, &l.Object.Key,
-			&l.Object.Content, &l.Cheap}, sealFields(&l.Object)...), &use)...)
+			&l.Object.Content, &l.Cheap, &damaged}, sealFields(&l.Object)...), &use)...)
 	if err != nil || !found {
 		return nil, err
 	}
-	l.Object.Domain.Double = l.Object.Format == blob.FormatDoublySealed
+	l.Object.Domain.Double, l.Object.Damaged = l.Object.Format == blob.FormatDoublySealed, damaged != 0
 	l.LeaseUntil = fromMicros(lease)
 	l.Archived = strings.HasPrefix(use, "ARCHIVED ")
 	_, l.MediaType, _ = strings.Cut(use, " ")
@@ -81,10 +81,23 @@ func keyID(o *blob.Object) string {
 }
 
 // object returns the id of the key domain's object of that digest, sealed or not as the
-// given one is, and whether it is the given one, recorded now.
+// given one is, and whether it is the given one, recorded now. The given one takes the
+// place of what is damaged.
 func (tx *Tx) object(domain string, o blob.Object, now time.Time) (string, bool, error) {
+	damaged, err := tx.damagedOf(domain, o)
+	if err != nil {
+		return "", false, err
+	}
+	if len(damaged) > 0 {
+		return tx.replace(damaged, domain, o, now)
+	}
+	return tx.record(domain, o, now)
+}
+
+// record is object where nothing is damaged.
+func (tx *Tx) record(domain string, o blob.Object, now time.Time) (string, bool, error) {
 	if o.Format != blob.FormatPlain && o.Domain.Name != domain {
-		return "", false, fmt.Errorf("object %s is sealed for the key domain %s, not for %s", o.Digest, o.Domain.Name, domain)
+		return "", false, errOtherDomain(o, domain)
 	}
 	for {
 		uid := uuid.Must(uuid.NewV7()).String()
@@ -102,6 +115,10 @@ func (tx *Tx) object(domain string, o blob.Object, now time.Time) (string, bool,
 		}
 		// It was garbage and has been removed between the two statements.
 	}
+}
+
+func errOtherDomain(o blob.Object, domain string) error {
+	return fmt.Errorf("object %s is sealed for the key domain %s, not for %s", o.Digest, o.Domain.Name, domain)
 }
 
 // LinkLayer implements [registry.LayerWriter].

@@ -47,7 +47,7 @@ func (r *Registry) GetDownloadUrlForLayer(ctx context.Context, c access.Caller, 
 	q := request{caller: c, event: "GetDownloadUrlForLayer", ref: ref, params: layerParams{ref, d}, readOnly: true}
 	err := r.view(ctx, q, func(tx ReadTx, repo *Repository) error {
 		var err error
-		if layer, err = layerOf(tx, repo, d); err != nil {
+		if layer, err = wholeLayer(tx, repo, d); err != nil {
 			return err
 		}
 		used, err := tx.LayerInUse(repo.UID, d)
@@ -98,6 +98,9 @@ func (r *Registry) OpenLink(ctx context.Context, link Link, here bool) (*Content
 	}
 	if l == nil {
 		return nil, errLayerNotFound(Ref{ID: link.ID}, link.Digest)
+	}
+	if l.Object.Damaged {
+		return nil, errLayerDamaged(repo.Ref, link.Digest)
 	}
 	return r.openContent(ctx, repo.Ref, l, "", r.redirects && !here)
 }

@@ -91,6 +91,11 @@ func errLayerNotFound(r Ref, d digest.Digest) error {
 		"The layer with digest '%s' does not exist within the repository with name '%s' in the registry with id '%s'", d, r.Name, r.Account)
 }
 
+func errLayerDamaged(r Ref, d digest.Digest) error {
+	return fault.New(fault.NotFound, "LayersNotFoundException",
+		"The layer with digest '%s' in the repository with name '%s' in the registry with id '%s' is damaged where it is stored. Push it again to heal it", d, r.Name, r.Account)
+}
+
 func errLayerInaccessible(r Ref, d digest.Digest) error {
 	return fault.New(fault.Conflict, "LayerInaccessibleException",
 		"The layer with digest '%s' in the repository with name '%s' in the registry with id '%s' is not associated with an image", d, r.Name, r.Account)

@@ -20,6 +20,9 @@ const (
 	RepositoryUndeleted = "repository.undeleted"
 
 	SettingChanged = "setting.changed"
+
+	ObjectDamaged = "object.damaged" // bytes of a digest were found missing or wrong: in a registry, of no repository
+	ObjectHealed  = "object.healed"  // they are whole again
 )
 
 // Event is something that happened. It is written to the outbox in the
@@ -35,5 +38,5 @@ type Event struct {
 	ArtifactType  string        `json:"artifactType,omitempty"` // of the artifact, or its configuration's media type
 	Subject       digest.Digest `json:"subject,omitempty"`
 	Principal     string        `json:"principal,omitempty"` // whose call it was
-	Detail        string        `json:"detail,omitempty"`    // what has changed of a registry: a setting by its name, or "template team"
+	Detail        string        `json:"detail,omitempty"`    // what has changed of a registry: a setting by its name, or "template team"; what is wrong with an object
 }

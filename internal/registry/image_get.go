@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 
 	"berth/internal/access"
@@ -73,7 +74,8 @@ func (r *Registry) BatchGetImage(ctx context.Context, c access.Caller, in BatchG
 }
 
 // openManifests fills in the manifests of images, and returns those whose manifest
-// can be opened, and with the failures those whose key cannot be used.
+// can be opened, and with the failures those whose key cannot be used, or that are known
+// to be damaged.
 func (r *Registry) openManifests(ctx context.Context, images []StoredImage, manifests []blob.Object, failures []ImageFailure, accept []string) ([]StoredImage, []ImageFailure, error) {
 	opened := images[:0]
 	for i, img := range images {
@@ -82,6 +84,10 @@ func (r *Registry) openManifests(ctx context.Context, images []StoredImage, mani
 		if keyRefused(err) {
 			e, _ := fault.As(errKey(err))
 			failures = append(failures, ImageFailure{img.ID, KmsError, e.Message})
+			continue
+		}
+		if errors.Is(err, blob.ErrQuarantined) {
+			failures = append(failures, ImageFailure{img.ID, ImageInaccessible, "Requested image not found: its manifest is damaged where it is stored. Push it again to heal it."})
 			continue
 		}
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 
 	"berth/internal/access"
@@ -175,11 +176,11 @@ func (r *Registry) putImage(ctx context.Context, tx Tx, repo *Repository, in Put
 	if err != nil {
 		return nil, err
 	}
-	added := img == nil
+	added, healed := img == nil, false
 	if added {
 		img, err = r.newImage(tx, repo, in, m)
-	} else {
-		err = r.sameBytes(ctx, tx, img, in.Manifest, m)
+	} else if err = r.sameBytes(ctx, tx, img, in.Manifest, m); lost(err) {
+		healed, err = true, tx.HealObject(repo, in.sealed.object, r.now())
 	}
 	if err != nil {
 		return nil, err
@@ -191,7 +192,7 @@ func (r *Registry) putImage(ctx context.Context, tx Tx, repo *Repository, in Put
 	if err != nil {
 		return nil, err
 	}
-	moved, err := r.putTags(tx, repo, in, img, added, c)
+	moved, err := r.putTags(tx, repo, in, img, added, healed, c)
 	if err != nil {
 		return nil, err
 	}
@@ -201,7 +202,7 @@ func (r *Registry) putImage(ctx context.Context, tx Tx, repo *Repository, in Put
 	if added || restored || len(moved) > 0 {
 		return img, r.emitPush(tx, repo, img, moved, c)
 	}
-	if !in.Again {
+	if !in.Again && !healed {
 		return nil, errImageExists(in.Ref, in.Digest, firstOf(in.Tags))
 	}
 	return img, nil
@@ -215,7 +216,8 @@ func firstOf(tags []string) string {
 }
 
 // sameBytes guards against bytes that mean one thing under the media type that
-// they were stored as and another under the one that they are sent as now.
+// they were stored as and another under the one that they are sent as now. The error says so if what
+// is stored is missing or damaged.
 func (r *Registry) sameBytes(ctx context.Context, tx ReadTx, img *Image, manifest []byte, m *Manifest) error {
 	if img.MediaType != m.MediaType {
 		return errManifest("the image is stored with the media type '%s', which cannot be changed to '%s'", img.MediaType, m.MediaType)
@@ -228,15 +230,21 @@ func (r *Registry) sameBytes(ctx context.Context, tx ReadTx, img *Image, manifes
 	if err != nil {
 		return errKey(err)
 	}
+	if img.Digest.Algorithm().FromBytes(content) != img.Digest {
+		return blob.ErrDamaged
+	}
 	if !bytes.Equal(content, manifest) {
 		return errManifest("the digest is that of another manifest")
 	}
 	return nil
 }
 
-// putTags puts the tags on the image, which has just been added or not, and
+// lost reports whether an error says that bytes are missing or damaged.
+func lost(err error) bool { return errors.Is(err, blob.ErrDamaged) || errors.Is(err, blob.ErrNotFound) }
+
+// putTags puts the tags on the image, which has just been added, or healed, or not, and
 // returns those that were not there before, in order.
-func (r *Registry) putTags(tx Tx, repo *Repository, in PutImageInput, img *Image, added bool, c access.Caller) ([]string, error) {
+func (r *Registry) putTags(tx Tx, repo *Repository, in PutImageInput, img *Image, added, healed bool, c access.Caller) ([]string, error) {
 	var moved []string
 	for _, tag := range slices.Compact(slices.Sorted(slices.Values(in.Tags))) {
 		on, err := tx.ImageByTag(repo.UID, tag)
@@ -244,7 +252,7 @@ func (r *Registry) putTags(tx Tx, repo *Repository, in PutImageInput, img *Image
 			return nil, err
 		}
 		same := on != nil && on.UID == img.UID
-		if on != nil && repo.Mutability.Frozen(tag) && (!same || r.strict || !in.Again) {
+		if on != nil && repo.Mutability.Frozen(tag) && (!same || (r.strict || !in.Again) && !healed) {
 			return nil, errTagImmutable(repo.Ref, tag)
 		}
 		if same {
@@ -337,7 +345,9 @@ func resolveLayers(tx ReadTx, repo *Repository, layers []Descriptor, refs *Refer
 		if err != nil {
 			return 0, err
 		}
-		if l != nil {
+		if l != nil && l.Object.Damaged { // to be pushed again first
+			missing = append(missing, d.Digest)
+		} else if l != nil {
 			refs.Layers = append(refs.Layers, d)
 			refs.cheap = refs.cheap || l.Cheap
 			sum += l.Object.Size

@@ -93,7 +93,7 @@ func (r *Registry) layerAvailability(ctx context.Context, q request, in BatchChe
 			if err != nil {
 				return err
 			}
-			if l != nil {
+			if l != nil && !l.Object.Damaged { // else it is to be pushed again
 				a.Available, a.Archived, a.Size, a.MediaType = !l.Archived, l.Archived, l.Object.Size, l.MediaType
 				due = append(due, l)
 			}
@@ -177,7 +177,7 @@ func (r *Registry) OpenLayer(ctx context.Context, c access.Caller, ref Ref, d di
 			return err
 		}
 		var err error
-		l, err = layerOf(tx, repo, d)
+		l, err = wholeLayer(tx, repo, d)
 		return err
 	})
 	if err != nil {
@@ -204,6 +204,16 @@ func layerOf(tx ReadTx, repo *Repository, d digest.Digest) (*Layer, error) {
 		return nil, errLayerNotFound(repo.Ref, d)
 	}
 	return l, nil
+}
+
+// wholeLayer is layerOf for who wants the bytes, or goes by their being there: of a
+// damaged layer they are not.
+func wholeLayer(tx ReadTx, repo *Repository, d digest.Digest) (*Layer, error) {
+	l, err := layerOf(tx, repo, d)
+	if err == nil && l.Object.Damaged {
+		err = errLayerDamaged(repo.Ref, d)
+	}
+	return l, err
 }
 
 func (r *Registry) openContent(ctx context.Context, ref Ref, l *Layer, principal string, redirect bool) (*Content, error) {
@@ -330,7 +340,7 @@ func (r *Registry) mountSource(ctx context.Context, tx ReadTx, repo *Repository,
 		if err != nil {
 			return nil, err
 		}
-		if l != nil && !l.Archived && r.blobs.Fits(l.Object, repo.Domain()) {
+		if l != nil && !l.Archived && !l.Object.Damaged && r.blobs.Fits(l.Object, repo.Domain()) {
 			return l, nil
 		}
 	}

@@ -188,7 +188,8 @@ type LayerWriter interface {
 	// LinkLayer makes a repository hold a layer, whose bytes are in the object,
 	// until at least the time lease. If the key domain has an object of that
 	// digest already, sealed or not as the given one is, it is used instead and
-	// the given one is not recorded: the second result is then false. A layer that
+	// the given one is not recorded: the second result is then false. What is damaged is
+	// not used: the given one takes its place for all that hold it. A layer that
 	// the repository holds in plain is replaced by one that is sealed.
 	LinkLayer(repo *Repository, o blob.Object, at, lease time.Time) (*Layer, bool, error)
 	// LinkObject makes a repository hold a layer of another one of its key
@@ -198,6 +199,9 @@ type LayerWriter interface {
 	// LeaseLayer puts off the end of a layer's lease. It reports whether the
 	// repository still holds the layer.
 	LeaseLayer(*Layer, time.Time) (bool, error)
+	// HealObject has the object take the place of what the repository's key domain has of
+	// that digest, for all that hold it.
+	HealObject(repo *Repository, o blob.Object, at time.Time) error
 	// UnlinkLayer makes a repository hold a layer no more.
 	UnlinkLayer(ref Ref, l *Layer, at time.Time) error
 }

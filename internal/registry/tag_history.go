@@ -160,7 +160,7 @@ func (r *Registry) moveTag(tx Tx, repo *Repository, tag string, d digest.Digest,
 	case img.Status != Active:
 		return errRollback(repo.Ref, tag, "the image with digest '"+string(d)+"' is archived (its status is "+string(img.Status)+")")
 	}
-	moved, err := r.putTags(tx, repo, PutImageInput{Ref: repo.Ref, Tags: []string{tag}, Digest: d}, img, false, c)
+	moved, err := r.putTags(tx, repo, PutImageInput{Ref: repo.Ref, Tags: []string{tag}, Digest: d}, img, false, false, c)
 	if err != nil {
 		return err
 	}

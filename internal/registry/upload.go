@@ -367,7 +367,7 @@ func (r *Registry) beginComplete(ctx context.Context, tx ReadTx, q request, in C
 		return nil, nil, errPartTooSmall()
 	}
 	l, err := tx.Layer(repo.UID, in.Digest)
-	if err != nil || l == nil || l.Archived {
+	if err != nil || l == nil || l.Archived || l.Object.Damaged {
 		return u, nil, err
 	}
 	return u, l, nil

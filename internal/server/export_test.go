@@ -7,13 +7,24 @@ import (
 	"time"
 
 	"berth/internal/move"
+	"berth/internal/scrub"
 )
 
-func init() { classInterval = time.Hour }
+func init() { classInterval, scrubInterval = time.Hour, time.Hour }
 
 // ExtensionPaths are the paths of the signed operations that ECR does not have.
 func (s *Server) ExtensionPaths() []string {
 	return slices.Sorted(maps.Keys(s.extensions(nil)))
+}
+
+// Scrub makes the pass that is due.
+func (s *Server) Scrub(ctx context.Context) error { return s.scrubber.Run(ctx) }
+
+// AnotherScrubber is a scrubber as another process has it.
+func (s *Server) AnotherScrubber() *scrub.Scrubber {
+	o := s.scrubber.Options
+	o.Owner = "another"
+	return scrub.New(o)
 }
 
 // RemoveMoved removes what was moved and is due.

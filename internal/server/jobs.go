@@ -16,6 +16,10 @@ const (
 	reapInterval     = 10 * time.Minute
 )
 
+// scrubInterval is how soon a pass begins that another replica was asked for. Tests make passes
+// themselves.
+var scrubInterval = 2 * time.Second
+
 // classInterval is how soon layers change their storage class. Tests do it themselves.
 var classInterval = 5 * time.Second
 
@@ -39,6 +43,7 @@ func (s *Server) startJobs() {
 	if s.classes != nil {
 		s.every(ctx, classInterval, "change the storage class of layers", s.classes.Run)
 	}
+	s.jobs.Go(func() { s.scrubs(ctx) })
 	s.jobs.Go(func() { s.registry.RunLifecycle(ctx, s.lifecycleFailed) })
 	s.jobs.Go(func() { s.watchQuotas(ctx) })
 	s.jobs.Go(func() { s.garbage.RunDue(ctx, s.garbageFailed) })

@@ -101,6 +101,8 @@ func (s *Server) extensions(verify verifier) map[string]http.Handler {
 		GCRunPath:               extension(s, verify, "RunGarbageCollection", s.runGarbage),
 		GCStatusPath:            extension(s, verify, "GetGarbageCollection", s.garbageStatus),
 		GCExplainPath:           extension(s, verify, "ExplainGarbageCollection", s.explainGarbage),
+		ScrubRunPath:            extension(s, verify, "RunScrub", s.runScrub),
+		ScrubStatusPath:         extension(s, verify, "GetScrub", s.scrubStatus),
 		QuotaListPath:           extension(s, verify, "ListServiceQuotaRequests", s.listQuotaRequests),
 		QuotaApprovePath:        extension(s, verify, decideQuotaRequest, s.approveQuotaRequest),
 		QuotaDenyPath:           extension(s, verify, decideQuotaRequest, s.denyQuotaRequest),

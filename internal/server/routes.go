@@ -24,6 +24,7 @@ import (
 //	/_berth/v1/session/...  temporary credentials: which there are, and their end
 //	/_berth/v1/service-binding/...  who acts for which service
 //	/_berth/v1/iam/...      why access is refused
+//	/_berth/v1/scrub/...    reading all bytes that are stored: run, status
 //	/_berth/v1/quota/...    what accounts have asked for, to be approved or denied
 //	/_berth/v1/gc/...       removing what nothing reaches: now, how far it is, why something is kept
 //	/_berth/v1/public/logo/...   logos of public repositories

@@ -39,6 +39,7 @@ import (
 	"berth/internal/oci"
 	"berth/internal/registry"
 	"berth/internal/rotate"
+	"berth/internal/scrub"
 	"berth/internal/seal"
 )
 
@@ -86,6 +87,7 @@ type Server struct {
 	decisions *audit.Decisions
 	rotator   *rotate.Rotator
 	garbage   *gc.Collector
+	scrubber  *scrub.Scrubber
 	lease     *rotate.Lease // nil for a server that has the database to itself
 	registry  *registry.Registry
 	directory *identity.Directory
@@ -204,6 +206,9 @@ func (s *Server) assemble(ctx context.Context) error {
 		Authorizer: authorizer, Auditor: s.auditLog, Account: s.config.Account, Now: s.options.Now,
 	}
 	if err := s.newCollector(authorizer); err != nil {
+		return err
+	}
+	if s.scrubber, err = s.newScrubber(blobs, authorizer); err != nil {
 		return err
 	}
 	if err := s.beginQuotas(ctx); err != nil {

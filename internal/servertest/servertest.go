@@ -78,6 +78,7 @@ func Start(t testing.TB, o Options) *Server {
 		"BERTH_DATA=" + t.TempDir(),
 		"BERTH_ROOT_ACCESS_KEY_ID=AKIAROOT", "BERTH_ROOT_SECRET_ACCESS_KEY=the secret of the root",
 		"BERTH_MASTER_KEY=" + strings.Repeat("2a", 32),
+		"BERTH_SCRUB_INTERVAL=0", "BERTH_SCRUB_RATE=0", // tests ask for it
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,277 @@
+// Package scrub finds bytes that are not what was stored, while everything goes on, and
+// makes them whole again.
+//
+// A pass reads and hashes every object, no faster than it is allowed to. What is missing or
+// damaged goes into quarantine: it is served to nobody, and does not count as there for
+// who pushes, so that a push brings its bytes again and heals it. Before that other
+// sources are asked for them. A pass goes on where it was after a restart, and one process
+// of all on the database makes it.
+package scrub
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"berth/internal/access"
+	"berth/internal/blob"
+	"berth/internal/fsck"
+)
+
+const (
+	// page is how many objects are read at once, and saveEvery how much time may pass until
+	// it is recorded how far a pass has come.
+	page      = 100
+	saveEvery = 5 * time.Second
+	leaseLife = 5 * time.Minute
+	leaseName = "scrub"
+	// firstAfter is when the first pass begins at the latest.
+	firstAfter = 24 * time.Hour
+	// retryDamaged is how often what is in quarantine is looked at between passes.
+	retryDamaged = time.Hour
+	// awayPause is how long the store is left alone when it does not answer.
+	awayPause = time.Minute
+)
+
+// Options are what a Scrubber is made of.
+type Options struct {
+	Store      Store
+	Blobs      *blob.Store
+	Sources    []Source // asked in order
+	Authorizer *access.Authorizer
+	Auditor    access.Auditor
+	Account    string // the administrator's
+	Now        func() time.Time
+	Owner      string        // of the lease: another one for each process
+	Interval   time.Duration // from the beginning of a pass to that of the next; 0 for none that nobody asks for
+	Rate       int64         // bytes a second; 0 for no limit
+	Log        *slog.Logger
+	Paused     func() bool // whether nothing is to be changed now; nil for never
+}
+
+// Totals are what a process has looked at, and what it last knew of all.
+type Totals struct {
+	Objects, Bytes atomic.Int64
+	Damaged        atomic.Int64 // in quarantine
+	Unreadable     atomic.Int64 // in the last pass
+	LastPass       atomic.Int64 // when it ended, in seconds since 1970; 0 for never
+	Quarantines    atomic.Int64
+	Healed         atomic.Int64
+}
+
+// Scrubber makes passes.
+type Scrubber struct {
+	Options
+	Totals Totals
+
+	asked chan struct{} // full when somebody wants a pass
+
+	mu      sync.Mutex // one run at a time
+	until   time.Time  // the store is left alone; guarded by mu
+	counted time.Time  // when what is in quarantine was last counted; guarded by mu
+}
+
+// New returns a Scrubber.
+func New(o Options) *Scrubber { return &Scrubber{Options: o, asked: make(chan struct{}, 1)} }
+
+// Asked is ready when somebody has asked this process for a pass.
+func (s *Scrubber) Asked() <-chan struct{} { return s.asked }
+
+// errAway ends a run: the store does not answer, or another process has the lease.
+var errAway = errors.New("the blob store could not be read several times")
+
+// Run makes the pass that is due, if any, to its end. Of all processes that call it one
+// does so. It is called every few seconds.
+func (s *Scrubber) Run(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if time.Now().Before(s.until) || s.Paused != nil && s.Paused() {
+		return nil
+	}
+	p, _, due, err := s.due(ctx)
+	if err != nil {
+		return err
+	}
+	s.note(p)
+	retry := !due && s.Totals.Damaged.Load() > 0 && s.Now().Sub(p.Tried) >= retryDamaged
+	if !due && !retry {
+		return nil
+	}
+	r := &run{Scrubber: s, ctx: ctx}
+	if mine, err := r.lease(); err != nil || !mine {
+		return err
+	}
+	if p, r.request, due, err = s.due(ctx); err != nil { // another process may have been faster
+		return err
+	}
+	r.progress = p
+	switch {
+	case due:
+		err = r.pass()
+	case retry:
+		err = r.retryDamaged()
+	}
+	if errors.Is(err, errAway) {
+		s.until = time.Now().Add(awayPause)
+	}
+	s.counted = time.Time{}
+	return errors.Join(err, s.count(context.WithoutCancel(ctx)), r.release())
+}
+
+// due returns how far passes have come, the last request, and whether one is under way or to begin.
+func (s *Scrubber) due(ctx context.Context) (p progress, asked request, due bool, err error) {
+	err = s.Store.View(ctx, func(tx Tx) error {
+		p, asked = progress{}, request{}
+		return errors.Join(tx.ScrubState("pass", &p), tx.ScrubState("request", &asked))
+	})
+	if err != nil {
+		return p, asked, false, err
+	}
+	if err := s.count(ctx); err != nil {
+		return p, asked, false, err
+	}
+	now := s.Now()
+	if s.Interval > 0 && p.Next.IsZero() {
+		p.Next = now.Add(min(s.Interval, firstAfter))
+		err = s.save(ctx, p)
+	}
+	return p, asked, p.Pass != nil || wanted(p, asked) || s.Interval > 0 && !now.Before(p.Next), err
+}
+
+// wanted reports whether somebody has asked for a pass since the last one was. It is the
+// request that is held against the last pass, not its time: clocks differ.
+func wanted(p progress, asked request) bool { return asked.ID != "" && asked.ID != p.Request }
+
+// count learns now and then how much is in quarantine.
+func (s *Scrubber) count(ctx context.Context) error {
+	if time.Since(s.counted) < time.Minute {
+		return nil
+	}
+	return s.Store.View(ctx, func(tx Tx) error {
+		n, err := tx.DamagedCount()
+		if err == nil {
+			s.counted = time.Now()
+			s.Totals.Damaged.Store(n)
+		}
+		return err
+	})
+}
+
+func (s *Scrubber) note(p progress) {
+	if p.Last != nil {
+		s.Totals.LastPass.Store(p.Last.EndedAt.Unix())
+		s.Totals.Unreadable.Store(p.Last.Unreadable)
+	}
+}
+
+func (s *Scrubber) save(ctx context.Context, p progress) error {
+	return s.Store.Update(ctx, func(tx Tx) error { return tx.PutScrubState("pass", p) })
+}
+
+// run is one call of Run that has the lease.
+type run struct {
+	*Scrubber
+	ctx      context.Context
+	progress progress
+	request  request   // the last one
+	leased   time.Time // when the lease was last taken
+	saved    time.Time
+	lost     error // the lease is another process's, or the context has ended
+
+	paceFrom time.Time // since when so many bytes have been read
+	paced    int64
+	failing  int // objects in a row that could not be read
+}
+
+// lease takes the lease, or renews it.
+func (r *run) lease() (mine bool, err error) {
+	now := r.Now()
+	err = r.Store.Update(r.ctx, func(tx Tx) error {
+		mine, err = tx.Lease(leaseName, r.Owner, now, now.Add(leaseLife))
+		return err
+	})
+	r.leased = time.Now()
+	return mine, err
+}
+
+// release lets another process have the lease at once.
+func (r *run) release() error {
+	now := r.Now()
+	return r.Store.Update(context.WithoutCancel(r.ctx), func(tx Tx) error {
+		_, err := tx.Lease(leaseName, r.Owner, now, now)
+		return err
+	})
+}
+
+// pass goes through the objects that are left of a pass.
+func (r *run) pass() error {
+	if r.progress.Pass == nil {
+		r.progress.Pass, r.progress.After, r.progress.Request = &Pass{StartedAt: r.Now()}, "", r.request.ID
+		if r.Interval > 0 {
+			r.progress.Next = r.Now().Add(r.Interval)
+		}
+	}
+	r.saved = time.Now()
+	for {
+		objects, err := r.next(func(tx Tx) ([]fsck.Object, error) { return tx.Objects(r.progress.After, page) })
+		if err != nil {
+			return err
+		}
+		for _, o := range objects {
+			if err := r.object(o); err != nil {
+				return errors.Join(err, r.save(context.WithoutCancel(r.ctx), r.progress))
+			}
+			r.progress.After = o.UID
+			if time.Since(r.saved) > saveEvery {
+				if err := r.save(r.ctx, r.progress); err != nil {
+					return err
+				}
+				r.saved = time.Now()
+			}
+		}
+		if len(objects) < page {
+			return r.end()
+		}
+	}
+}
+
+func (r *run) end() error {
+	done := r.progress.Pass
+	done.EndedAt = r.Now()
+	r.progress.Pass, r.progress.After, r.progress.Last, r.progress.Tried = nil, "", done, r.Now()
+	r.note(r.progress)
+	r.Log.Info("all objects were read", "objects", done.Objects, "bytes", done.Bytes, "damaged", done.Damaged, "healed", done.Healed,
+		"locked", done.Locked, "unreadable", done.Unreadable)
+	return r.save(r.ctx, r.progress)
+}
+
+// retryDamaged looks at what is in quarantine once more.
+func (r *run) retryDamaged() error {
+	r.progress.Tried = r.Now()
+	for after := ""; ; {
+		objects, err := r.next(func(tx Tx) ([]fsck.Object, error) { return tx.DamagedObjects(after, page) })
+		if err != nil {
+			return err
+		}
+		for _, o := range objects {
+			if err := r.object(o); err != nil {
+				return err
+			}
+			after = o.UID
+		}
+		if len(objects) < page {
+			return r.save(r.ctx, r.progress)
+		}
+	}
+}
+
+func (r *run) next(read func(Tx) ([]fsck.Object, error)) (objects []fsck.Object, err error) {
+	err = r.Store.View(r.ctx, func(tx Tx) error {
+		objects, err = read(tx)
+		return err
+	})
+	return objects, err
+}
