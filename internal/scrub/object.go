@@ -138,7 +138,7 @@ func (r *run) judge(pass *Pass, o fsck.Object, problem *fsck.Problem) error {
 		}
 		pass.Damaged++
 		r.Totals.Quarantines.Add(1)
-		r.Log.Error("an object is damaged", "digest", o.Digest, "keyDomain", o.Domain.Name, "kind", found.Kind, "detail", found.Detail)
+		r.Log.Warn("an object is damaged", "digest", o.Digest, "keyDomain", o.Domain.Name, "kind", found.Kind, "detail", found.Detail)
 	}
 	healed, err := r.heal(o)
 	if healed {

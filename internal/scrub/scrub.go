@@ -215,13 +215,20 @@ func (r *run) pass() error {
 		}
 	}
 	r.saved = time.Now()
+	before, pass := r.progress, *r.progress.Pass
 	for {
 		objects, err := r.next(func(tx Tx) ([]fsck.Object, error) { return tx.Objects(r.progress.After, page) })
 		if err != nil {
 			return err
 		}
 		for _, o := range objects {
+			if r.failing == 0 { // from here on, should the store be away
+				before, pass = r.progress, *r.progress.Pass
+			}
 			if err := r.object(o); err != nil {
+				if errors.Is(err, errAway) {
+					r.progress, r.progress.Pass = before, &pass
+				}
 				return errors.Join(err, r.save(context.WithoutCancel(r.ctx), r.progress))
 			}
 			r.progress.After = o.UID
