@@ -19,7 +19,7 @@ import (
 // stands for everything below it.
 var layers = map[string][]string{
 	// Pure: no clock, no store, no network.
-	"fault": {}, "sigv4": {}, "config": {}, "seal": {}, "crash": {},
+	"fault": {}, "sigv4": {}, "config": {}, "seal": {}, "crash": {}, "disk": {},
 	"lifecycle": {"fault"}, "policy": {"fault"},
 
 	// Who asks, and where the bytes are.

@@ -71,6 +71,7 @@ type Config struct {
 	Seal                string   `key:"seal" default:"on" help:"encrypt layers and manifests at rest: on, or off for volumes that are encrypted below; what has a KMS key is always sealed"`
 	ScrubInterval       string   `key:"scrub-interval" default:"720h" help:"how often all bytes that are stored are read and held against their digests; 0 for only when berth scrub run asks for it"`
 	ScrubRate           int64    `key:"scrub-rate" default:"16777216" help:"bytes a second that are read for that; 0 for no limit"`
+	DiskReserve         string   `key:"disk-reserve" help:"space on the disks of the data directory that pushes leave free, as in 10GiB or 5%; 0 for none (default: 5%, at most 1GiB)"`
 	RootAccessKeyID     string   `key:"root-access-key-id" help:"access key id of the default account's root (default: made in the data directory)"`
 	RootSecretAccessKey string   `key:"root-secret-access-key" help:"the secret that goes with it" secret:"true"`
 
@@ -174,6 +175,7 @@ func (c *Config) Validate() error {
 		func() error { _, _, err := c.Garbage(); return err },
 		func() error { _, err := c.PinnedKeys(); return err },
 		func() error { _, err := c.ScrubEvery(); return err },
+		func() error { _, _, err := c.Reserve(); return err },
 	} {
 		errs = append(errs, parse())
 	}
@@ -309,6 +311,36 @@ func (c *Config) ScrubEvery() (time.Duration, error) {
 		return 0, fmt.Errorf("scrub-interval: %q is neither 0 nor a time of 1h or more, such as 720h", c.ScrubInterval)
 	}
 	return d, nil
+}
+
+// The reserve that is kept on a disk if nothing is said of it: a percentage, but no more than so
+// many bytes.
+const (
+	reservePercent = 5
+	reserveBytes   = 1 << 30
+)
+
+// Reserve returns what pushes leave free on a disk: a number of bytes, or if percent is not 0
+// that part of it, but no more than bytes if these are not 0.
+func (c *Config) Reserve() (bytes, percent int64, err error) {
+	if c.DiskReserve == "" {
+		return reserveBytes, reservePercent, nil
+	}
+	number, isPart := strings.CutSuffix(c.DiskReserve, "%")
+	unit := int64(1)
+	for suffix, size := range map[string]int64{"MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40} {
+		if n, ok := strings.CutSuffix(number, suffix); ok && !isPart {
+			number, unit = n, size
+		}
+	}
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || n < 0 || isPart && n > 90 || n > 1<<60/unit {
+		return 0, 0, fmt.Errorf("disk-reserve: %q is neither a number of bytes such as 10GiB nor a part such as 5%%", c.DiskReserve)
+	}
+	if isPart {
+		return 0, n, nil
+	}
+	return n * unit, 0, nil
 }
 
 // Proxies returns the networks whose forwarded headers are believed.

@@ -183,6 +183,8 @@ func TestLoadRefuses(t *testing.T) {
 		"a lease of nothing":           {"gc-lease: 0s\n", nil, nil, `gc-lease: "0s" is not a time from 1s to 168h`},
 		"a share of nothing":           {"", []string{"BERTH_GC_SHARE=0"}, nil, `gc-share: 0 is not a percentage`},
 		"a scrub interval too short":   {"", nil, []string{"--scrub-interval=1m"}, `scrub-interval: "1m" is neither 0 nor a time of 1h or more`},
+		"a reserve of no unit":         {"disk-reserve: 5GB\n", nil, nil, `disk-reserve: "5GB" is neither a number of bytes`},
+		"a reserve of everything":      {"", nil, []string{"--disk-reserve=100%"}, `disk-reserve: "100%" is neither`},
 		"a retention of no unit":       {"", nil, []string{"--deleted-retention=7"}, `deleted-retention: "7" is not a time from 0 to 2160h`},
 		"a retention below zero":       {"deleted-retention: -1h\n", nil, nil, `deleted-retention: "-1h" is not a time`},
 		"a retention of too long":      {"", []string{"BERTH_DELETED_RETENTION=2160h1s"}, nil, `deleted-retention: "2160h1s" is not a time`},

@@ -31,11 +31,12 @@ const (
 	Unsupported                 // Berth does not do this
 	Unavailable                 // something Berth needs is away; try again later
 	Full                        // there is no room left; try again when there is
+	Reserved                    // what room is left is kept free; try again when there is more
 )
 
 var kindNames = [...]string{
 	"internal", "invalid", "unauthenticated", "denied", "not found", "exists", "conflict",
-	"too large", "out of range", "exhausted", "throttled", "unsupported", "unavailable", "full",
+	"too large", "out of range", "exhausted", "throttled", "unsupported", "unavailable", "full", "reserved",
 }
 
 // String returns the kind in words.

@@ -52,6 +52,7 @@ var kindAnswers = map[fault.Kind]answer{
 	fault.Unsupported:     {"UNSUPPORTED", http.StatusMethodNotAllowed},
 	fault.Unavailable:     {"UNAVAILABLE", http.StatusServiceUnavailable},
 	fault.Full:            {"UNAVAILABLE", http.StatusInsufficientStorage},
+	fault.Reserved:        {"UNAVAILABLE", http.StatusInsufficientStorage},
 }
 
 // Errors of the front itself: requests that are none of the API's. Their codes

@@ -57,6 +57,15 @@ func errStoreAway(err error) error {
 	return e
 }
 
+// noRoomRetry is when a push that found the disk full may be tried again.
+const noRoomRetry = time.Minute
+
+func errNoRoom() error {
+	e := fault.New(fault.Reserved, "LimitExceededException", "There is no room on the disk of the registry for what is pushed. Delete images, or try again later.")
+	e.RetryAfter = noRoomRetry
+	return e
+}
+
 func errEmptyUpload(r Ref, id string) error {
 	return fault.New(fault.Invalid, "EmptyUploadException",
 		"The upload with id '%s' in the repository with name '%s' in the registry with id '%s' has no layer parts", id, r.Name, r.Account)

@@ -76,6 +76,11 @@ func (r *Registry) PutImage(ctx context.Context, c access.Caller, in PutImageInp
 	if err != nil {
 		return nil, err
 	}
+	if !r.hasRoom() {
+		err := errNoRoom()
+		r.auditor.Record(q.record(r.now(), err))
+		return nil, err
+	}
 	if in.Read != nil {
 		if in.Manifest, err = in.Read(); err != nil {
 			return nil, err

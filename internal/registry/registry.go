@@ -61,6 +61,9 @@ type Options struct {
 	Redirects bool
 	// ArchiveClass has layers change their storage class with the images that have them.
 	ArchiveClass bool
+	// HasRoom reports whether there is room on the disk for what is pushed; there always is if
+	// it is nil. It is asked often.
+	HasRoom func() bool
 	// DeletedRetention is how long what was deleted can be restored; 0 for never.
 	DeletedRetention time.Duration
 	// Lease is how long a layer stays that somebody was told is there; four hours if 0.
@@ -93,6 +96,7 @@ type Registry struct {
 	crowd         crowd
 	policies      policies
 
+	hasRoom       func() bool
 	retention     time.Duration // of what was deleted
 	leaseLife     time.Duration // of a layer
 	administrator string        // an account
@@ -107,6 +111,9 @@ func New(o Options) *Registry {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.HasRoom == nil {
+		o.HasRoom = func() bool { return true }
+	}
 	l := newLimits(o.Quotas, o.RequestRates)
 	return &Registry{
 		store: o.Store, blobs: o.Blobs, auth: o.Authorizer, auditor: o.Auditor, tokens: o.Tokens,
@@ -115,7 +122,7 @@ func New(o Options) *Registry {
 		limits: l, rates: newRates(l), storage: o.StorageQuotas,
 		crowd: crowd{limits: o.Anonymous}, retention: o.DeletedRetention,
 		administrator: o.Administrator, principals: o.Principals,
-		redirects: o.Redirects, classes: o.ArchiveClass, keys: o.Keys, leaseLife: cmp.Or(o.Lease, standardLease),
+		redirects: o.Redirects, classes: o.ArchiveClass, keys: o.Keys, hasRoom: o.HasRoom, leaseLife: cmp.Or(o.Lease, standardLease),
 	}
 }
 

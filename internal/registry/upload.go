@@ -60,6 +60,9 @@ func (r *Registry) initiate(ctx context.Context, q request) (string, error) {
 }
 
 func (r *Registry) startUpload(tx Tx, repo *Repository, id string, c access.Caller) error {
+	if !r.hasRoom() {
+		return errNoRoom()
+	}
 	if err := r.admitUpload(tx, repo); err != nil {
 		return err
 	}
@@ -99,7 +102,8 @@ type AppendUploadInput struct {
 // fails, what came of it is kept and its error is returned as it is. An upload
 // that would break a quota is refused as soon as that is known, before the bytes
 // are read if their length is, and is gone afterwards. The caller must be allowed
-// ecr:UploadLayerPart.
+// ecr:UploadLayerPart. When the disk has no more room, no more is read; what was read
+// stays, and the upload can go on later.
 //
 // Errors: RepositoryNotFoundException, UploadNotFoundException,
 // InvalidLayerPartException, LimitExceededException, KmsException.
@@ -184,7 +188,7 @@ func (r *Registry) beginAppend(ctx context.Context, tx ReadTx, q request, in App
 func (r *Registry) receive(ctx context.Context, q request, in AppendUploadInput, u *Upload, most bound, body io.Reader) error {
 	before := u.Blob.Size
 	limit := most.size - before
-	counted := &countingReader{r: io.LimitReader(body, limit+1)}
+	counted := &countingReader{r: io.LimitReader(&roomReader{r: body, hasRoom: r.hasRoom}, limit+1)}
 	readErr := r.blobs.Append(ctx, &u.Blob, counted)
 	switch {
 	case keyRefused(readErr):
@@ -248,6 +252,19 @@ func (r *Registry) dropUpload(ctx context.Context, u *Upload, size int64, why er
 	}
 	crash.Point("upload.dropped")
 	return errors.Join(why, r.blobs.Abandon(ctx, u.Blob))
+}
+
+// roomReader reads as long as there is room for what it reads.
+type roomReader struct {
+	r       io.Reader
+	hasRoom func() bool
+}
+
+func (r *roomReader) Read(p []byte) (int, error) {
+	if !r.hasRoom() {
+		return 0, errNoRoom()
+	}
+	return r.r.Read(p)
 }
 
 // countingReader counts what is read through it.

@@ -193,6 +193,9 @@ func (r *run) change(do func(Tx) (bool, error)) (done bool, err error) {
 
 // heal asks the sources for the bytes of an object in quarantine.
 func (r *run) heal(o fsck.Object) (bool, error) {
+	if r.HasRoom != nil && !r.HasRoom() {
+		return false, nil
+	}
 	for _, source := range r.Sources {
 		whole, upload, err := source.Rebuild(r.ctx, o, r.pace)
 		if errors.Is(err, ErrNone) {

@@ -49,6 +49,7 @@ type Options struct {
 	Interval   time.Duration // from the beginning of a pass to that of the next; 0 for none that nobody asks for
 	Rate       int64         // bytes a second; 0 for no limit
 	Log        *slog.Logger
+	HasRoom    func() bool // whether copies can be stored; nil for always
 	Paused     func() bool // whether nothing is to be changed now; nil for never
 }
 

@@ -10,7 +10,7 @@ import (
 	"berth/internal/scrub"
 )
 
-func init() { classInterval, scrubInterval = time.Hour, time.Hour }
+func init() { classInterval, scrubInterval, diskEvery = time.Hour, time.Hour, 0 }
 
 // ExtensionPaths are the paths of the signed operations that ECR does not have.
 func (s *Server) ExtensionPaths() []string {

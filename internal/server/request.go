@@ -100,8 +100,8 @@ func (s *Server) finished(r *http.Request, w *response, i *info, took time.Durat
 		s.registry.Sent(access.Caller{SourceIP: i.source}, w.written)
 	}
 	level := slog.LevelInfo
-	if w.status >= 500 && r.Context().Err() == nil { // else the client has left, and nobody has seen it
-		level = slog.LevelError
+	if w.status >= 500 && w.status != http.StatusInsufficientStorage && r.Context().Err() == nil { // else the client has left, and nobody has seen it
+		level = slog.LevelError // that the disk is full is said once
 	}
 	if !s.log.Enabled(r.Context(), level) {
 		return

@@ -30,6 +30,7 @@ import (
 	"berth/internal/blob"
 	"berth/internal/blob/dirbucket"
 	"berth/internal/config"
+	"berth/internal/disk"
 	"berth/internal/fault"
 	"berth/internal/gc"
 	"berth/internal/identity"
@@ -52,6 +53,9 @@ type Options struct {
 	Now func() time.Time
 	// Tokens verifies identity tokens instead of what the configuration makes.
 	Tokens identity.TokenVerifier
+	// DiskFree returns the bytes that are free, and all, of a path's file system, in place of
+	// the system.
+	DiskFree func(path string) (free, size int64, err error)
 	// Observe is told of every decision about access.
 	Observe func(access.Request, error)
 	// Files, if not nil, comes between the layers in the data directory and the files
@@ -88,6 +92,7 @@ type Server struct {
 	rotator   *rotate.Rotator
 	garbage   *gc.Collector
 	scrubber  *scrub.Scrubber
+	disk      *disk.Watch
 	lease     *rotate.Lease // nil for a server that has the database to itself
 	registry  *registry.Registry
 	directory *identity.Directory
@@ -200,6 +205,9 @@ func (s *Server) assemble(ctx context.Context) error {
 	})
 	blobs := blob.NewSealing(s.bucket, newKeyWrapper(master, s.keys), s.config.Seal != "off")
 	s.mover.Blobs = blobs
+	if err := s.watchDisk(); err != nil {
+		return err
+	}
 	s.registry = s.newRegistry(master, auth, authorizer, blobs)
 	s.rotator = &rotate.Rotator{
 		Store: metadata.For[rotate.Tx, rotate.Tx](s.db), Blobs: blobs, Master: master,
@@ -290,6 +298,7 @@ func (s *Server) newRegistry(master *seal.Master, auth *authn.Authenticator, aut
 		},
 		DeletedRetention: s.retained,
 		Lease:            s.leased,
+		HasRoom:          s.disk.HasRoom,
 		Administrator:    s.config.Account,
 		Principals:       s.directory,
 		Redirects:        s.config.S3Redirects == "on",

@@ -47,6 +47,8 @@ type Options struct {
 	Files func(dirbucket.Files) dirbucket.Files
 	// Tokens verifies identity tokens.
 	Tokens identity.TokenVerifier
+	// DiskFree says how much room there is.
+	DiskFree func(path string) (free, size int64, err error)
 	// Errors allows the server to log errors.
 	Errors bool
 	// Log takes what the server logs; errors are allowed then.
@@ -111,7 +113,7 @@ func (s *Server) start(t testing.TB, listeners *server.Listeners) {
 	var err error
 	s.Host = s.Config.Listen
 	s.URL = "http://" + s.Host
-	s.server, err = server.Open(context.Background(), s.Config, server.Options{Log: s.log, Now: s.Clock.Now, Observe: s.observe, Tokens: s.options.Tokens, Files: s.options.Files, Idle: true})
+	s.server, err = server.Open(context.Background(), s.Config, server.Options{Log: s.log, Now: s.Clock.Now, Observe: s.observe, Tokens: s.options.Tokens, Files: s.options.Files, Idle: true, DiskFree: s.options.DiskFree})
 	if err != nil {
 		t.Fatal(err)
 	}
