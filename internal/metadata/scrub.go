@@ -140,7 +140,7 @@ func (tx *Tx) Heal(was fsck.Object, o blob.Object, at time.Time) (bool, error) {
 
 // DamagedCount implements [scrub.Tx].
 func (tx *Tx) DamagedCount() (n int64, err error) {
-	_, err = tx.row(`SELECT COUNT(*) FROM objects WHERE damaged_at <> 0`, nil, &n)
+	_, err = tx.row(`SELECT COUNT(*) FROM objects WHERE damaged_at <> 0 AND deleted_at = 0`, nil, &n)
 	return n, err
 }
 
@@ -151,7 +151,7 @@ func (tx *Tx) DamagedObjects(after string, limit int) ([]fsck.Object, error) {
 
 // Damaged implements [scrub.Tx].
 func (tx *Tx) Damaged(limit int) (out []scrub.Damaged, _ error) {
-	err := tx.rows(`SELECT uid, digest, key_domain, size, damaged_at FROM objects WHERE damaged_at <> 0 ORDER BY uid LIMIT $1`,
+	err := tx.rows(`SELECT uid, digest, key_domain, size, damaged_at FROM objects WHERE damaged_at <> 0 AND deleted_at = 0 ORDER BY uid LIMIT $1`,
 		[]any{limit}, func(rows *sql.Rows) error {
 			var d scrub.Damaged
 			err := rows.Scan(&d.UID, &d.Digest, &d.KeyDomain, &d.Bytes, (*instant)(&d.Since))

@@ -56,9 +56,6 @@ func (r *run) object(o fsck.Object) error {
 	if r.lost != nil {
 		return r.lost
 	}
-	if r.Paused != nil && r.Paused() {
-		return errPaused
-	}
 	pass := r.progress.Pass
 	if pass == nil {
 		pass = &Pass{}
@@ -86,12 +83,8 @@ func (r *run) object(o fsck.Object) error {
 	return nil
 }
 
-var (
-	// errPaused ends a run: nothing is to be changed now.
-	errPaused = errors.New("nothing is changed now")
-	// errStore is an error of the database.
-	errStore = errors.New("the database")
-)
+// errStore is an error of the database.
+var errStore = errors.New("the database")
 
 // examine reads an object, again if the store fails to read it.
 func (r *run) examine(o fsck.Object) (problem *fsck.Problem, err error) {

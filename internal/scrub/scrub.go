@@ -50,7 +50,6 @@ type Options struct {
 	Rate       int64         // bytes a second; 0 for no limit
 	Log        *slog.Logger
 	HasRoom    func() bool // whether copies can be stored; nil for always
-	Paused     func() bool // whether nothing is to be changed now; nil for never
 }
 
 // Totals are what a process has looked at, and what it last knew of all.
@@ -81,7 +80,7 @@ func New(o Options) *Scrubber { return &Scrubber{Options: o, asked: make(chan st
 // Asked is ready when somebody has asked this process for a pass.
 func (s *Scrubber) Asked() <-chan struct{} { return s.asked }
 
-// errAway ends a run: the store does not answer, or another process has the lease.
+// errAway ends a run: the store does not answer.
 var errAway = errors.New("the blob store could not be read several times")
 
 // Run makes the pass that is due, if any, to its end. Of all processes that call it one
@@ -89,7 +88,7 @@ var errAway = errors.New("the blob store could not be read several times")
 func (s *Scrubber) Run(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if time.Now().Before(s.until) || s.Paused != nil && s.Paused() {
+	if time.Now().Before(s.until) {
 		return nil
 	}
 	p, _, due, err := s.due(ctx)
@@ -229,6 +228,9 @@ func (r *run) pass() error {
 			if err := r.object(o); err != nil {
 				if errors.Is(err, errAway) {
 					r.progress, r.progress.Pass = before, &pass
+				}
+				if errors.Is(err, errLeaseLost) { // another process keeps the progress now
+					return err
 				}
 				return errors.Join(err, r.save(context.WithoutCancel(r.ctx), r.progress))
 			}
