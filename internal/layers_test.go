@@ -42,11 +42,12 @@ var layers = map[string][]string{
 	"fsck":     {"blob", "fault"},
 	"gc":       {"access", "blob", "crash", "fault"},
 	"move":     {"access", "blob", "fault", "crash"},
+	"backup":   {"blob"},
 	"rotate":   {"access", "blob", "fault", "seal", "crash"},
 	"scrub":    {"access", "blob", "fault", "fsck"},
 
 	// SQL.
-	"metadata":            {"registry", "identity", "keys", "audit", "fsck", "gc", "access", "blob", "fault", "lifecycle", "move", "rotate", "scrub", "seal", "crash"},
+	"metadata":            {"registry", "identity", "keys", "audit", "fsck", "gc", "access", "blob", "fault", "lifecycle", "move", "rotate", "scrub", "seal", "crash", "backup"},
 	"metadata/pgtest":     {},
 	"metadata/sqlitetest": {},
 

@@ -53,6 +53,7 @@ func run(ctx context.Context, args, environ []string, io stdio) error {
 		iamCommand(environ, io), lifecycleCommand(environ, io), storageCommand(environ, io), tagCommand(environ, io), imageCommand(environ, io), repositoryCommand(environ, io),
 		accountCommand(environ, io), quotaCommand(environ, io), loginCommand(environ, io), versionCommand(io), sessionCommand(environ, io), tokenCommand(environ, io))
 	root.AddCommand(keysCommand(environ, io), gcCommand(environ, io))
+	root.AddCommand(backupCommand(environ, io), restoreCommand(environ, io))
 	root.SetArgs(args)
 	root.SetOut(io.out)
 	root.SetErr(io.err)

@@ -12,6 +12,9 @@ import (
 // ErrUnreadable: an object cannot be read where it is.
 var ErrUnreadable = errors.New("the object cannot be read")
 
+// StoredSize returns how many bytes the object is in a bucket.
+func (o Object) StoredSize() int64 { return sealedSize(o.Size, o.Format) }
+
 // Copy copies the bytes of an object, as they are stored, to a key that was never
 // used, reads the copy back and holds it against the object's digest. It tells progress
 // how many bytes have been copied since it last did. If the object's key cannot be used,

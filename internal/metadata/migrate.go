@@ -48,12 +48,16 @@ func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB) error {
 		return fmt.Errorf("read the schema's version: %w", err)
 	}
 	if at > known {
-		return fmt.Errorf("the database has schema version %d, this berth knows versions up to %d: run a newer berth", at, known)
+		return errNewer(at, known)
 	}
 	if _, err := p.Up(ctx); err != nil {
 		return fmt.Errorf("migrate the database: %w", err)
 	}
 	return nil
+}
+
+func errNewer(at, known int64) error {
+	return fmt.Errorf("the database has schema version %d, this berth knows versions up to %d: run a newer berth", at, known)
 }
 
 // lockSchema waits until no other process migrates the schema. Goose's own lock

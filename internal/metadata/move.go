@@ -81,10 +81,11 @@ func (tx *Tx) KeepLeftover(key string) (bool, error) {
 	return n == 1, err
 }
 
-// ClaimLeftovers implements [move.Tx]. What an object names is never claimed.
+// ClaimLeftovers implements [move.Tx]. What an object names is never claimed, and while a
+// backup is made nothing is.
 func (tx *Tx) ClaimLeftovers(place string, at time.Time, limit int) ([]string, error) {
 	first, end := placed(place)
-	return tx.strings(`UPDATE leftovers SET due_at = 0 WHERE due_at <= $1 AND key IN (
+	return tx.strings(`UPDATE leftovers SET due_at = 0 WHERE due_at <= $1 AND `+notHeld+` AND key IN (
 			SELECT l.key FROM leftovers l WHERE l.due_at <= $1 AND l.key >= $2 AND l.key < $3
 				AND NOT EXISTS (SELECT 1 FROM objects o WHERE o.key = l.key AND o.key <> '') ORDER BY l.due_at, l.key LIMIT $4)
 		RETURNING key`, micros(at), first, end, limit)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"sync"
@@ -34,11 +33,10 @@ func OpenSQLite(ctx context.Context, path string) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	escaped := (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath() // a name may have a %, ? or #
-	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: escaped, RawQuery: url.Values{
+	db, err := sql.Open("sqlite", sqliteURL(path, url.Values{
 		"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "foreign_keys(ON)", "synchronous(FULL)", "cache_size(-8192)",
 			"secure_delete(ON)"}, // what is deleted is written over, backing keys among it
-	}.Encode()}).String())
+	}))
 	if err != nil {
 		return nil, err
 	}

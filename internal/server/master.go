@@ -30,6 +30,11 @@ func (s *Server) masterKey(ctx context.Context) (*seal.Master, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.masterKeyFor(ctx, known)
+}
+
+// masterKeyFor is masterKey for what is sealed under some keys.
+func (s *Server) masterKeyFor(ctx context.Context, known []string) (*seal.Master, error) {
 	m, err := s.readMaster(ctx, known)
 	if err != nil {
 		return nil, fmt.Errorf("master key: %w", err)
