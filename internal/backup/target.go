@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -31,6 +32,7 @@ const (
 type Manifest struct {
 	Format   int       `json:"format"`
 	ID       string    `json:"id"`
+	Number   int64     `json:"number"`   // greater than that of every snapshot before, whatever clocks say
 	Berth    string    `json:"berth"`    // the version that made it
 	Database string    `json:"database"` // what the facts come from
 	TakenAt  time.Time `json:"takenAt"`  // the moment of the facts
@@ -94,7 +96,7 @@ func (t *Target) Snapshots() ([]Manifest, error) {
 		}
 		out = append(out, m)
 	}
-	slices.SortStableFunc(out, func(a, b Manifest) int { return a.TakenAt.Compare(b.TakenAt) })
+	slices.SortFunc(out, func(a, b Manifest) int { return cmp.Compare(a.Number, b.Number) })
 	return out, nil
 }
 
@@ -141,6 +143,14 @@ func (t *Target) clean() error {
 // begin makes the directory of a snapshot, and names it by its time.
 func (t *Target) begin(m *Manifest) (dir string, err error) {
 	root := filepath.Join(t.dir, snapshotsDir)
+	all, err := t.Snapshots()
+	if err != nil {
+		return "", err
+	}
+	m.Number = 1
+	if n := len(all); n > 0 {
+		m.Number = all[n-1].Number + 1
+	}
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return "", err
 	}
