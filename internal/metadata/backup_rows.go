@@ -239,16 +239,9 @@ func emptyTable(ctx context.Context, db queryer, name string) error {
 	return err
 }
 
-// ImportPostgres puts the facts that Prepare has made into an empty PostgreSQL database,
-// all or none.
+// ImportPostgres puts facts in a file, such as Prepare has made, into an empty PostgreSQL
+// database, all or none. It gives that the schema of the file.
 func ImportPostgres(ctx context.Context, path, target string) (err error) {
-	to, err := OpenPostgres(ctx, target) // makes the schema
-	if err == nil {
-		err = to.Close()
-	}
-	if err != nil {
-		return err
-	}
 	from, err := sql.Open("sqlite", sqliteURL(path, url.Values{"mode": {"ro"}}))
 	if err != nil {
 		return err
@@ -263,6 +256,13 @@ func ImportPostgres(ctx context.Context, path, target string) (err error) {
 		return err
 	}
 	defer db.Close()
+	version, err := schemaVersion(ctx, from)
+	if err != nil {
+		return err
+	}
+	if err := migratePostgres(ctx, db, version); err != nil {
+		return err
+	}
 	c, err := db.Conn(ctx)
 	if err != nil {
 		return err
@@ -275,6 +275,27 @@ func ImportPostgres(ctx context.Context, path, target string) (err error) {
 		}
 		return pgx.BeginFunc(ctx, conn.Conn(), func(tx pgx.Tx) error { return importRows(ctx, from, tx, tables) })
 	})
+}
+
+// migratePostgres makes the schema of a version.
+func migratePostgres(ctx context.Context, db *sql.DB, version int64) error {
+	steps, err := fs.Sub(migrations, "migrations")
+	if err == nil {
+		steps, err = inPostgres(steps)
+	}
+	if err != nil {
+		return err
+	}
+	unlock, err := lockSchema(ctx, db)
+	if err != nil {
+		return fmt.Errorf("lock the schema: %w", err)
+	}
+	defer unlock()
+	p, err := goose.NewProvider(goose.DialectPostgres, db, steps)
+	if err == nil {
+		_, err = p.UpTo(ctx, version)
+	}
+	return err
 }
 
 // importRows copies all rows of all tables, before which nobody else puts any there.

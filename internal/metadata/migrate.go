@@ -57,7 +57,7 @@ func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB) error {
 }
 
 func errNewer(at, known int64) error {
-	return fmt.Errorf("the database has schema version %d, this berth knows versions up to %d: run a newer berth", at, known)
+	return fmt.Errorf("the database has schema version %d, this berth knows versions up to %d: run a newer berth, or restore a backup from before; nothing was changed", at, known)
 }
 
 // lockSchema waits until no other process migrates the schema. Goose's own lock
