@@ -206,3 +206,23 @@ func TestBytesAreNotRemovedWhileABackupHoldsThem(t *testing.T) {
 		hold(t, s, db)
 	})
 }
+
+// What a newer version has made is neither backed up nor restored by this one.
+func TestFactsOfANewerVersionAreRefused(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "berth.db")
+	db, err := newFacts(t.Context(), path, must(knownSchema()))
+	if err == nil {
+		_, err = db.ExecContext(t.Context(), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, true)`)
+	}
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	_, source := SQLiteSource(t.Context(), path)
+	_, facts := OpenFacts(t.Context(), path)
+	for _, err := range []error{source, facts, Prepare(t.Context(), path, path+".ready", "")} {
+		if err == nil || !strings.Contains(err.Error(), "the database has schema version 999") {
+			t.Errorf("facts of a newer version: %v", err)
+		}
+	}
+}

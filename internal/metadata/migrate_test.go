@@ -124,10 +124,15 @@ func refused(t *testing.T, query string, texts ...string) {
 		if _, err := raw.ExecContext(t.Context(), query); err != nil {
 			t.Fatal(err)
 		}
+		dialect := map[string]goose.Dialect{"sqlite": goose.DialectSQLite3, "pgx": goose.DialectPostgres}[driver]
+		before := dump(t, raw, dialect)
 		db, err = open(t.Context())
 		if err == nil {
 			_ = db.Close()
 			t.Fatal("the database was opened")
+		}
+		if diff := cmp.Diff(before, dump(t, raw, dialect)); diff != "" {
+			t.Errorf("a database that is refused (-before +after):\n%s", diff)
 		}
 		for _, text := range texts {
 			if !strings.Contains(err.Error(), text) {
