@@ -19,6 +19,7 @@ import (
 	"berth/internal/config"
 	"berth/internal/fsck"
 	"berth/internal/metadata"
+	"berth/internal/metadata/pgtest"
 	"berth/internal/server"
 	"berth/internal/servertest"
 
@@ -53,6 +54,7 @@ func TestDataOfEveryReleasedVersionOpens(t *testing.T) {
 					c.Storage, c.S3Endpoint, c.S3PathStyle, c.S3AccessKeyID, c.S3SecretAccessKey = "", "", false, "", ""
 					unpack(t, file, c.Data)
 					if path := filepath.Join(c.Data, "berth.db"); postgres { // the same rows, with the schema of then
+						c.Database = pgtest.URL(t)
 						if err := errors.Join(metadata.ImportPostgres(t.Context(), path, c.Database), os.Remove(path)); err != nil {
 							t.Fatal(err)
 						}

@@ -95,8 +95,9 @@ func Start(t testing.TB, o Options) *Server {
 	if o.Configure != nil {
 		o.Configure(c)
 	}
-	if c.Database == "" {
-		sqlitetest.Migrated(t, filepath.Join(c.Data, databaseFile), metadata.OpenSQLite)
+	path := filepath.Join(c.Data, databaseFile)
+	if _, err := os.Stat(path); err != nil && c.Database == "" { // Configure may have put one there
+		sqlitetest.Migrated(t, path, metadata.OpenSQLite)
 	}
 	s := &Server{Config: c, Clock: newClock(), options: o, log: slog.New(&failing{t: t, allowed: o.Errors}),
 		transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 100}}
