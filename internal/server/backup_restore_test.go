@@ -18,6 +18,11 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
+// inDirectory has the layers in the data directory, whatever the environment says.
+var inDirectory = servertest.Options{Configure: func(c *config.Config) {
+	c.Storage, c.S3Endpoint, c.S3PathStyle, c.S3AccessKeyID, c.S3SecretAccessKey = "", "", false, "", ""
+}}
+
 // filesIn returns the files below a directory.
 func filesIn(t *testing.T, dir string) (out []string) {
 	t.Helper()
@@ -59,7 +64,7 @@ const sealed70000 = 70_000 + 2*16 // two chunks, each with a tag
 
 func TestAnObjectThatABackupLacksIsNamedWithWhoHasIt(t *testing.T) {
 	t.Parallel()
-	s, dir := servertest.Start(t, servertest.Options{}), filepath.Join(t.TempDir(), "backup")
+	s, dir := servertest.Start(t, inDirectory), filepath.Join(t.TempDir(), "backup")
 	c := s.Login(t)
 	s.CreateRepository(t, "team/app")
 	lost, whole := servertest.NewImage(1, 70_000), servertest.NewImage(2, 80_000)
@@ -111,7 +116,7 @@ func TestAnObjectThatABackupLacksIsNamedWithWhoHasIt(t *testing.T) {
 
 func TestAnObjectThatAServerHasLostIsNamedInItsBackup(t *testing.T) {
 	t.Parallel()
-	s, dir := servertest.Start(t, servertest.Options{}), filepath.Join(t.TempDir(), "backup")
+	s, dir := servertest.Start(t, inDirectory), filepath.Join(t.TempDir(), "backup")
 	s.CreateRepository(t, "app")
 	c, lost := s.Login(t), servertest.NewImage(1, 70_000)
 	c.Push(t, "app", "v1", lost)
@@ -134,7 +139,7 @@ func TestAnObjectThatAServerHasLostIsNamedInItsBackup(t *testing.T) {
 
 func TestARestoreBeginsOnlyWhereItCanEnd(t *testing.T) {
 	t.Parallel()
-	s, dir := servertest.Start(t, servertest.Options{}), filepath.Join(t.TempDir(), "backup")
+	s, dir := servertest.Start(t, inDirectory), filepath.Join(t.TempDir(), "backup")
 	s.CreateRepository(t, "app")
 	s.Login(t).Push(t, "app", "v1", servertest.NewImage(1, 70_000))
 	res := backUp(t, s, dir, server.BackupOptions{})
@@ -185,7 +190,7 @@ func TestARestoreBeginsOnlyWhereItCanEnd(t *testing.T) {
 
 func TestDamageInABackupIsFound(t *testing.T) {
 	t.Parallel()
-	s, dir := servertest.Start(t, servertest.Options{}), filepath.Join(t.TempDir(), "backup")
+	s, dir := servertest.Start(t, inDirectory), filepath.Join(t.TempDir(), "backup")
 	s.CreateRepository(t, "app")
 	s.Login(t).Push(t, "app", "v1", servertest.NewImage(1, 70_000))
 	backUp(t, s, dir, server.BackupOptions{})
@@ -216,7 +221,7 @@ func TestDamageInABackupIsFound(t *testing.T) {
 
 func TestABackupIsNeverInsideTheData(t *testing.T) {
 	t.Parallel()
-	s := servertest.Start(t, servertest.Options{})
+	s := servertest.Start(t, inDirectory)
 	for _, dir := range []string{s.Config.Data, filepath.Join(s.Config.Data, "backup")} {
 		if _, err := server.Backup(t.Context(), s.Config, dir, server.BackupOptions{}); err == nil || !strings.Contains(err.Error(), "is in the data directory") {
 			t.Errorf("backup to %s = %v", dir, err)

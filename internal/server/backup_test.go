@@ -225,7 +225,7 @@ func keepBytes(t *testing.T, m *moving, away time.Duration) {
 // A backup that is interrupted anywhere is none, and the next one goes on.
 func TestABackupGoesOnAfterAnInterruption(t *testing.T) {
 	t.Parallel()
-	s, dir := servertest.Start(t, servertest.Options{}), filepath.Join(t.TempDir(), "backup")
+	s, dir := servertest.Start(t, inDirectory), filepath.Join(t.TempDir(), "backup")
 	c := s.Login(t)
 	s.CreateRepository(t, "app")
 	for i := range 12 {
@@ -284,7 +284,7 @@ func TestABackupGoesOnAfterAnInterruption(t *testing.T) {
 
 func TestOldSnapshotsAreRemovedWithWhatOnlyTheyHave(t *testing.T) {
 	t.Parallel()
-	s, dir := servertest.Start(t, servertest.Options{}), filepath.Join(t.TempDir(), "backup")
+	s, dir := servertest.Start(t, inDirectory), filepath.Join(t.TempDir(), "backup")
 	c := s.Login(t)
 	s.CreateRepository(t, "app")
 	for i := range 4 {

@@ -51,7 +51,7 @@ func TestDataOfEveryReleasedVersionOpens(t *testing.T) {
 			t.Run(strings.TrimSuffix(filepath.Base(file), ".tar.gz")+map[bool]string{false: " sqlite", true: " postgres"}[postgres], func(t *testing.T) {
 				t.Parallel()
 				s := servertest.Start(t, servertest.Options{Postgres: postgres, Configure: func(c *config.Config) {
-					c.Storage, c.S3Endpoint, c.S3PathStyle, c.S3AccessKeyID, c.S3SecretAccessKey = "", "", false, "", ""
+					inDirectory.Configure(c)
 					unpack(t, file, c.Data)
 					if path := filepath.Join(c.Data, "berth.db"); postgres { // the same rows, with the schema of then
 						c.Database = pgtest.URL(t)
@@ -172,7 +172,10 @@ func TestMakeAFixtureForUpgrades(t *testing.T) {
 	if version == "" {
 		t.Skip("UPGRADE_FIXTURE names no version to make a fixture of")
 	}
-	s := servertest.Start(t, servertest.Options{Configure: func(c *config.Config) { c.StorageQuotas = []string{servertest.Account + "=1000000000000"} }})
+	s := servertest.Start(t, servertest.Options{Configure: func(c *config.Config) {
+		inDirectory.Configure(c)
+		c.StorageQuotas = []string{servertest.Account + "=1000000000000"}
+	}})
 	want := fillAll(t, s)
 	s.Stop(t)
 	dir := t.TempDir()
