@@ -129,15 +129,15 @@ func Make(ctx context.Context, t *Target, o Options) (*Result, error) {
 	if err := t.clean(); err != nil {
 		return nil, err
 	}
-	held, release, err := hold(ctx, o)
+	h, err := hold(ctx, o)
 	if err != nil {
 		return nil, fmt.Errorf("keep bytes from being removed: %w", err)
 	}
-	res, err := snapshot(held, t, o)
-	if cause := context.Cause(held); err != nil && cause != nil {
+	res, err := snapshot(h.ctx, t, o, h.renew)
+	if cause := context.Cause(h.ctx); err != nil && cause != nil {
 		err = cause
 	}
-	if err := errors.Join(err, release()); err != nil {
+	if err := errors.Join(err, h.release()); err != nil {
 		return nil, err
 	}
 	if res.PrunedIDs, res.PrunedObjects, err = t.prune(ctx, o); err != nil {
@@ -147,16 +147,21 @@ func Make(ctx context.Context, t *Target, o Options) (*Result, error) {
 	return res, nil
 }
 
-// hold keeps bytes from being removed until release is called. The context that it returns
-// ends when that cannot be said to be so any more.
-func hold(ctx context.Context, o Options) (_ context.Context, release func() error, err error) {
+// holding keeps bytes from being removed until it is released.
+type holding struct {
+	ctx     context.Context // ends when that cannot be said to be so any more
+	renew   func() error    // says that the backup goes on
+	release func() error
+}
+
+func hold(ctx context.Context, o Options) (*holding, error) {
 	name := rand.Text()
-	renew := func(first bool) error {
+	say := func(first bool) error {
 		now := o.Now()
 		return o.Source.Hold(ctx, name, first, now, now.Add(leaseLife))
 	}
-	if err := renew(true); err != nil {
-		return nil, nil, err
+	if err := say(true); err != nil {
+		return nil, err
 	}
 	held, cancel := context.WithCancelCause(ctx)
 	var wg sync.WaitGroup
@@ -169,22 +174,22 @@ func hold(ctx context.Context, o Options) (_ context.Context, release func() err
 				return
 			case <-tick.C:
 			}
-			if err := renew(false); errors.Is(err, ErrLost) { // another error may pass
+			if err := say(false); errors.Is(err, ErrLost) { // another error may pass
 				cancel(err)
 				return
 			}
 		}
 	})
-	return held, func() error {
-		lost := renew(false)
+	return &holding{held, func() error { return say(false) }, func() error {
 		cancel(nil)
 		wg.Wait()
-		return errors.Join(lost, o.Source.Release(context.WithoutCancel(ctx), name))
-	}, nil
+		return o.Source.Release(context.WithoutCancel(ctx), name)
+	}}, nil
 }
 
-// snapshot writes a snapshot and copies what it names.
-func snapshot(ctx context.Context, t *Target, o Options) (*Result, error) {
+// snapshot writes a snapshot and copies what it names. It is one if all that was kept
+// until then.
+func snapshot(ctx context.Context, t *Target, o Options, renew func() error) (*Result, error) {
 	m := Manifest{Format: format, Berth: o.Berth, Database: o.Database, TakenAt: o.Now().UTC()}
 	dir, err := t.begin(&m)
 	if err != nil {
@@ -210,6 +215,9 @@ func snapshot(ctx context.Context, t *Target, o Options) (*Result, error) {
 		return nil, err
 	}
 	m.Missing = c.missing
+	if err := renew(); err != nil {
+		return nil, err
+	}
 	if err := t.finish(&m); err != nil {
 		return nil, err
 	}

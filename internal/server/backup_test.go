@@ -184,7 +184,7 @@ func TestBytesStayWhileABackupIsMade(t *testing.T) {
 
 func keepBytes(t *testing.T, m *moving, away time.Duration) {
 	layers := m.push(t, 100_001, 100_002, 100_003, 100_004, 100_005, 100_006, 100_007, 100_008)
-	before := *m.Config
+	before, dir := *m.Config, filepath.Join(t.TempDir(), "backup")
 	m.restart(t, inS3, "directory")
 	remove := func() int {
 		if err := m.Server.Server().RemoveMoved(t.Context()); err != nil {
@@ -194,7 +194,7 @@ func keepBytes(t *testing.T, m *moving, away time.Duration) {
 		return directory
 	}
 	var once sync.Once
-	res, err := server.Backup(t.Context(), &before, filepath.Join(t.TempDir(), "backup"), server.BackupOptions{Now: m.Clock.Now, Progress: func(backup.Progress) {
+	res, err := server.Backup(t.Context(), &before, dir, server.BackupOptions{Now: m.Clock.Now, Progress: func(backup.Progress) {
 		once.Do(func() {
 			in := server.MigrateRequest{GraceSeconds: new(int64(1))}
 			for more := true; more; {
@@ -213,8 +213,8 @@ func keepBytes(t *testing.T, m *moving, away time.Duration) {
 		if err != nil || len(res.Missing) > 0 || res.Copied != int64(len(layers)) {
 			t.Errorf("backup = %+v, %v", res, err)
 		}
-	} else if !errors.Is(err, backup.ErrLost) {
-		t.Errorf("backup = %+v, %v, want that its lease has run out", res, err)
+	} else if all, failure := server.Snapshots(dir); !errors.Is(err, backup.ErrLost) || failure != nil || len(all) > 0 {
+		t.Errorf("backup = %+v, %v, want that its lease has run out, and no snapshot: %v, %v", res, err, all, failure)
 	}
 	if n := remove(); n != 0 {
 		t.Errorf("%d layers are left when nothing keeps them", n)
