@@ -76,9 +76,9 @@ func pullAll(t *testing.T, s *servertest.Server, repository string) map[string]s
 	return tags
 }
 
-// storm pushes, tags anew and deletes images until it is told to end. It returns how many
+// changing pushes, tags anew and deletes images until it is told to end. It returns how many
 // changes there were, and which tags were there throughout.
-func storm(t *testing.T, s *servertest.Server) (end func() int64, firm map[string]string) {
+func changing(t *testing.T, s *servertest.Server) (end func() int64, firm map[string]string) {
 	t.Helper()
 	for _, name := range []string{"app", "keys"} {
 		in := ecr.CreateRepositoryInput{RepositoryName: &name}
@@ -131,7 +131,7 @@ func TestABackupThatIsMadeInAStormIsRestoredElsewhere(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s, dir := servertest.Start(t, way[0]), filepath.Join(t.TempDir(), "backup")
-			end, firm := storm(t, s)
+			end, firm := changing(t, s)
 			var first, second *backup.Result
 			func() {
 				defer func() { t.Logf("%d images pushed meanwhile", end()) }()
