@@ -83,6 +83,9 @@ func TestWhoIsToldThatALayerIsThereCanRelyOnIt(t *testing.T) {
 func TestBytesOfUploadsThatExpireAreRemoved(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t, servertest.Options{})
+	if s.Config.Storage != "" {
+		t.Skip("what is finished in S3 has another key than its upload: nobody knows of it, and it goes with such bytes")
+	}
 	s.CreateRepository(t, "app")
 	c := s.Login(t)
 	for range 2 {
