@@ -56,6 +56,7 @@ func stores(env *testscript.Env) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
+		name = "script-" + name // a bucket's has at least three letters
 		uploads = filepath.Join(sharedDir(), "data", name)
 		if err := os.Mkdir(uploads, 0o700); err != nil {
 			return nil, err
