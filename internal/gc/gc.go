@@ -78,8 +78,9 @@ const (
 	every = time.Minute
 	// throughEvery is how often everything is looked through.
 	throughEvery = 24 * time.Hour
-	// leaseLife is how long a process that does not go on is waited for.
-	leaseLife = time.Minute
+	// leaseLife is how long a process that does not go on is waited for, and as long as
+	// its last pause was, twice.
+	leaseLife = 15 * time.Second
 	// bytesAfter is how long the bytes of an object stay that is gone: longer than a URL
 	// works that leads there, and than anybody needs who has read where they are.
 	bytesAfter = time.Hour

@@ -70,6 +70,8 @@ type work struct {
 	run   Run
 	asked request   // the last request when it began
 	saved time.Time // when its progress was stored
+	// paused is how long it has waited after the last step.
+	paused time.Duration
 }
 
 // Collect makes a run, which goes on where one that was interrupted has ended: what was
@@ -135,7 +137,7 @@ const leaseName = "garbage collection"
 // does it.
 func (w *work) hold(tx Tx) error {
 	now := w.now()
-	mine, err := tx.Lease(leaseName, w.owner, now, now.Add(leaseLife))
+	mine, err := tx.Lease(leaseName, w.owner, now, now.Add(leaseLife+2*w.paused))
 	if err == nil && !mine {
 		err = ErrLost
 	}
@@ -219,8 +221,9 @@ func (w *work) pause(ctx context.Context, worked time.Duration) error {
 	if w.Share <= 0 || w.Share >= 100 {
 		return nil
 	}
+	w.paused = worked * time.Duration(100-w.Share) / time.Duration(w.Share)
 	select {
-	case <-time.After(worked * time.Duration(100-w.Share) / time.Duration(w.Share)):
+	case <-time.After(w.paused):
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
