@@ -46,8 +46,10 @@ var layers = map[string][]string{
 	"rotate":   {"access", "blob", "fault", "seal", "crash"},
 	"scrub":    {"access", "blob", "fault", "fsck"},
 
+	"maintenance": {"access", "fault"},
+
 	// SQL.
-	"metadata":            {"registry", "identity", "keys", "audit", "fsck", "gc", "access", "blob", "fault", "lifecycle", "move", "rotate", "scrub", "seal", "crash", "backup"},
+	"metadata":            {"registry", "identity", "keys", "audit", "fsck", "gc", "access", "blob", "fault", "lifecycle", "move", "rotate", "scrub", "seal", "crash", "backup", "maintenance"},
 	"metadata/pgtest":     {},
 	"metadata/sqlitetest": {},
 

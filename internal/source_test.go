@@ -178,6 +178,7 @@ var parts = map[string]string{
 	"history.go condition":    "a parameter, see takes",
 	"fsck.go condition":       "a parameter, see takes",
 	"scrub.go locks":          "of a map of texts",
+	"maintenance.go locks":    "of a map of texts",
 }
 
 // takes are functions with a parameter that becomes a part of SQL, and its place.

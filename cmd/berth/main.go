@@ -49,7 +49,7 @@ func run(ctx context.Context, args, environ []string, io stdio) error {
 		SilenceErrors: true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(serveCommand(environ, io), devCommand(environ, io), envCommand(environ, io), fsckCommand(environ, io), scrubCommand(environ, io),
+	root.AddCommand(serveCommand(environ, io), devCommand(environ, io), envCommand(environ, io), fsckCommand(environ, io), scrubCommand(environ, io), maintenanceCommand(environ, io),
 		iamCommand(environ, io), lifecycleCommand(environ, io), storageCommand(environ, io), tagCommand(environ, io), imageCommand(environ, io), repositoryCommand(environ, io),
 		accountCommand(environ, io), quotaCommand(environ, io), loginCommand(environ, io), versionCommand(io), sessionCommand(environ, io), tokenCommand(environ, io))
 	root.AddCommand(keysCommand(environ, io), gcCommand(environ, io))

@@ -72,6 +72,7 @@ type Config struct {
 	ScrubInterval       string   `key:"scrub-interval" default:"720h" help:"how often all bytes that are stored are read and held against their digests; 0 for only when berth scrub run asks for it"`
 	ScrubRate           int64    `key:"scrub-rate" default:"16777216" help:"bytes a second that are read for that; 0 for no limit"`
 	DiskReserve         string   `key:"disk-reserve" help:"space on the disks of the data directory that pushes leave free, as in 10GiB or 5%; 0 for none (default: 5%, at most 1GiB)"`
+	ReadOnly            bool     `key:"read-only" help:"refuse all changes as long as the server runs: images can be pulled; see berth maintenance for all servers at once, and without a restart"`
 	RootAccessKeyID     string   `key:"root-access-key-id" help:"access key id of the default account's root (default: made in the data directory)"`
 	RootSecretAccessKey string   `key:"root-secret-access-key" help:"the secret that goes with it" secret:"true"`
 

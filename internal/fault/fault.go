@@ -32,11 +32,12 @@ const (
 	Unavailable                 // something Berth needs is away; try again later
 	Full                        // there is no room left; try again when there is
 	Reserved                    // what room is left is kept free; try again when there is more
+	ReadOnly                    // nothing is changed at present; try again when that has ended
 )
 
 var kindNames = [...]string{
 	"internal", "invalid", "unauthenticated", "denied", "not found", "exists", "conflict",
-	"too large", "out of range", "exhausted", "throttled", "unsupported", "unavailable", "full", "reserved",
+	"too large", "out of range", "exhausted", "throttled", "unsupported", "unavailable", "full", "reserved", "read-only",
 }
 
 // String returns the kind in words.
@@ -107,6 +108,9 @@ func KindOf(err error) Kind {
 	}
 	return Internal
 }
+
+// IsReadOnly reports whether err says that nothing is changed at present.
+func IsReadOnly(err error) bool { return err != nil && KindOf(err) == ReadOnly }
 
 // What disks, databases and stores fail with, in the chain of an error that is no
 // [Error]: whether the thing was done is not known, and the same request can be made

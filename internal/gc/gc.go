@@ -38,6 +38,7 @@ type Options struct {
 	Grace      time.Duration    // for so long a layer stays that nothing refers to
 	Share      int              // of the time that a run works, in percent; 0 for all
 	Idle       bool             // runs are made only when somebody asks
+	Refused    func() error     // why changes are refused at present, nil if they are not; nil if they never are
 	Slices     int              // rows of a transaction, for tests; 0 for as many as is good
 }
 
@@ -55,6 +56,9 @@ type Collector struct {
 func New(o Options) *Collector {
 	if o.Age == nil {
 		o.Age = o.Now
+	}
+	if o.Refused == nil {
+		o.Refused = func() error { return nil }
 	}
 	if o.Slices == 0 {
 		o.Slices = 500

@@ -7,19 +7,22 @@ import (
 	"time"
 
 	"berth/internal/crash"
+	"berth/internal/fault"
 )
 
 // ErrLost ends a run while another one is going on.
 var ErrLost = errors.New("another process collects garbage")
 
 // RunDue collects garbage when there is some, or somebody asks for it, until ctx ends.
-// What fails is reported and tried again.
+// What fails is reported and tried again. While changes are refused it rests.
 func (c *Collector) RunDue(ctx context.Context, failed func(error)) {
 	tick := time.NewTicker(look)
 	defer tick.Stop()
 	for {
-		if err := c.work(ctx); err != nil && ctx.Err() == nil {
-			failed(err)
+		if c.Refused() == nil {
+			if err := c.work(ctx); err != nil && ctx.Err() == nil && !fault.IsReadOnly(err) {
+				failed(err)
+			}
 		}
 		select {
 		case <-tick.C:

@@ -180,7 +180,7 @@ func (d *Directory) AccountSummary(ctx context.Context, c access.Call) (map[stri
 
 // begin makes the first account, if there is none.
 func (d *Directory) begin(ctx context.Context) error {
-	err := d.store.Update(ctx, func(tx Tx) error {
+	err := d.store.Keep(ctx, func(tx Tx) error {
 		made, err := tx.InsertAccount(Account{ID: d.account, CreatedAt: d.time()})
 		if err == nil && made {
 			err = d.join(tx, d.account)

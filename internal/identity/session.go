@@ -108,7 +108,7 @@ func (d *Directory) tryIssue(ctx context.Context, q *request, account string, fn
 			return Credentials{}, err
 		}
 	}
-	err = d.store.Update(ctx, func(tx Tx) error {
+	err = d.store.Keep(ctx, func(tx Tx) error {
 		if err := tx.LockAccount(account); err != nil {
 			return err
 		}
@@ -307,7 +307,7 @@ func (d *Directory) revoked(tx ReadTx, owner string) (*access.Revoked, error) {
 func (d *Directory) RemoveExpired(ctx context.Context) error {
 	for {
 		var n int64
-		err := d.store.Relaxed(ctx, func(tx Tx) (err error) {
+		err := d.store.KeepRelaxed(ctx, func(tx Tx) (err error) {
 			n, err = tx.DeleteExpired(d.time().Add(-expiredLife), d.time(), expiredBatch)
 			return err
 		})

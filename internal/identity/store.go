@@ -17,6 +17,11 @@ type Store interface {
 	Update(ctx context.Context, fn func(Tx) error) error
 	// Relaxed is Update without the wait for the disk.
 	Relaxed(ctx context.Context, fn func(Tx) error) error
+	// Keep is Update for what is kept about those who read, and about the work of this
+	// process: it is done while changes are refused, too.
+	Keep(ctx context.Context, fn func(Tx) error) error
+	// KeepRelaxed is Keep without the wait for the disk.
+	KeepRelaxed(ctx context.Context, fn func(Tx) error) error
 }
 
 // ReadTx is a transaction that reads. Listings are in the order of the place

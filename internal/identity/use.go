@@ -70,7 +70,7 @@ func (d *Directory) FlushUses(ctx context.Context) error {
 	if len(at) == 0 {
 		return nil
 	}
-	err := d.store.Relaxed(ctx, func(tx Tx) error {
+	err := d.store.KeepRelaxed(ctx, func(tx Tx) error {
 		for id, use := range at {
 			if err := tx.RecordKeyUse(id, use); err != nil {
 				return err

@@ -54,6 +54,8 @@ type Keyring struct {
 
 	clock func(context.Context) (time.Time, error)
 
+	refused func() error
+
 	parsed     parsed
 	opened     opened
 	known      known
@@ -72,6 +74,9 @@ type Options struct {
 	Now        func() time.Time // time.Now if nil
 	// Clock is the time by which keys are destroyed, if Now says so too; Now if nil.
 	Clock func(context.Context) (time.Time, error)
+	// Refused returns why changes are refused at present, nil if they are not, and always if
+	// it is nil.
+	Refused func() error
 }
 
 // New returns the Keyring of what is stored.
@@ -82,9 +87,12 @@ func New(o Options) *Keyring {
 	if o.Clock == nil {
 		o.Clock = func(context.Context) (time.Time, error) { return o.Now(), nil }
 	}
+	if o.Refused == nil {
+		o.Refused = func() error { return nil }
+	}
 	k := &Keyring{
 		store: o.Store, auth: o.Authorizer, auditor: o.Auditor, principals: o.Principals, master: o.Master, pages: o.Pages, tokens: o.Tokens, now: o.Now,
-		clock: o.Clock,
+		clock: o.Clock, refused: o.Refused,
 	}
 	k.unshredded.Store(true) // who was here before may have been stopped
 	return k

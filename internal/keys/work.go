@@ -15,9 +15,13 @@ const unusedLife = time.Hour
 
 // RunDue destroys the keys whose time has come, rotates those that are due and retires
 // the grants of ECR's that calls have left that made no repository, or restored none.
-// Any number of processes may do it at once: each key is looked at again before.
+// Any number of processes may do it at once: each key is looked at again before. While
+// changes are refused it does none of that.
 func (k *Keyring) RunDue(ctx context.Context) error {
 	k.opened.drop("", k.now())
+	if k.refused() != nil {
+		return nil
+	}
 	return errors.Join(k.destroyDue(ctx), k.shred(ctx), k.rotateDue(ctx), k.retireUnused(ctx))
 }
 

@@ -98,7 +98,7 @@ func (tx *Tx) ForgetMasterKeys(but string) error {
 // SealingAs returns the database for a server that is recorded as a sealer: what it
 // changes is refused with [rotate.ErrRemoved] unless that is so at the commit, and
 // its record cannot be removed in between.
-func (db *DB) SealingAs(id string) *DB { return &DB{sealing{db.engine, id}} }
+func (db *DB) SealingAs(id string) *DB { return &DB{sealing{db.engine, id}, db.refusal} }
 
 type sealing struct {
 	engine

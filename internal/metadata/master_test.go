@@ -111,7 +111,7 @@ func TestASealerIsNotRemovedBeforeItHasCommitted(t *testing.T) {
 			t.Errorf("a server cannot renew its record while it commits: %v", err)
 		}
 	}
-	as := For[rotate.Tx, rotate.Tx](&DB{sealing{pausing{db.engine, pause}, "a"}})
+	as := For[rotate.Tx, rotate.Tx](&DB{engine: sealing{pausing{db.engine, pause}, "a"}})
 	if err := as.Update(t.Context(), func(tx rotate.Tx) error { return tx.AddMasterKey("new", now) }); err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,8 @@ import (
 
 // DB is a database. It is safe for concurrent use.
 type DB struct {
-	engine engine
+	engine  engine
+	refusal error // of all that changes something for somebody; nil if it may be done
 }
 
 // engine is what SQLite and PostgreSQL do differently.
@@ -68,14 +69,15 @@ func (s Store[R, W]) Aside(ctx context.Context, fn func(R) error) error {
 }
 
 // Update runs fn in a transaction and returns when its changes are durable. fn
-// may share its commit with others and may run more than once.
+// may share its commit with others and may run more than once. While changes are refused
+// nothing comes of it, and the error says why: see package maintenance.
 func (s Store[R, W]) Update(ctx context.Context, fn func(W) error) error {
-	return outage(ctx, s.db.engine.update(ctx, false, counting(ctx, fn)))
+	return outage(ctx, s.db.engine.update(ctx, false, counting(ctx, guarded(s.db, fn))))
 }
 
 // Relaxed is Update without the wait for the disk.
 func (s Store[R, W]) Relaxed(ctx context.Context, fn func(W) error) error {
-	return outage(ctx, s.db.engine.update(ctx, true, counting(ctx, fn)))
+	return outage(ctx, s.db.engine.update(ctx, true, counting(ctx, guarded(s.db, fn))))
 }
 
 // ShredKMSMaterials implements [keys.Store]: it takes what was deleted of backing keys

@@ -34,7 +34,7 @@ func OpenPostgres(ctx context.Context, url string) (*DB, error) {
 	if err := migrate(ctx, goose.DialectPostgres, db); err != nil {
 		return nil, errors.Join(err, db.Close(), spare.Close())
 	}
-	return &DB{&postgres{db, spare}}, nil
+	return &DB{engine: &postgres{db, spare}}, nil
 }
 
 // postgres runs each transaction on a connection of its own. Updates read what

@@ -47,7 +47,7 @@ func OpenSQLite(ctx context.Context, path string) (*DB, error) {
 	if err := e.start(ctx); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	return &DB{e}, nil
+	return &DB{engine: e}, nil
 }
 
 // sqlite runs transactions on a fixed set of connections.

@@ -53,6 +53,7 @@ var kindAnswers = map[fault.Kind]answer{
 	fault.Unavailable:     {"UNAVAILABLE", http.StatusServiceUnavailable},
 	fault.Full:            {"UNAVAILABLE", http.StatusInsufficientStorage},
 	fault.Reserved:        {"UNAVAILABLE", http.StatusInsufficientStorage},
+	fault.ReadOnly:        {"UNSUPPORTED", http.StatusMethodNotAllowed}, // no client tries that again
 }
 
 // Errors of the front itself: requests that are none of the API's. Their codes

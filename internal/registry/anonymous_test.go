@@ -37,6 +37,14 @@ func (s busy) Relaxed(ctx context.Context, fn func(registry.Tx) error) error {
 	return s.Store.Relaxed(ctx, fn)
 }
 
+// Keep implements [registry.Store].
+func (s busy) Keep(ctx context.Context, fn func(registry.Tx) error) error {
+	if *s.taken {
+		return errBusy
+	}
+	return s.Store.Keep(ctx, fn)
+}
+
 var stranger = access.Caller{Account: "210987654321", ARN: "arn:aws:iam::210987654321:root", ID: "210987654321", Type: access.Root}
 
 // Who has no login cannot have the writer waited for, by writing or by reading; who

@@ -127,7 +127,10 @@ func (r *Registry) mayPush(ctx context.Context, q *request) (domain *blob.Domain
 			if err != nil {
 				return err
 			}
-			if err := r.decide(ctx, tx, early, repo); err != nil || repo == nil {
+			if err := r.decide(ctx, tx, early, repo); err != nil {
+				return err
+			}
+			if err := r.refused(); err != nil || repo == nil {
 				return err
 			}
 			d := repo.Domain()

@@ -130,7 +130,7 @@ func (r *Registry) lease(ctx context.Context, layers []*Layer) (sure bool, err e
 	}
 	// All in the same order: who raises the same ones must not wait for each other.
 	slices.SortFunc(due, func(a, b *Layer) int { return cmp.Compare(a.Digest, b.Digest) })
-	err = r.store.Update(ctx, func(tx Tx) error {
+	err = r.store.Keep(ctx, func(tx Tx) error {
 		sure = true
 		for _, l := range due {
 			there, err := tx.LeaseLayer(l, now.Add(r.leaseLife))

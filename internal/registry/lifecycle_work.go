@@ -31,7 +31,7 @@ func (r *Registry) WakeLifecycle() {
 
 // RunLifecycle carries out lifecycle policies and previews when they are due,
 // until ctx ends. Of the processes on one database one works at a time. What
-// fails is reported and tried again later.
+// fails is reported and tried again later. While changes are refused it rests.
 func (r *Registry) RunLifecycle(ctx context.Context, failed func(error)) {
 	owner := newID()
 	tick := time.NewTicker(lifecycleLook)
@@ -43,7 +43,10 @@ func (r *Registry) RunLifecycle(ctx context.Context, failed func(error)) {
 		case <-ctx.Done():
 			return
 		}
-		if err := r.doLifecycle(ctx, owner, failed); err != nil && ctx.Err() == nil {
+		if r.refused() != nil {
+			continue
+		}
+		if err := r.doLifecycle(ctx, owner, failed); err != nil && ctx.Err() == nil && !fault.IsReadOnly(err) {
 			failed(err)
 			select {
 			case <-time.After(10 * lifecycleLook):
@@ -81,6 +84,9 @@ func (r *Registry) doLifecycle(ctx context.Context, owner string, failed func(er
 		err := r.doDue(ctx, due, h)
 		if ctx.Err() != nil {
 			return ctx.Err()
+		}
+		if fault.IsReadOnly(err) {
+			return err
 		}
 		if ignoreGone(err) != nil && !errors.Is(err, errUnsettled) {
 			postponed := r.postpone(ctx, due, lifecycleRetry) // before anybody hears of it and moves the clock

@@ -66,7 +66,7 @@ func (r *Registry) flushPulls(ctx context.Context) error {
 	if len(at) == 0 {
 		return nil
 	}
-	err := r.store.Relaxed(ctx, func(tx Tx) error {
+	err := r.store.KeepRelaxed(ctx, func(tx Tx) error {
 		return recordPulls(tx, at)
 	})
 	if err != nil {

@@ -64,6 +64,10 @@ type Options struct {
 	// HasRoom reports whether there is room on the disk for what is pushed; there always is if
 	// it is nil. It is asked often.
 	HasRoom func() bool
+	// Refused returns why changes are refused at present, as far as that is known; nil if
+	// they are not, and always if it is nil. It is asked often. Whether a change comes about
+	// the store decides: this spares the bytes, and lets what goes on by itself rest.
+	Refused func() error
 	// DeletedRetention is how long what was deleted can be restored; 0 for never.
 	DeletedRetention time.Duration
 	// Lease is how long a layer stays that somebody was told is there; four hours if 0.
@@ -97,6 +101,7 @@ type Registry struct {
 	policies      policies
 
 	hasRoom       func() bool
+	refused       func() error
 	retention     time.Duration // of what was deleted
 	leaseLife     time.Duration // of a layer
 	administrator string        // an account
@@ -114,6 +119,9 @@ func New(o Options) *Registry {
 	if o.HasRoom == nil {
 		o.HasRoom = func() bool { return true }
 	}
+	if o.Refused == nil {
+		o.Refused = func() error { return nil }
+	}
 	l := newLimits(o.Quotas, o.RequestRates)
 	return &Registry{
 		store: o.Store, blobs: o.Blobs, auth: o.Authorizer, auditor: o.Auditor, tokens: o.Tokens,
@@ -122,7 +130,7 @@ func New(o Options) *Registry {
 		limits: l, rates: newRates(l), storage: o.StorageQuotas,
 		crowd: crowd{limits: o.Anonymous}, retention: o.DeletedRetention,
 		administrator: o.Administrator, principals: o.Principals,
-		redirects: o.Redirects, classes: o.ArchiveClass, keys: o.Keys, hasRoom: o.HasRoom, leaseLife: cmp.Or(o.Lease, standardLease),
+		redirects: o.Redirects, classes: o.ArchiveClass, keys: o.Keys, hasRoom: o.HasRoom, refused: o.Refused, leaseLife: cmp.Or(o.Lease, standardLease),
 	}
 }
 

@@ -43,6 +43,16 @@ func (s rerun) Relaxed(ctx context.Context, fn func(registry.Tx) error) error {
 	return twice(ctx, s.Store.Relaxed, fn)
 }
 
+// Keep implements [registry.Store].
+func (s rerun) Keep(ctx context.Context, fn func(registry.Tx) error) error {
+	return twice(ctx, s.Store.Keep, fn)
+}
+
+// KeepRelaxed implements [registry.Store].
+func (s rerun) KeepRelaxed(ctx context.Context, fn func(registry.Tx) error) error {
+	return twice(ctx, s.Store.KeepRelaxed, fn)
+}
+
 func twice(ctx context.Context, run func(context.Context, func(registry.Tx) error) error, fn func(registry.Tx) error) error {
 	err := run(ctx, func(tx registry.Tx) error { return errors.Join(fn(tx), errAgain) })
 	if !errors.Is(err, errAgain) {

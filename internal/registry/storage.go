@@ -84,7 +84,7 @@ func admitBytes(tx ReadTx, covering []StorageQuota) error {
 // called before the first request.
 func (r *Registry) CountStorage(ctx context.Context) error {
 	for _, q := range r.storage {
-		if err := r.store.Update(ctx, func(tx Tx) error { return tx.CountStorage(q) }); err != nil {
+		if err := r.store.Keep(ctx, func(tx Tx) error { return tx.CountStorage(q) }); err != nil {
 			return err
 		}
 	}

@@ -25,6 +25,11 @@ type Store interface {
 	// Relaxed is Update without the wait for the disk: the changes survive the
 	// process but perhaps not a loss of power. Later Updates make them durable.
 	Relaxed(ctx context.Context, fn func(Tx) error) error
+	// Keep is Update for what is kept about those who read, and about the work of this
+	// process: it is done while changes are refused, too.
+	Keep(ctx context.Context, fn func(Tx) error) error
+	// KeepRelaxed is Keep without the wait for the disk.
+	KeepRelaxed(ctx context.Context, fn func(Tx) error) error
 }
 
 // Lock says what a transaction means to do to a repository, so that those that

@@ -162,6 +162,9 @@ func (r *Registry) UploadLayerPart(ctx context.Context, c access.Caller, in Uplo
 // it may become.
 func (r *Registry) beginAppend(ctx context.Context, tx ReadTx, q request, in AppendUploadInput) (*Upload, bound, error) {
 	repo, err := r.open(ctx, tx, q)
+	if err == nil {
+		err = r.refused()
+	}
 	if err != nil {
 		return nil, bound{}, err
 	}
@@ -188,7 +191,7 @@ func (r *Registry) beginAppend(ctx context.Context, tx ReadTx, q request, in App
 func (r *Registry) receive(ctx context.Context, q request, in AppendUploadInput, u *Upload, most bound, body io.Reader) error {
 	before := u.Blob.Size
 	limit := most.size - before
-	counted := &countingReader{r: io.LimitReader(&roomReader{r: body, hasRoom: r.hasRoom}, limit+1)}
+	counted := &countingReader{r: io.LimitReader(&roomReader{r: body, hasRoom: r.hasRoom, refused: r.refused}, limit+1)}
 	readErr := r.blobs.Append(ctx, &u.Blob, counted)
 	switch {
 	case keyRefused(readErr):
@@ -254,15 +257,19 @@ func (r *Registry) dropUpload(ctx context.Context, u *Upload, size int64, why er
 	return errors.Join(why, r.blobs.Abandon(ctx, u.Blob))
 }
 
-// roomReader reads as long as there is room for what it reads.
+// roomReader reads as long as there is room for what it reads, and changes are not refused.
 type roomReader struct {
 	r       io.Reader
 	hasRoom func() bool
+	refused func() error
 }
 
 func (r *roomReader) Read(p []byte) (int, error) {
 	if !r.hasRoom() {
 		return 0, errNoRoom()
+	}
+	if err := r.refused(); err != nil {
+		return 0, err
 	}
 	return r.r.Read(p)
 }
@@ -367,6 +374,9 @@ func (r *Registry) uploadToComplete(ctx context.Context, q request, in CompleteU
 // that is in the way.
 func (r *Registry) beginComplete(ctx context.Context, tx ReadTx, q request, in CompleteUploadInput) (*Upload, *Layer, error) {
 	repo, err := r.open(ctx, tx, q)
+	if err == nil {
+		err = r.refused()
+	}
 	if err != nil {
 		return nil, nil, err
 	}

@@ -50,6 +50,9 @@ func (r *Registry) ReapUploads(ctx context.Context) error {
 		if now.Sub(e.ModTime) < reapAge {
 			continue
 		}
+		if err := r.refused(); err != nil {
+			return err
+		}
 		known, err := r.reap(ctx, bucket, e.Key)
 		if err != nil {
 			return err

@@ -70,7 +70,7 @@ func (r *Registry) flushCounts(ctx context.Context) error {
 		return nil
 	}
 	day := r.now().Truncate(24 * time.Hour)
-	err := r.store.Relaxed(ctx, func(tx Tx) error {
+	err := r.store.KeepRelaxed(ctx, func(tx Tx) error {
 		for _, u := range counts {
 			u.Day = day
 			if err := tx.AddUsage(u); err != nil {

@@ -15,8 +15,8 @@ type usageStore struct {
 	rows []Usage
 }
 
-// Relaxed implements Store.
-func (s *usageStore) Relaxed(_ context.Context, fn func(Tx) error) error {
+// KeepRelaxed implements Store.
+func (s *usageStore) KeepRelaxed(_ context.Context, fn func(Tx) error) error {
 	if s.err != nil {
 		return s.err
 	}

@@ -28,7 +28,7 @@ const listed = 100
 func (s *Scrubber) Ask(ctx context.Context, c access.Call) (Status, error) {
 	return s.answer(ctx, c, "RunScrub", func() error {
 		id := rand.Text()
-		err := s.Store.Update(ctx, func(tx Tx) error { return tx.PutScrubState("request", request{id}) })
+		err := s.Store.Keep(ctx, func(tx Tx) error { return tx.PutScrubState("request", request{id}) })
 		select {
 		case s.asked <- struct{}{}:
 		default:

@@ -107,7 +107,7 @@ func (r *run) examine(o fsck.Object) (problem *fsck.Problem, err error) {
 func (r *run) judge(pass *Pass, o fsck.Object, problem *fsck.Problem) error {
 	switch {
 	case problem == nil && o.Damaged:
-		released, err := r.change(func(tx Tx) (bool, error) { return tx.Release(o, r.Now()) })
+		released, err := r.mark(func(tx Tx) (bool, error) { return tx.Release(o, r.Now()) })
 		if released {
 			pass.Healed++
 			r.healed(o, "its bytes are there again")
@@ -125,7 +125,7 @@ func (r *run) judge(pass *Pass, o fsck.Object, problem *fsck.Problem) error {
 			return err
 		}
 		o = *now
-		marked, err := r.change(func(tx Tx) (bool, error) { return tx.Quarantine(o, found.Kind+": "+found.Detail, r.Now()) })
+		marked, err := r.mark(func(tx Tx) (bool, error) { return tx.Quarantine(o, found.Kind+": "+found.Detail, r.Now()) })
 		if err != nil || !marked {
 			return err
 		}
@@ -172,9 +172,14 @@ func (r *run) confirm(o fsck.Object) (now *fsck.Object, found *fsck.Problem, err
 	return nil, nil, nil
 }
 
+// mark makes a note of an object and reports whether it came about.
+func (r *run) mark(do func(Tx) (bool, error)) (done bool, err error) {
+	return r.change(r.Store.Keep, do)
+}
+
 // change runs a change that reports whether it came about.
-func (r *run) change(do func(Tx) (bool, error)) (done bool, err error) {
-	err = r.Store.Update(r.ctx, func(tx Tx) error {
+func (r *run) change(run func(context.Context, func(Tx) error) error, do func(Tx) (bool, error)) (done bool, err error) {
+	err = run(r.ctx, func(tx Tx) error {
 		done, err = do(tx)
 		return err
 	})
@@ -198,7 +203,7 @@ func (r *run) heal(o fsck.Object) (bool, error) {
 			r.Log.Warn("a damaged object could not be healed", "digest", o.Digest, "error", err)
 			continue
 		}
-		used, err := r.change(func(tx Tx) (bool, error) { return tx.Heal(o, whole, r.Now()) })
+		used, err := r.change(r.Store.Update, func(tx Tx) (bool, error) { return tx.Heal(o, whole, r.Now()) })
 		ctx := context.WithoutCancel(r.ctx)
 		switch {
 		case err != nil:

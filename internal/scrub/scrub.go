@@ -168,7 +168,7 @@ func (s *Scrubber) note(p progress) {
 }
 
 func (s *Scrubber) save(ctx context.Context, p progress) error {
-	return s.Store.Update(ctx, func(tx Tx) error { return tx.PutScrubState("pass", p) })
+	return s.Store.Keep(ctx, func(tx Tx) error { return tx.PutScrubState("pass", p) })
 }
 
 // run is one call of Run that has the lease.
@@ -189,7 +189,7 @@ type run struct {
 // lease takes the lease, or renews it.
 func (r *run) lease() (mine bool, err error) {
 	now := r.Now()
-	err = r.Store.Update(r.ctx, func(tx Tx) error {
+	err = r.Store.Keep(r.ctx, func(tx Tx) error {
 		mine, err = tx.Lease(leaseName, r.Owner, now, now.Add(leaseLife))
 		return err
 	})
@@ -200,7 +200,7 @@ func (r *run) lease() (mine bool, err error) {
 // release lets another process have the lease at once.
 func (r *run) release() error {
 	now := r.Now()
-	return r.Store.Update(context.WithoutCancel(r.ctx), func(tx Tx) error {
+	return r.Store.Keep(context.WithoutCancel(r.ctx), func(tx Tx) error {
 		_, err := tx.Lease(leaseName, r.Owner, now, now)
 		return err
 	})

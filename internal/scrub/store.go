@@ -12,6 +12,9 @@ import (
 type Store interface {
 	View(ctx context.Context, fn func(Tx) error) error
 	Update(ctx context.Context, fn func(Tx) error) error
+	// Keep is Update for what is noted while changes are refused, too: what was read, and
+	// what is wrong with it.
+	Keep(ctx context.Context, fn func(Tx) error) error
 }
 
 // Tx is a transaction. Those that change something write its event, too.

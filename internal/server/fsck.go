@@ -38,6 +38,6 @@ func Fsck(ctx context.Context, c *config.Config, o FsckOptions) (_ *fsck.Report,
 		return nil, err
 	}
 	return fsck.Check(ctx, fsck.Options{
-		Store: metadata.For[fsck.Tx, fsck.Repairer](s.db), Bucket: bucket, Keys: newKeyWrapper(master, s.newKeyring(master, nil)), Progress: o.Progress, Repair: o.Repair,
+		Store: metadata.For[fsck.Tx, fsck.Repairer](s.db).Keeper(), Bucket: bucket, Keys: newKeyWrapper(master, s.newKeyring(master, nil)), Progress: o.Progress, Repair: o.Repair,
 	})
 }

@@ -68,7 +68,7 @@ func (s *Server) newCollector(a *access.Authorizer) error {
 	}
 	s.garbage = gc.New(gc.Options{
 		Store: metadata.For[gc.Tx, gc.Tx](s.db), Bucket: s.bucket, Bytes: s.mover.Remove, Authorizer: a, Auditor: s.auditLog,
-		Account: s.config.Account, Now: s.options.Now, Age: age, Idle: s.options.Idle, Retention: s.retained, Grace: s.grace, Share: int(s.config.GCShare),
+		Account: s.config.Account, Now: s.options.Now, Age: age, Idle: s.options.Idle, Retention: s.retained, Grace: s.grace, Refused: s.maintenance.Refused, Share: int(s.config.GCShare),
 	})
 	return s.metrics.registry.Register(garbageCollector{s})
 }

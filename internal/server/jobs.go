@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"berth/internal/fault"
 	"berth/internal/rotate"
 )
 
@@ -35,13 +36,14 @@ func (s *Server) startJobs() {
 	s.every(ctx, usageInterval, "store usage", s.registry.FlushUsage)
 	s.every(ctx, usageInterval, "store uses of access keys", s.directory.FlushUses)
 	s.every(ctx, expiredInterval, "remove expired sessions", s.directory.RemoveExpired)
-	s.every(ctx, activateInterval, "activate images", s.registry.ActivateImages)
+	s.every(ctx, activateInterval, "activate images", s.unlessRefused(s.registry.ActivateImages))
+	s.every(ctx, maintenanceInterval, "read whether changes are refused", s.maintenance.Refresh)
 	s.every(ctx, keyInterval, "destroy and rotate keys", s.keys.RunDue)
 	s.every(ctx, memberInterval, "read the organization", s.directory.ReadOrganization)
-	s.every(ctx, reapInterval, "remove what uploads have left behind", s.registry.ReapUploads)
-	s.every(ctx, reapInterval, "remove what was moved", s.mover.Remove)
+	s.every(ctx, reapInterval, "remove what uploads have left behind", s.unlessRefused(s.registry.ReapUploads))
+	s.every(ctx, reapInterval, "remove what was moved", s.unlessRefused(s.mover.Remove))
 	if s.classes != nil {
-		s.every(ctx, classInterval, "change the storage class of layers", s.classes.Run)
+		s.every(ctx, classInterval, "change the storage class of layers", s.unlessRefused(s.classes.Run))
 	}
 	s.jobs.Go(func() { s.scrubs(ctx) })
 	s.jobs.Go(func() { s.registry.RunLifecycle(ctx, s.lifecycleFailed) })
@@ -60,7 +62,7 @@ func (s *Server) repeat(ctx context.Context, interval time.Duration, what string
 	for {
 		select {
 		case <-tick.C:
-			if err := do(ctx); err != nil && ctx.Err() == nil {
+			if err := do(ctx); err != nil && ctx.Err() == nil && !fault.IsReadOnly(err) {
 				s.log.Warn("a task failed and will be tried again", "task", what, "error", err)
 			}
 		case <-ctx.Done():

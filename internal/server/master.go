@@ -64,7 +64,7 @@ func (s *Server) seals(ctx context.Context, m *seal.Master) error {
 		}
 		name = fmt.Sprintf("%s, on host %s, with the data directory %s", s.config.Listen, host, s.config.Data)
 	}
-	lease, err := rotate.Begin(ctx, metadata.For[rotate.Tx, rotate.Tx](db), m, name, s.options.Now)
+	lease, err := rotate.Begin(ctx, metadata.For[rotate.Tx, rotate.Tx](db).Keeper(), m, name, s.options.Now)
 	if err != nil {
 		return masterError(s.config, err)
 	}

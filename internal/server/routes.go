@@ -27,6 +27,7 @@ import (
 //	/_berth/v1/scrub/...    reading all bytes that are stored: run, status
 //	/_berth/v1/quota/...    what accounts have asked for, to be approved or denied
 //	/_berth/v1/gc/...       removing what nothing reaches: now, how far it is, why something is kept
+//	/_berth/v1/maintenance/...  refusing changes: on, off, status
 //	/_berth/v1/public/logo/...   logos of public repositories
 //	/livez /healthz         the process answers
 //	/readyz                 the process and its database answer, and it is not shutting down

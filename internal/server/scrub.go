@@ -53,7 +53,7 @@ func (s *Server) newScrubber(blobs *blob.Store, a *access.Authorizer) (*scrub.Sc
 	scrubber := scrub.New(scrub.Options{
 		Store: store, Blobs: blobs, Sources: []scrub.Source{scrub.Copies{Store: store, Blobs: blobs}},
 		Authorizer: a, Auditor: s.auditLog, Account: s.config.Account, Now: s.options.Now, Owner: rand.Text(),
-		Interval: interval, Rate: s.config.ScrubRate, Log: s.log, HasRoom: s.disk.HasRoom,
+		Interval: interval, Rate: s.config.ScrubRate, Log: s.log, HasRoom: func() bool { return s.disk.HasRoom() && s.maintenance.Refused() == nil },
 	})
 	s.metrics.scrub(&scrubber.Totals)
 	return scrubber, nil

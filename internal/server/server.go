@@ -35,6 +35,7 @@ import (
 	"berth/internal/gc"
 	"berth/internal/identity"
 	"berth/internal/keys"
+	"berth/internal/maintenance"
 	"berth/internal/metadata"
 	"berth/internal/move"
 	"berth/internal/oci"
@@ -97,6 +98,9 @@ type Server struct {
 	registry  *registry.Registry
 	directory *identity.Directory
 	keys      *keys.Keyring
+
+	maintenance *maintenance.Switch
+
 	simulated bool // the time is not that of clocks
 
 	stopJobs context.CancelFunc
@@ -152,6 +156,9 @@ func (s *Server) openData(ctx context.Context) (*blob.Places, error) {
 		return nil, err
 	}
 	s.closers = append(s.closers, s.db.Close)
+	if s.config.ReadOnly {
+		s.db = s.db.ReadOnly(maintenance.RefusalByOption())
+	}
 	s.mover, s.classes = s.newMover(bucket), s.newClasses(bucket)
 	return bucket, s.mover.Check(ctx)
 }
@@ -189,13 +196,16 @@ func (s *Server) assemble(ctx context.Context) error {
 		return err
 	}
 	s.hosts = s.entrances[0].hosts
-	s.auditLog = audit.NewLog(metadata.For[audit.ReadTx, audit.Tx](s.db), s.log)
+	s.auditLog = audit.NewLog(metadata.For[audit.ReadTx, audit.Tx](s.db).Keeper(), s.log)
 	authorizer := &access.Authorizer{Observe: s.options.Observe, Now: s.options.Now}
 	s.mover.Authorizer, s.mover.Auditor = authorizer, s.auditLog
 	if s.directory, err = s.newDirectory(ctx, master, root, authorizer); err != nil {
 		return err
 	}
 	authorizer.Source, authorizer.Organizations = s.directory, s.directory
+	if err := s.newSwitch(ctx, authorizer); err != nil {
+		return err
+	}
 	s.keys = s.newKeyring(master, authorizer)
 	s.decisions = audit.NewDecisions(s.auditLog, authorizer, s.options.Now)
 	auth := authn.New(authn.Options{
@@ -272,6 +282,9 @@ func (s *Server) newKeyring(master *seal.Master, a *access.Authorizer) *keys.Key
 		Store: metadata.For[keys.ReadTx, keys.Tx](s.db), Authorizer: a, Auditor: s.auditLog, Principals: s.directory,
 		Master: keys.Local(master.Key("kms key")), Pages: master.Key("page token"), Tokens: master.Key("grant token"), Now: s.options.Now,
 	}
+	if s.maintenance != nil { // there is none where nothing but the database is open
+		o.Refused = s.maintenance.Refused
+	}
 	if !s.simulated {
 		o.Clock = s.db.Now
 	}
@@ -299,6 +312,7 @@ func (s *Server) newRegistry(master *seal.Master, auth *authn.Authenticator, aut
 		DeletedRetention: s.retained,
 		Lease:            s.leased,
 		HasRoom:          s.disk.HasRoom,
+		Refused:          s.maintenance.Refused,
 		Administrator:    s.config.Account,
 		Principals:       s.directory,
 		Redirects:        s.config.S3Redirects == "on",
