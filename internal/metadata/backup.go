@@ -208,6 +208,7 @@ func (f *Facts) Held(ctx context.Context, uid string) ([]backup.Held, error) {
 // which may have been revoked since.
 var notRestored = []string{
 	`DELETE FROM sealers`, `DELETE FROM leases`, `DELETE FROM uploads`, `DELETE FROM leftovers`, `DELETE FROM sessions`,
+	`DELETE FROM maintenance`, // a backup may be made in it
 	`UPDATE jobs SET owner = '', lease_until = 0`,
 }
 

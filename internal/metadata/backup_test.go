@@ -106,7 +106,7 @@ func TestFactsAreTheSameInEitherDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	was, is := rowsOf(t, first, tables), rowsOf(t, last, tables)
-	for _, name := range []string{"sealers", "leases", "uploads", "leftovers", "sessions"} {
+	for _, name := range []string{"sealers", "leases", "uploads", "leftovers", "sessions", "maintenance"} {
 		if len(was[name]) != 1 || len(is[name]) != 0 {
 			t.Errorf("%s: %v is restored as %v", name, was[name], is[name])
 		}

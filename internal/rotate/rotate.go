@@ -46,6 +46,7 @@ type Rotator struct {
 	Auditor    access.Auditor
 	Account    string // the administrator's
 	Now        func() time.Time
+	Refused    func() error // why changes are refused at present, nil if they are not; nil if they never are
 }
 
 // page is how many things a step looks at.
@@ -74,6 +75,9 @@ var errPlace = fault.New(fault.Invalid, "InvalidParameterException", "Invalid pa
 // berth:RotateKeys in the administrator's account.
 func (r *Rotator) Step(ctx context.Context, c access.Call, after string) (Progress, error) {
 	err := r.Authorizer.Decide(ctx, access.Request{Caller: c.Caller, Action: "berth:RotateKeys", Account: r.Account, Resource: "*"})
+	if err == nil && r.Refused != nil {
+		err = r.Refused()
+	}
 	var p Progress
 	if err == nil {
 		p, err = r.step(ctx, after)

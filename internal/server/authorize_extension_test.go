@@ -38,13 +38,16 @@ var extensions = map[string]asks{
 	server.BindingsPath:  {body: `{}`, action: "berth:ListServiceBindings", resource: "*", own: true},
 	server.ExplainPath: {body: `{"principal":"arn:aws:iam::123456789012:root","action":"iam:GetUser","resource":"*"}`, // of repositories it asks more
 		action: "iam:SimulatePrincipalPolicy", resource: "arn:aws:iam::123456789012:root", own: true},
-	server.RotatePath:      {body: `{}`, action: "berth:RotateKeys", resource: "*", own: true},
-	server.GCRunPath:       {body: `{}`, action: "berth:RunGarbageCollection", resource: "*", own: true},
-	server.GCStatusPath:    {body: `{}`, action: "berth:GetGarbageCollection", resource: "*", own: true},
-	server.GCExplainPath:   {body: `{"digest":"sha256:0"}`, action: "berth:GetGarbageCollection", resource: "*", own: true},
-	server.DecisionPath:    {body: `{"decisionId":"aaaaaaaaaaaaaaaaaaaa"}`, action: "berth:GetDecision", resource: "*", own: true, fails: "DecisionNotFoundException"},
-	server.ScrubRunPath:    {body: `{}`, action: "berth:RunScrub", resource: "*", own: true},
-	server.ScrubStatusPath: {body: `{}`, action: "berth:GetScrub", resource: "*", own: true},
+	server.RotatePath:            {body: `{}`, action: "berth:RotateKeys", resource: "*", own: true},
+	server.GCRunPath:             {body: `{}`, action: "berth:RunGarbageCollection", resource: "*", own: true},
+	server.GCStatusPath:          {body: `{}`, action: "berth:GetGarbageCollection", resource: "*", own: true},
+	server.GCExplainPath:         {body: `{"digest":"sha256:0"}`, action: "berth:GetGarbageCollection", resource: "*", own: true},
+	server.DecisionPath:          {body: `{"decisionId":"aaaaaaaaaaaaaaaaaaaa"}`, action: "berth:GetDecision", resource: "*", own: true, fails: "DecisionNotFoundException"},
+	server.ScrubRunPath:          {body: `{}`, action: "berth:RunScrub", resource: "*", own: true},
+	server.MaintenanceStatusPath: {body: `{}`, action: "berth:GetMaintenance", resource: "*", own: true},
+	server.MaintenanceOnPath:     {body: `{"reason":"a\u0000"}`, action: "berth:StartMaintenance", resource: "*", own: true, fails: "InvalidParameterException"},
+	server.MaintenanceOffPath:    {body: `{}`, action: "berth:EndMaintenance", resource: "*", own: true},
+	server.ScrubStatusPath:       {body: `{}`, action: "berth:GetScrub", resource: "*", own: true},
 }
 
 // No path decides nothing.

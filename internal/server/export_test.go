@@ -42,3 +42,6 @@ func (s *Server) ChangeClasses(ctx context.Context) error { return s.classes.Run
 
 // AnotherClasses is what changes classes as another process has it.
 func (s *Server) AnotherClasses() *move.Classes { return s.newClasses(s.bucket) }
+
+// RefreshMaintenance has the server learn now whether changes are refused.
+func (s *Server) RefreshMaintenance(ctx context.Context) error { return s.maintenance.Refresh(ctx) }

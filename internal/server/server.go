@@ -222,6 +222,7 @@ func (s *Server) assemble(ctx context.Context) error {
 	s.rotator = &rotate.Rotator{
 		Store: metadata.For[rotate.Tx, rotate.Tx](s.db), Blobs: blobs, Master: master,
 		Authorizer: authorizer, Auditor: s.auditLog, Account: s.config.Account, Now: s.options.Now,
+		Refused: s.maintenance.Refused,
 	}
 	if err := s.newCollector(authorizer); err != nil {
 		return err
