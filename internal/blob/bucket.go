@@ -115,3 +115,13 @@ type Reapable interface {
 	// of that key stays. To abort what is not there is no error.
 	Abort(ctx context.Context, key string) error
 }
+
+// Owned is a Bucket that says whose it is. It keeps that beside its objects and uploads;
+// nothing lists it, or deletes it.
+type Owned interface {
+	// Owner returns what Claim has stored, "" if it never has.
+	Owner(ctx context.Context) (string, error)
+	// Claim has the bucket say durably that it is owner's, unless it says already whose
+	// it is, and returns whose it is then. Of those who claim it at once one does.
+	Claim(ctx context.Context, owner string) (string, error)
+}

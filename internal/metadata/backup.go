@@ -209,13 +209,13 @@ func (f *Facts) Held(ctx context.Context, uid string) ([]backup.Held, error) {
 var notRestored = []string{
 	`DELETE FROM sealers`, `DELETE FROM leases`, `DELETE FROM uploads`, `DELETE FROM leftovers`, `DELETE FROM sessions`,
 	`DELETE FROM maintenance`, // a backup may be made in it
-	`UPDATE jobs SET owner = '', lease_until = 0`,
+	`UPDATE jobs SET owner = '', lease_until = 0`, `DELETE FROM gc_state WHERE name = 'database'`,
 }
 
 // Prepare makes of the facts of a snapshot what is to be restored: a database in the file
-// to, which is not there yet, of the present schema, whose objects are in a place. A
-// process that ends meanwhile leaves files that nobody needs.
-func Prepare(ctx context.Context, from, to, place string) (err error) {
+// to, which is not there yet, of the present schema and another id, if it is not "", whose objects are
+// in a place. A process that ends meanwhile leaves files that nobody needs.
+func Prepare(ctx context.Context, from, to, place, id string) (err error) {
 	if err := copyFile(from, to); err != nil {
 		return err
 	}
@@ -241,6 +241,11 @@ func Prepare(ctx context.Context, from, to, place string) (err error) {
 	if err := tx.change(`UPDATE objects SET archived = 0, key = CAST($1 AS TEXT) || CASE WHEN substr(key, 1, 3) = 's3:' THEN substr(key, 4) ELSE key END
 		WHERE key <> ''`, place); err != nil {
 		return err
+	}
+	if id != "" {
+		if _, err := tx.NameDatabase(id); err != nil {
+			return err
+		}
 	}
 	return changes.Commit()
 }

@@ -93,7 +93,7 @@ func TestFactsAreTheSameInEitherDatabase(t *testing.T) {
 	}
 	defer source.Close()
 	first, ready, last := filepath.Join(dir, "first.db"), filepath.Join(dir, "ready.db"), filepath.Join(dir, "last.db")
-	if err := errors.Join(source.Snapshot(t.Context(), first), Prepare(t.Context(), first, ready, blob.InS3),
+	if err := errors.Join(source.Snapshot(t.Context(), first), Prepare(t.Context(), first, ready, blob.InS3, "restored"),
 		EmptyPostgres(t.Context(), target), ImportPostgres(t.Context(), ready, target)); err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +220,7 @@ func TestFactsOfANewerVersionAreRefused(t *testing.T) {
 	}
 	_, source := SQLiteSource(t.Context(), path)
 	_, facts := OpenFacts(t.Context(), path)
-	for _, err := range []error{source, facts, Prepare(t.Context(), path, path+".ready", "")} {
+	for _, err := range []error{source, facts, Prepare(t.Context(), path, path+".ready", "", "")} {
 		if err == nil || !strings.Contains(err.Error(), "the database has schema version 999") {
 			t.Errorf("facts of a newer version: %v", err)
 		}

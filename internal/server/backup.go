@@ -193,7 +193,7 @@ func (s *Server) keysOf(ctx context.Context, m backup.Manifest, target *backup.T
 		return nil, err
 	}
 	path := filepath.Join(temp, databaseFile)
-	if err := metadata.Prepare(ctx, target.FactsPath(m.ID), path, blob.InDirectory); err != nil {
+	if err := metadata.Prepare(ctx, target.FactsPath(m.ID), path, blob.InDirectory, ""); err != nil {
 		return nil, err
 	}
 	if s.db, err = metadata.OpenSQLite(ctx, path); err != nil {

@@ -60,11 +60,15 @@ func Restore(ctx context.Context, c *config.Config, dir string, o RestoreOptions
 	if res.Missing, err = r.Check(ctx); err != nil || len(res.Missing) > 0 && !o.Partial {
 		return res, err
 	}
+	id, err := s.claimRestored(ctx, bucket)
+	if err != nil {
+		return nil, err
+	}
 	if res.Copied, err = r.Run(ctx); err != nil {
 		return nil, err
 	}
 	if len(res.Missing) == 0 || o.Partial {
-		err = s.restoreFacts(ctx, target.FactsPath(m.ID), bucket.New)
+		err = s.restoreFacts(ctx, target.FactsPath(m.ID), bucket.New, id)
 		res.Done = err == nil
 	}
 	res.Seconds = time.Since(began).Seconds()
@@ -86,7 +90,7 @@ func (s *Server) beginRestore(ctx context.Context, m backup.Manifest) error {
 		return err
 	}
 	for _, e := range entries {
-		if !slices.Contains([]string{lockFile, masterFile, rootFile, addressFile, blobsDir, restoringDir}, e.Name()) {
+		if !slices.Contains([]string{lockFile, masterFile, rootFile, addressFile, blobsDir, restoringDir, restoringID, restoringID + ".new"}, e.Name()) {
 			return fmt.Errorf("the data directory %s is not empty, it has %s: restore to another one", c.Data, e.Name())
 		}
 	}
@@ -104,22 +108,23 @@ func (s *Server) beginRestore(ctx context.Context, m backup.Manifest) error {
 	return nil
 }
 
-// restoreFacts puts the facts of a snapshot where the server reads them.
-func (s *Server) restoreFacts(ctx context.Context, from, place string) (err error) {
+// restoreFacts puts the facts of a snapshot where the server reads them, in a database of
+// an id.
+func (s *Server) restoreFacts(ctx context.Context, from, place, id string) (err error) {
 	temp := filepath.Join(s.config.Data, restoringDir)
 	if err := errors.Join(os.RemoveAll(temp), os.Mkdir(temp, 0o700)); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(temp)) }()
 	path := filepath.Join(temp, databaseFile)
-	if err := metadata.Prepare(ctx, from, path, place); err != nil {
+	if err := metadata.Prepare(ctx, from, path, place, id); err != nil {
 		return fmt.Errorf("prepare the database: %w", err)
 	}
 	if s.config.Database != "" {
 		if err := metadata.ImportPostgres(ctx, path, s.config.Database); err != nil {
 			return fmt.Errorf("restore the database %s: %w", databaseURL(s.config.Database), err)
 		}
-		return nil
+		return s.endRestored()
 	}
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -128,5 +133,8 @@ func (s *Server) restoreFacts(ctx context.Context, from, place string) (err erro
 	if err := errors.Join(f.Sync(), f.Close(), os.Rename(path, filepath.Join(s.config.Data, databaseFile))); err != nil {
 		return err
 	}
-	return syncDir(s.config.Data)
+	if err := syncDir(s.config.Data); err != nil {
+		return err
+	}
+	return s.endRestored()
 }

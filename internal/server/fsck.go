@@ -30,6 +30,9 @@ func Fsck(ctx context.Context, c *config.Config, o FsckOptions) (_ *fsck.Report,
 	s := &Server{config: c}
 	bucket, err := s.openData(ctx)
 	defer func() { err = errors.Join(err, s.Close(ctx)) }()
+	if err == nil {
+		err = s.checkPlaces(ctx, bucket)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -139,6 +139,9 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *Server, err erro
 	if s.bucket, err = s.openData(ctx); err != nil {
 		return nil, err
 	}
+	if err := s.claimPlaces(ctx, s.bucket); err != nil {
+		return nil, err
+	}
 	return s, s.assemble(ctx)
 }
 
