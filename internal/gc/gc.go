@@ -40,6 +40,9 @@ type Options struct {
 	Idle       bool             // runs are made only when somebody asks
 	Refused    func() error     // why changes are refused at present, nil if they are not; nil if they never are
 	Slices     int              // rows of a transaction, for tests; 0 for as many as is good
+	// Orphaned, if not nil, is told how many keys nobody knew of when all of the bucket was
+	// looked through, if any, and when their bytes go.
+	Orphaned func(keys int64, due time.Time)
 }
 
 // Collector removes what nothing reaches. It is safe for concurrent use; of all that
@@ -91,6 +94,9 @@ const (
 	// orphanAge is how old bytes must be that nobody knows of. An object is recorded
 	// within half a day, or never.
 	orphanAge = 48 * time.Hour
+	// orphansAfter is how long they stay after that: there should be none, so that the
+	// operator is told, and has the time to see why there are.
+	orphansAfter = 7 * 24 * time.Hour
 	// removalsLife is how long it is known what was removed, and mostRemovals how much.
 	removalsLife = 30 * 24 * time.Hour
 	mostRemovals = 200_000

@@ -83,8 +83,14 @@ func (w *work) recountPage(ctx context.Context, p *position) error {
 }
 
 // sweep looks through the bucket for objects that nobody knows of, and has them
-// removed.
+// removed some days later.
 func (w *work) sweep(ctx context.Context) error {
+	before := w.run.Orphans
+	defer func() {
+		if n := w.run.Orphans - before; n > 0 && w.Orphaned != nil {
+			w.Orphaned(n, w.now().Add(orphansAfter))
+		}
+	}()
 	var keys []string
 	for e, err := range w.Bucket.List(ctx) {
 		if err != nil {
@@ -137,7 +143,7 @@ func (w *work) sweepKeys(ctx context.Context, keys []string) error {
 				continue
 			}
 			orphans++
-			if err := tx.PutLeftover(key, w.now()); err != nil {
+			if err := tx.PutLeftover(key, w.now().Add(orphansAfter)); err != nil {
 				return Removed{}, err
 			}
 		}

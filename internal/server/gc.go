@@ -68,6 +68,9 @@ func (s *Server) newCollector(a *access.Authorizer) error {
 	}
 	s.garbage = gc.New(gc.Options{
 		Store: metadata.For[gc.Tx, gc.Tx](s.db), Bucket: s.bucket, Bytes: s.mover.Remove, Authorizer: a, Auditor: s.auditLog,
+		Orphaned: func(keys int64, due time.Time) {
+			s.log.Warn("there are objects in the bucket that the database does not know, and that will be removed", "count", keys, "removedAfter", due)
+		},
 		Account: s.config.Account, Now: s.options.Now, Age: age, Idle: s.options.Idle, Retention: s.retained, Grace: s.grace, Refused: s.maintenance.Refused, Share: int(s.config.GCShare),
 	})
 	return s.metrics.registry.Register(garbageCollector{s})

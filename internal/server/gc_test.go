@@ -223,6 +223,15 @@ func TestBytesThatNobodyKnowsOfAreRemoved(t *testing.T) {
 			if run := collect(t, s); run.Orphans != 1 {
 				t.Errorf("%d orphans were found, want one", run.Orphans)
 			}
+			s.Clock.Advance(6 * day)
+			if run := collect(t, s); run.Orphans != 0 {
+				t.Errorf("%d orphans were found again", run.Orphans)
+			}
+			if _, err := s.Server().Bucket().Stat(t.Context(), orphan); err != nil {
+				t.Errorf("there is no time to see why nobody knows of them: %v", err)
+			}
+			s.Clock.Advance(25 * time.Hour)
+			collect(t, s)
 			if _, err := s.Server().Bucket().Stat(t.Context(), orphan); err == nil {
 				t.Error("bytes that nobody knows of are still there")
 			}
