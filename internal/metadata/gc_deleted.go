@@ -24,12 +24,13 @@ func (tx *Tx) EndRepository(before time.Time) (string, error) {
 	return uid, err
 }
 
-// removeParts delete some of what a repository has beside images and layers.
+// removeParts delete some rows of what a repository has beside images and layers: by whole
+// primary keys, as one layer may have as many rows as there are images.
 var removeParts = []string{
 	`DELETE FROM tags WHERE repository = $1 AND name IN (SELECT name FROM tags WHERE repository = $1 LIMIT $2)`,
-	`DELETE FROM image_layers WHERE repository = $1 AND digest IN (SELECT digest FROM image_layers WHERE repository = $1 LIMIT $2)`,
-	`DELETE FROM image_children WHERE repository = $1 AND digest IN (SELECT digest FROM image_children WHERE repository = $1 LIMIT $2)`,
-	`DELETE FROM tag_history WHERE repository = $1 AND tag IN (SELECT tag FROM tag_history WHERE repository = $1 LIMIT $2)`,
+	`DELETE FROM image_layers WHERE (repository, digest, image) IN (SELECT repository, digest, image FROM image_layers WHERE repository = $1 LIMIT $2)`,
+	`DELETE FROM image_children WHERE (repository, digest, image) IN (SELECT repository, digest, image FROM image_children WHERE repository = $1 LIMIT $2)`,
+	`DELETE FROM tag_history WHERE (repository, tag, number) IN (SELECT repository, tag, number FROM tag_history WHERE repository = $1 LIMIT $2)`,
 	`DELETE FROM lifecycle_preview_results WHERE repository = $1 AND digest IN (SELECT digest FROM lifecycle_preview_results WHERE repository = $1 LIMIT $2)`,
 	`DELETE FROM past_images WHERE repository = $1 AND uid IN (SELECT uid FROM past_images WHERE repository = $1 LIMIT $2)`,
 	`DELETE FROM lifecycle_previews WHERE repository = $1 AND repository IN (SELECT repository FROM lifecycle_previews WHERE repository = $1 LIMIT $2)`,
