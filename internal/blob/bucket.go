@@ -43,8 +43,8 @@ type Bucket interface {
 	// Delete removes the object, or the upload, of that key. To delete what is
 	// not there is no error.
 	Delete(ctx context.Context, key string) error
-	// List returns every object and every unfinished upload, in no order. It
-	// is for checks, not for serving requests.
+	// List returns every object and every unfinished upload, in no order, and nothing
+	// else that may be there. It is for checks, not for serving requests.
 	List(ctx context.Context) iter.Seq2[Entry, error]
 }
 
@@ -78,6 +78,20 @@ type Entry struct {
 	Size     int64
 	Finished bool      // an object, not an upload
 	ModTime  time.Time // of the last write
+}
+
+// ValidKey reports whether a key is one that a bucket may have: 32 hexadecimal digits,
+// without the name of a place.
+func ValidKey(key string) bool {
+	if len(key) != 32 {
+		return false
+	}
+	for _, c := range []byte(key) {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
 }
 
 // Namer is a Bucket that makes keys of its own.

@@ -92,13 +92,8 @@ var ErrKey = errors.New("malformed object key")
 
 // objectPath returns the path of an object.
 func objectPath(key string) (string, error) {
-	if len(key) != 32 {
+	if !blob.ValidKey(key) {
 		return "", ErrKey
-	}
-	for _, c := range []byte(key) {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return "", ErrKey
-		}
 	}
 	return objects + "/" + key[:2] + "/" + key, nil
 }
@@ -226,7 +221,7 @@ func (b *Bucket) Abort(_ context.Context, key string) error {
 	return nil
 }
 
-// list yields one directory's entries and reports whether to go on.
+// list yields one directory's entries, as far as their names are keys, and reports whether to go on.
 func (b *Bucket) list(ctx context.Context, dir string, finished bool, yield func(blob.Entry, error) bool) bool {
 	entries, err := b.files.ReadDir(dir)
 	if err != nil {
@@ -235,6 +230,9 @@ func (b *Bucket) list(ctx context.Context, dir string, finished bool, yield func
 	for _, e := range entries {
 		if err := ctx.Err(); err != nil {
 			return yield(blob.Entry{}, err)
+		}
+		if !blob.ValidKey(e.Name()) {
+			continue // not ours: a network file system, or an editor, leaves such files
 		}
 		fi, err := e.Info()
 		if errors.Is(err, fs.ErrNotExist) {

@@ -84,3 +84,25 @@ func TestLinksOutOfTheDirectoryAreNotFollowed(t *testing.T) {
 		t.Error("Open followed a link out of the bucket")
 	}
 }
+
+// A network file system renames what is removed while it is open; people leave copies.
+func TestFilesThatAreNoKeysAreNotListed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	b, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	for _, name := range []string{"uploads/.nfs000000000001", "objects/00/copy.bak", "objects/ff/.DS_Store"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for e, err := range b.List(t.Context()) {
+		t.Errorf("List has %v, %v", e, err)
+	}
+	for e, err := range b.Uploads(t.Context()) {
+		t.Errorf("Uploads has %v, %v", e, err)
+	}
+}

@@ -45,7 +45,7 @@ func (b *Bucket) Uploads(ctx context.Context) iter.Seq2[blob.Entry, error] {
 	return func(yield func(blob.Entry, error) bool) {
 		found := map[string]blob.Entry{}
 		add := func(key string, size int64, written time.Time) {
-			if !validKey(key) {
+			if !blob.ValidKey(key) {
 				return // not ours
 			}
 			e := found[key]

@@ -109,21 +109,9 @@ func Open(ctx context.Context, o Options) (*Bucket, error) {
 // ErrKey is returned for a key that the Store cannot have made.
 var ErrKey = errors.New("malformed object key")
 
-func validKey(key string) bool {
-	if len(key) != 32 {
-		return false
-	}
-	for _, c := range []byte(key) {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
-	return true
-}
-
 // objectPath returns the object's name in the store.
 func (b *Bucket) objectPath(key string) (string, error) {
-	if !validKey(key) {
+	if !blob.ValidKey(key) {
 		return "", ErrKey
 	}
 	return b.prefix + objects + key[:2] + "/" + key, nil
