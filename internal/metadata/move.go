@@ -85,10 +85,18 @@ func (tx *Tx) KeepLeftover(key string) (bool, error) {
 // backup is made nothing is.
 func (tx *Tx) ClaimLeftovers(place string, at time.Time, limit int) ([]string, error) {
 	first, end := placed(place)
-	return tx.strings(`UPDATE leftovers SET due_at = 0 WHERE due_at <= $1 AND `+notHeld+` AND key IN (
-			SELECT l.key FROM leftovers l WHERE l.due_at <= $1 AND l.key >= $2 AND l.key < $3
+	return tx.strings(`UPDATE leftovers SET due_at = 0 WHERE due_at > 0 AND due_at <= $1 AND `+notHeld+` AND key IN (
+			SELECT l.key FROM leftovers l WHERE l.due_at > 0 AND l.due_at <= $1 AND l.key >= $2 AND l.key < $3
 				AND NOT EXISTS (SELECT 1 FROM objects o WHERE o.key = l.key AND o.key <> '') ORDER BY l.due_at, l.key LIMIT $4)
 		RETURNING key`, micros(at), first, end, limit)
+}
+
+// ClaimedLeftovers implements [move.Tx].
+func (tx *Tx) ClaimedLeftovers(place string, at time.Time, after string, limit int) ([]string, error) {
+	first, end := placed(place)
+	return tx.strings(`SELECT l.key FROM leftovers l WHERE l.due_at = 0 AND `+notHeld+` AND l.key > $2 AND l.key < $3
+			AND NOT EXISTS (SELECT 1 FROM objects o WHERE o.key = l.key AND o.key <> '') ORDER BY l.key LIMIT $4`,
+		micros(at), max(first, after), end, limit)
 }
 
 // DeleteLeftovers implements [move.Tx].

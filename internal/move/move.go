@@ -75,8 +75,12 @@ type Tx interface {
 	// not if somebody has begun to remove them, or has done so.
 	KeepLeftover(key string) (bool, error)
 	// ClaimLeftovers returns at most limit keys in a place whose bytes are to be removed
-	// at a time. They can be kept no more: the caller removes them.
+	// at a time, and that were not claimed before. They can be kept no more: the caller
+	// removes them.
 	ClaimLeftovers(place string, at time.Time, limit int) ([]string, error)
+	// ClaimedLeftovers returns in order at most limit keys in a place that were claimed and
+	// are still there, and come after one, for who may remove them at a time.
+	ClaimedLeftovers(place string, at time.Time, after string, limit int) ([]string, error)
 	// DeleteLeftovers forgets keys that were claimed, unless they were put anew since.
 	DeleteLeftovers(keys []string) error
 }
@@ -95,6 +99,8 @@ type Mover struct {
 
 	mu  sync.Mutex
 	run *run // the last one; guarded by mu
+	// tried are the keys in places after which those that were claimed before are tried next.
+	tried map[string]string // guarded by mu
 }
 
 // from returns the place that objects move out of.
