@@ -103,16 +103,31 @@ func keyName(u *url.URL) (string, error) {
 	return name, nil
 }
 
-// Name returns a URL for people to read: without what may be a key.
+// Name returns a URL for people to read: without what may be a key, or a password.
 func Name(text string) string {
-	switch scheme, _, found := strings.Cut(text, "://"); {
-	case !found:
+	scheme, _, found := strings.Cut(text, "://")
+	if !found {
 		return "..."
-	case slices.Contains([]string{"awskms", "hashivault", "gcpkms", "azurekeyvault"}, scheme):
-		return text
-	default:
+	}
+	u, err := url.Parse(text)
+	if err != nil || !slices.Contains([]string{"awskms", "hashivault", "gcpkms", "azurekeyvault"}, scheme) {
 		return scheme + "://..."
 	}
+	name, q := scheme+"://"+u.Host+u.Path, u.Query()
+	separator := "?"
+	for _, p := range []string{"region", "engine", "endpoint"} {
+		value := q.Get(p)
+		if e, err := url.Parse(value); p == "endpoint" && value != "" {
+			if value = "..."; err == nil {
+				value = e.Host
+			}
+		}
+		if value != "" {
+			name += separator + p + "=" + value
+			separator = "&"
+		}
+	}
+	return name
 }
 
 // A wrapped master key is a line of text without commas:
