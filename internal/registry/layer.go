@@ -236,7 +236,7 @@ func (r *Registry) openContent(ctx context.Context, ref Ref, l *Layer, principal
 }
 
 // DeleteLayer makes the repository hold a layer no more. An image must not refer
-// to it. The caller must be allowed ecr:BatchDeleteImage. It is the distribution
+// to it, nor one that was deleted and can be restored. The caller must be allowed ecr:BatchDeleteImage. It is the distribution
 // API's DELETE of a blob, which ECR does not have. Errors:
 // RepositoryNotFoundException, LayersNotFoundException, LayerInUseException,
 // InvalidParameterException.
@@ -247,11 +247,11 @@ func (r *Registry) DeleteLayer(ctx context.Context, c access.Caller, ref Ref, d 
 		if err != nil {
 			return err
 		}
-		used, err := tx.LayerInUse(repo.UID, d)
+		kept, err := tx.LayerKept(repo.UID, d, r.restorableSince())
 		if err != nil {
 			return err
 		}
-		if used {
+		if kept {
 			return errLayerInUse(ref, d)
 		}
 		return tx.UnlinkLayer(ref, l, r.now())
