@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"time"
 
 	"berth/internal/crash"
@@ -147,7 +148,8 @@ func (w *work) hold(tx Tx) error {
 	return err
 }
 
-// all does all that there is to do, from the top.
+// all does all that there is to do, from the top. A phase that fails keeps no other from
+// doing what it can: each goes by what is recorded.
 func (w *work) all(ctx context.Context, full bool) error {
 	phases := []struct {
 		name string
@@ -163,16 +165,21 @@ func (w *work) all(ctx context.Context, full bool) error {
 		{"looking through the bucket", w.sweep, true},
 		{"bytes", w.bytes, false},
 	}
+	var failures []error
 	for _, p := range phases {
 		if p.full && !full {
 			continue
 		}
 		w.run.Phase = p.name
-		if err := p.do(ctx); err != nil {
+		err := p.do(ctx)
+		if errors.Is(err, ErrLost) || ctx.Err() != nil {
 			return err
 		}
+		if err != nil {
+			failures = append(failures, fmt.Errorf("%s: %w", p.name, err))
+		}
 	}
-	return nil
+	return errors.Join(failures...)
 }
 
 // step runs fn in a transaction of its own, which changes a bounded number of rows, and

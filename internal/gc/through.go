@@ -2,6 +2,7 @@ package gc
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 )
@@ -70,11 +71,7 @@ func (w *work) recountPage(ctx context.Context, p *position) error {
 				return Removed{}, err
 			}
 		}
-		stored := next
-		if next.Objects { // the sweep that follows can begin anew
-			stored = position{EndedAt: w.now()}
-		}
-		return Removed{}.Looked(int64(w.Slices)), put(tx, stateRecount, stored)
+		return Removed{}.Looked(int64(w.Slices)), put(tx, stateRecount, next)
 	})
 	w.run.Found += found
 	w.counters.Found.Add(found)
@@ -82,9 +79,25 @@ func (w *work) recountPage(ctx context.Context, p *position) error {
 	return err
 }
 
-// sweep looks through the bucket for objects that nobody knows of, and has them
-// removed some days later.
+// sweep looks through the bucket when all layers and objects have been looked through,
+// and then all of that is done: if it is interrupted the next run begins it anew, if it fails
+// the one of the next day.
 func (w *work) sweep(ctx context.Context) error {
+	var p position
+	err := w.Store.View(ctx, func(tx Tx) error { return get(tx, stateRecount, false, &p) })
+	if err != nil || !p.Layers || !p.Objects {
+		return err
+	}
+	err = w.sweepAll(ctx)
+	if errors.Is(err, ErrLost) || ctx.Err() != nil {
+		return err
+	}
+	_, ended := w.step(ctx, func(tx Tx) (Removed, error) { return Removed{}, put(tx, stateRecount, position{EndedAt: w.now()}) })
+	return errors.Join(err, ended)
+}
+
+// sweepAll looks for objects that nobody knows of, and has them removed some days later.
+func (w *work) sweepAll(ctx context.Context) error {
 	before := w.run.Orphans
 	defer func() {
 		if n := w.run.Orphans - before; n > 0 && w.Orphaned != nil {
