@@ -9,6 +9,7 @@ import (
 	"berth/internal/config"
 	"berth/internal/keyservice"
 	"berth/internal/seal"
+	"berth/internal/server"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -86,10 +87,5 @@ func writeWrapped(io stdio, file string, text []byte) error {
 		_, err := io.out.Write(text)
 		return err
 	}
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	return errors.Join(err, f.Sync(), f.Close())
+	return server.WriteNew(file, text)
 }
