@@ -66,13 +66,15 @@ func (tx *Tx) DeleteUploadAt(id string, size int64) (bool, error) {
 }
 
 // ExpireUploads implements [registry.UploadWriter]. An upload may have become an object
-// that nobody has recorded.
+// that nobody has recorded. The keys that are noted are those of the rows that are deleted,
+// whatever others delete meanwhile.
 func (tx *Tx) ExpireUploads(before, due time.Time, limit int) (int64, error) {
-	if err := tx.change(`INSERT INTO leftovers (key, due_at) SELECT key, CAST($3 AS BIGINT) FROM (
-			SELECT key, created_at FROM uploads WHERE created_at < $1 ORDER BY created_at, id LIMIT $2) AS u
-		WHERE key <> '' ON CONFLICT (key) DO NOTHING`, micros(before), limit, micros(due)); err != nil {
-		return 0, err
+	keys, err := tx.strings(`DELETE FROM uploads WHERE id IN (SELECT id FROM uploads WHERE created_at < $1 ORDER BY created_at, id LIMIT $2)
+		RETURNING key`, micros(before), limit)
+	for _, key := range keys {
+		if err == nil && key != "" {
+			err = tx.change(`INSERT INTO leftovers (key, due_at) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING`, key, micros(due))
+		}
 	}
-	return tx.exec(`DELETE FROM uploads WHERE id IN (SELECT id FROM uploads WHERE created_at < $1 ORDER BY created_at, id LIMIT $2)`,
-		micros(before), limit)
+	return int64(len(keys)), err
 }
