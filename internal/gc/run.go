@@ -119,9 +119,13 @@ func (w *work) begin(ctx context.Context) error {
 }
 
 // end stores what has come of the run and gives the lease back. A run that was
-// interrupted counts as going on.
+// interrupted counts as going on. If somebody else has the lease by then, what is stored is
+// theirs, and the error ErrLost.
 func (w *work) end(ctx context.Context, full, interrupted bool) error {
 	return w.Store.Relaxed(ctx, func(tx Tx) error {
+		if err := w.hold(tx); err != nil {
+			return err
+		}
 		run := w.run
 		if full {
 			run.Full = w.asked.Full

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"berth/internal/blob"
 	"berth/internal/gc"
@@ -74,4 +75,47 @@ func TestALookThroughTheBucketThatIsInterruptedBeginsAnew(t *testing.T) {
 	if looks.Load() != 1 {
 		t.Error("it was not looked through")
 	}
+}
+
+// A run that was overtaken leaves alone what the other one has stored.
+func TestARunThatHasLostItsLeaseStoresNothing(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.Options{})
+	o := s.Server().Garbage().Options
+	var second gc.Run
+	o.Bytes = func(context.Context) error {
+		s.Clock.Advance(time.Hour)
+		other := s.Server().Garbage().Options
+		other.Bytes = func(context.Context) error { return nil }
+		var err error
+		second, err = gc.New(other).Collect(t.Context(), false)
+		if err != nil {
+			return err
+		}
+		taken, err := takeLease(s)
+		if err == nil && !taken {
+			err = errors.New("the lease was not given back")
+		}
+		return err
+	}
+	if _, err := gc.New(o).Collect(t.Context(), false); !errors.Is(err, gc.ErrLost) {
+		t.Errorf("the run that was overtaken: %v", err)
+	}
+	var stored string
+	err := o.Store.View(t.Context(), func(tx gc.Tx) (err error) {
+		stored, err = tx.GarbageState("run", false)
+		return err
+	})
+	if err != nil || !strings.Contains(stored, second.StartedAt.Format("2006-01-02T15:04:05")) {
+		t.Errorf("stored is %s, %v, want the second run", stored, err)
+	}
+}
+
+// takeLease has somebody else be at it.
+func takeLease(s *servertest.Server) (taken bool, err error) {
+	err = s.Server().Garbage().Store.Update(context.Background(), func(tx gc.Tx) (err error) {
+		taken, err = tx.Lease("garbage collection", "another", s.Clock.Now(), s.Clock.Now().Add(time.Hour))
+		return err
+	})
+	return taken, err
 }
