@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -21,7 +22,7 @@ func fsckCommand(environ []string, io stdio) *cobra.Command {
 		Long: `Compare the database with the store: read and hash every object. Compare the
 counts that quotas go by with what they count; --repair puts them right.
 
-The exit code is 1 if bytes are missing or damaged. Orphans (bytes that nothing
+The exit code is 1 if bytes are missing or damaged, or cannot be read. Orphans (bytes that nothing
 refers to), abandoned uploads and wrong counts are reported, but nothing is lost
 by them. The server must not be running.`,
 		Args: cobra.NoArgs,
@@ -31,12 +32,13 @@ by them. The server must not be running.`,
 				return err
 			}
 			report, err := server.Fsck(cmd.Context(), c, server.FsckOptions{Progress: progress(io), Repair: repair})
-			if err != nil {
-				return err
-			}
-			if output == "json" {
-				err = json.NewEncoder(io.out).Encode(report)
-			} else {
+			switch {
+			case report == nil:
+			case output == "json":
+				err = errors.Join(err, json.NewEncoder(io.out).Encode(report))
+			case err != nil:
+				err = errors.Join(err, report.PrintProblems(io.out)) // it is no verdict
+			default:
 				err = report.Print(io.out)
 			}
 			if err == nil && report.Lost() > 0 {

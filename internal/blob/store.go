@@ -406,6 +406,18 @@ func (s *Store) VerifyPaced(ctx context.Context, o Object, progress func(int)) e
 	return nil
 }
 
+// Reach reads the first byte that is stored of an object in the bucket, in quarantine or
+// not. It returns ErrNotFound if there is no such object, another error if it is not read.
+func (s *Store) Reach(ctx context.Context, o Object) error {
+	r, err := s.bucket.Open(ctx, o.Key)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	_, err = io.ReadFull(r, make([]byte, 1))
+	return err
+}
+
 func newHash(a digest.Algorithm) hash.Hash {
 	if a == digest.SHA512 {
 		return sha512.New()

@@ -61,16 +61,17 @@ type Repairer interface {
 
 // Problem is one thing that is not as it should be.
 type Problem struct {
-	Kind   string `json:"kind"` // missing, damaged, orphan, abandoned, miscounted or locked
+	Kind   string `json:"kind"` // missing, damaged, unreadable, orphan, abandoned, miscounted or locked
 	Key    string `json:"key,omitempty"`
 	Digest string `json:"digest,omitempty"`
 	Detail string `json:"detail"`
 }
 
-// The kinds of problems. Only the first two mean that something is lost.
+// The kinds of problems. Only the first three mean that something is lost.
 const (
 	Missing    = "missing"    // bytes that should be there are not
 	Damaged    = "damaged"    // bytes are there but not those that were stored
+	Unreadable = "unreadable" // the store has bytes and does not read them
 	Orphan     = "orphan"     // bytes are there that nothing refers to
 	Abandoned  = "abandoned"  // an upload that nobody has finished
 	Miscounted = "miscounted" // a count that quotas go by is wrong
@@ -85,11 +86,11 @@ type Report struct {
 	Problems []Problem `json:"problems"`
 }
 
-// Lost returns how many objects are missing or damaged.
+// Lost returns how many objects are missing or damaged, or cannot be read.
 func (r *Report) Lost() int {
 	n := 0
 	for _, p := range r.Problems {
-		if p.Kind == Missing || p.Kind == Damaged {
+		if p.Kind == Missing || p.Kind == Damaged || p.Kind == Unreadable {
 			n++
 		}
 	}
@@ -106,11 +107,16 @@ type Options struct {
 	Repair   bool // put counts right that are wrong
 }
 
-// page is how many facts are read at once.
-const page = 500
+const (
+	// page is how many facts are read at once.
+	page = 500
+	// maxFailing is at how many objects in a row that cannot be read a check ends: it is the
+	// store that fails.
+	maxFailing = 100
+)
 
 // Check reads and hashes every object. It changes nothing but, with Repair, counts.
-// Nobody else may use the data meanwhile.
+// Nobody else may use the data meanwhile. What was found before an error is reported with it.
 func Check(ctx context.Context, o Options) (*Report, error) {
 	c := &check{Options: o, blobs: blob.NewSealing(o.Bucket, o.Keys, false), known: map[string]bool{}, report: &Report{Problems: []Problem{}}}
 	for _, step := range []func(context.Context) error{c.objects, c.uploads, c.leaving, c.leftovers, c.counts} {
@@ -126,6 +132,8 @@ type check struct {
 	blobs  *blob.Store
 	known  map[string]bool // keys that facts refer to
 	report *Report
+
+	failing int // objects in a row that could not be read
 }
 
 func (c *check) found(kind, key, digest, format string, args ...any) {
@@ -181,8 +189,16 @@ func (c *check) object(ctx context.Context, o Object) error {
 		c.known[o.Key] = true
 	}
 	problem, err := Examine(ctx, c.blobs, o.Object, nil)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	if err != nil {
-		return err
+		if c.failing++; c.failing == maxFailing {
+			return fmt.Errorf("%d objects in a row cannot be read, the last one: %w", c.failing, err)
+		}
+		problem = &Problem{Unreadable, o.Key, o.Digest.String(), err.Error()}
+	} else if o.Key != "" {
+		c.failing = 0
 	}
 	if problem != nil {
 		c.report.Problems = append(c.report.Problems, *problem)
@@ -281,17 +297,25 @@ func (c *check) counts(ctx context.Context) error {
 	return nil
 }
 
-// Print writes the report for people.
-func (r *Report) Print(w io.Writer) error {
+// PrintProblems writes the problems for people.
+func (r *Report) PrintProblems(w io.Writer) error {
 	for _, p := range r.Problems {
 		what := strings.Join(slices.DeleteFunc([]string{p.Kind, p.Key, p.Digest}, func(s string) bool { return s == "" }), " ")
 		if _, err := fmt.Fprintf(w, "%s: %s\n", what, p.Detail); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// Print writes the report for people.
+func (r *Report) Print(w io.Writer) error {
+	if err := r.PrintProblems(w); err != nil {
+		return err
+	}
 	verdict := "clean: all bytes are there and whole"
 	if n := r.Lost(); n > 0 {
-		verdict = fmt.Sprintf("%d objects are missing or damaged", n)
+		verdict = fmt.Sprintf("%d objects are missing or damaged, or cannot be read", n)
 	}
 	_, err := fmt.Fprintf(w, "%d objects with %d bytes checked; %s\n", r.Objects, r.Bytes, verdict)
 	return err

@@ -99,6 +99,16 @@ func (tx *Tx) Object(uid string) (*fsck.Object, error) {
 	return &found[0], nil
 }
 
+// Neighbours implements [scrub.Tx].
+func (tx *Tx) Neighbours(place, uid string, before bool, limit int) ([]fsck.Object, error) {
+	which := `uid > $2 ORDER BY uid`
+	if before {
+		which = `uid < $2 ORDER BY uid DESC`
+	}
+	return tx.objectsWhere(`key <> '' AND deleted_at = 0 AND damaged_at = 0
+		AND CASE WHEN substr(key, 1, 3) = 's3:' THEN 's3:' ELSE '' END = $1 AND `+which+` LIMIT $3`, place, uid, limit)
+}
+
 // Copies implements [scrub.Tx]. Those of the same account come first.
 func (tx *Tx) Copies(o fsck.Object, limit int) ([]fsck.Object, error) {
 	account, _, _ := strings.Cut(o.Domain.Name, "/")

@@ -14,7 +14,7 @@ import (
 
 const (
 	// attempts is how often an object is read that the store fails to read, and maxFailing
-	// at how many in a row it is left alone.
+	// at how many in a row it is left alone if it reads no others.
 	attempts   = 3
 	maxFailing = 3
 	retryPause = 100 * time.Millisecond
@@ -65,14 +65,21 @@ func (r *run) object(o fsck.Object) error {
 	case r.ctx.Err() != nil:
 		return context.Cause(r.ctx)
 	case err != nil:
-		pass.Unreadable++
-		if r.failing++; r.failing == maxFailing {
-			return fmt.Errorf("%w: %w", errAway, err)
-		}
-		r.Log.Warn("an object could not be read", "digest", o.Digest, "error", err)
+		err = r.unreadable(pass, o, err)
+	case problem != nil && problem.Kind == fsck.Missing && !o.Damaged:
+		err = r.missing(pass, o, problem)
 	default:
-		r.failing = 0
+		if o.Key != "" {
+			r.failing = 0
+		}
+		delete(r.progress.Unreadable, o.UID)
+		if problem == nil {
+			r.answered(o)
+		}
 		err = r.judge(pass, o, problem)
+	}
+	if errors.Is(err, errAway) {
+		return err
 	}
 	pass.Objects++
 	pass.Bytes += o.Size
@@ -124,17 +131,30 @@ func (r *run) judge(pass *Pass, o fsck.Object, problem *fsck.Problem) error {
 		if err != nil || found == nil {
 			return err
 		}
-		o = *now
-		marked, err := r.mark(func(tx Tx) (bool, error) { return tx.Quarantine(o, found.Kind+": "+found.Detail, r.Now()) })
-		if err != nil || !marked {
-			return err
-		}
-		pass.Damaged++
-		r.Totals.Quarantines.Add(1)
-		r.Log.Warn("an object is damaged", "digest", o.Digest, "keyDomain", o.Domain.Name, "kind", found.Kind, "detail", found.Detail)
+		return r.quarantine(pass, *now, found)
 	}
+	return r.mend(pass, o)
+}
+
+// quarantine marks an object as damaged, and has its bytes brought again if they are to be
+// had.
+func (r *run) quarantine(pass *Pass, o fsck.Object, found *fsck.Problem) error {
+	marked, err := r.mark(func(tx Tx) (bool, error) { return tx.Quarantine(o, found.Kind+": "+found.Detail, r.Now()) })
+	if err != nil || !marked {
+		return err
+	}
+	delete(r.progress.Unreadable, o.UID)
+	pass.Damaged++
+	r.Totals.Quarantines.Add(1)
+	r.Log.Warn("an object is damaged", "digest", o.Digest, "keyDomain", o.Domain.Name, "kind", found.Kind, "detail", found.Detail)
+	return r.mend(pass, o)
+}
+
+// mend heals an object in quarantine if its bytes are to be had.
+func (r *run) mend(pass *Pass, o fsck.Object) error {
 	healed, err := r.heal(o)
 	if healed {
+		delete(r.progress.Unreadable, o.UID)
 		pass.Healed++
 		r.healed(o, "its bytes were had from a copy")
 	}

@@ -12,6 +12,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -60,6 +62,7 @@ type Totals struct {
 	LastPass       atomic.Int64 // when it ended, in seconds since 1970; 0 for never
 	Quarantines    atomic.Int64
 	Healed         atomic.Int64
+	Away           atomic.Int64 // 1 if the last run ended because the store did not have what it should
 }
 
 // Scrubber makes passes.
@@ -69,9 +72,11 @@ type Scrubber struct {
 
 	asked chan struct{} // full when somebody wants a pass
 
-	mu      sync.Mutex // one run at a time
-	until   time.Time  // the store is left alone; guarded by mu
-	counted time.Time  // when what is in quarantine was last counted; guarded by mu
+	mu      sync.Mutex             // one run at a time
+	until   time.Time              // the store is left alone; guarded by mu
+	counted time.Time              // when what is in quarantine was last counted; guarded by mu
+	known   map[string]fsck.Object // by place, one that was read; guarded by mu
+	probed  string                 // the last UID that was tried in search of one; guarded by mu
 }
 
 // New returns a Scrubber.
@@ -81,7 +86,7 @@ func New(o Options) *Scrubber { return &Scrubber{Options: o, asked: make(chan st
 func (s *Scrubber) Asked() <-chan struct{} { return s.asked }
 
 // errAway ends a run: the store does not answer.
-var errAway = errors.New("the blob store could not be read several times")
+var errAway = errors.New("the blob store does not give what it should have")
 
 // Run makes the pass that is due, if any, to its end. Of all processes that call it one
 // does so. It is called every few seconds.
@@ -96,7 +101,7 @@ func (s *Scrubber) Run(ctx context.Context) error {
 		return err
 	}
 	s.note(p)
-	retry := !due && s.Totals.Damaged.Load() > 0 && s.Now().Sub(p.Tried) >= retryDamaged
+	retry := !due && s.Totals.Damaged.Load()+int64(len(p.Unreadable)) > 0 && s.Now().Sub(p.Tried) >= retryDamaged
 	if !due && !retry {
 		return nil
 	}
@@ -108,14 +113,19 @@ func (s *Scrubber) Run(ctx context.Context) error {
 		return err
 	}
 	r.progress = p
+	if p.Unreadable == nil { // it is one map for all copies of the progress
+		r.progress.Unreadable = map[string]time.Time{}
+	}
 	switch {
 	case due:
 		err = r.pass()
 	case retry:
 		err = r.retryDamaged()
 	}
+	s.Totals.Away.Store(0)
 	if errors.Is(err, errAway) {
 		s.until = time.Now().Add(awayPause)
+		s.Totals.Away.Store(1)
 	}
 	s.counted = time.Time{}
 	return errors.Join(err, s.count(context.WithoutCancel(ctx)), r.release())
@@ -229,10 +239,7 @@ func (r *run) pass() error {
 				if errors.Is(err, errAway) {
 					r.progress, r.progress.Pass = before, &pass
 				}
-				if errors.Is(err, errLeaseLost) { // another process keeps the progress now
-					return err
-				}
-				return errors.Join(err, r.save(context.WithoutCancel(r.ctx), r.progress))
+				return errors.Join(err, r.keep(err))
 			}
 			r.progress.After = o.UID
 			if time.Since(r.saved) > saveEvery {
@@ -258,9 +265,28 @@ func (r *run) end() error {
 	return r.save(r.ctx, r.progress)
 }
 
-// retryDamaged looks at what is in quarantine once more.
+// retryDamaged looks at what is in quarantine, and at what could not be read, once more.
 func (r *run) retryDamaged() error {
 	r.progress.Tried = r.Now()
+	for _, uid := range slices.Sorted(maps.Keys(r.progress.Unreadable)) {
+		objects, err := r.next(func(tx Tx) ([]fsck.Object, error) {
+			o, err := tx.Object(uid)
+			if err != nil || o == nil {
+				return nil, err
+			}
+			return []fsck.Object{*o}, nil
+		})
+		if err != nil {
+			return err
+		}
+		if len(objects) == 0 || objects[0].Damaged {
+			delete(r.progress.Unreadable, uid)
+			continue
+		}
+		if err := r.object(objects[0]); err != nil {
+			return errors.Join(err, r.keep(err))
+		}
+	}
 	for after := ""; ; {
 		objects, err := r.next(func(tx Tx) ([]fsck.Object, error) { return tx.DamagedObjects(after, page) })
 		if err != nil {
@@ -268,7 +294,7 @@ func (r *run) retryDamaged() error {
 		}
 		for _, o := range objects {
 			if err := r.object(o); err != nil {
-				return err
+				return errors.Join(err, r.keep(err))
 			}
 			after = o.UID
 		}
@@ -276,6 +302,14 @@ func (r *run) retryDamaged() error {
 			return r.save(r.ctx, r.progress)
 		}
 	}
+}
+
+// keep saves the progress after an error, unless another process keeps it now.
+func (r *run) keep(err error) error {
+	if errors.Is(err, errLeaseLost) {
+		return nil
+	}
+	return r.save(context.WithoutCancel(r.ctx), r.progress)
 }
 
 func (r *run) next(read func(Tx) ([]fsck.Object, error)) (objects []fsck.Object, err error) {

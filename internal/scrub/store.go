@@ -23,6 +23,9 @@ type Tx interface {
 	Objects(after string, limit int) ([]fsck.Object, error)
 	// Object returns an object, nil if it is gone.
 	Object(uid string) (*fsck.Object, error)
+	// Neighbours returns at most limit objects of a place in the bucket that are not in
+	// quarantine: those whose UIDs come before one, the last one first, or after it, in order.
+	Neighbours(place, uid string, before bool, limit int) ([]fsck.Object, error)
 	// Copies returns at most limit other objects of the same digest that are not in
 	// quarantine: those of the same account, then those of others that no KMS key seals.
 	Copies(o fsck.Object, limit int) ([]fsck.Object, error)
@@ -87,6 +90,8 @@ type progress struct {
 	Next    time.Time `json:"next,omitzero"`     // when one is due
 	Request string    `json:"request,omitempty"` // the last one that a pass was begun after
 	Tried   time.Time `json:"tried,omitzero"`    // when what is in quarantine was last looked at
+
+	Unreadable map[string]time.Time `json:"unreadable,omitempty"` // UIDs of what the store could not read, and since when
 }
 
 // request is that somebody wants a pass.

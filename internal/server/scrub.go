@@ -86,6 +86,7 @@ func (m *metrics) scrub(t *scrub.Totals) {
 	}
 	gauge("berth_damaged_objects", "Objects in quarantine: their bytes are missing or not those that were stored.", t.Damaged.Load)
 	gauge("berth_scrub_unreadable_objects", "Objects that the store could not read in the last pass.", t.Unreadable.Load)
+	gauge("berth_scrub_store_away", "1 if reading was stopped because the store does not give what it should have.", t.Away.Load)
 	gauge("berth_scrub_last_pass_timestamp_seconds", "When the last pass through all objects ended; 0 for never.", t.LastPass.Load)
 	counter("berth_scrub_objects_total", "Objects that were read and held against their digests.", t.Objects.Load)
 	counter("berth_scrub_bytes_total", "Bytes that were read for that.", t.Bytes.Load)
