@@ -20,7 +20,8 @@ func fsckCommand(environ []string, io stdio) *cobra.Command {
 		Use:   "fsck",
 		Short: "Check that all bytes are there and whole",
 		Long: `Compare the database with the store: read and hash every object. Compare the
-counts that quotas go by with what they count; --repair puts them right.
+counts that quotas go by with what they count; --repair puts them right, and puts what
+is missing or damaged into quarantine, so that clients that push it send its bytes.
 
 The exit code is 1 if bytes are missing or damaged, or cannot be read. Orphans (bytes that nothing
 refers to), abandoned uploads and wrong counts are reported, but nothing is lost
@@ -48,7 +49,7 @@ by them. The server must not be running.`,
 		},
 	}
 	config.AddFlags(cmd.Flags())
-	cmd.Flags().BoolVar(&repair, "repair", false, "put right counts that are wrong")
+	cmd.Flags().BoolVar(&repair, "repair", false, "put right counts that are wrong, and have what is damaged pushed again")
 	addOutput(cmd, &output)
 	return cmd
 }

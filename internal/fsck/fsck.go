@@ -57,6 +57,10 @@ type Tx interface {
 type Repairer interface {
 	// Recount makes all counts what counting finds.
 	Recount() error
+	// Quarantine marks an object as damaged unless it is marked already, and Release takes
+	// one that is whole out of quarantine. Both report whether they did.
+	Quarantine(o Object, reason string, at time.Time) (bool, error)
+	Release(o Object, at time.Time) (bool, error)
 }
 
 // Problem is one thing that is not as it should be.
@@ -104,7 +108,7 @@ type Options struct {
 	Bucket   blob.Bucket
 	Keys     blob.KeyWrapper // of what is sealed; nil for none
 	Progress func(*Report)
-	Repair   bool // put counts right that are wrong
+	Repair   bool // put counts right that are wrong, and mark what is damaged
 }
 
 const (
@@ -115,7 +119,8 @@ const (
 	maxFailing = 100
 )
 
-// Check reads and hashes every object. It changes nothing but, with Repair, counts.
+// Check reads and hashes every object. It changes nothing but, with Repair, counts and which
+// objects are in quarantine.
 // Nobody else may use the data meanwhile. What was found before an error is reported with it.
 func Check(ctx context.Context, o Options) (*Report, error) {
 	c := &check{Options: o, blobs: blob.NewSealing(o.Bucket, o.Keys, false), known: map[string]bool{}, report: &Report{Problems: []Problem{}}}
@@ -200,6 +205,9 @@ func (c *check) object(ctx context.Context, o Object) error {
 	} else if o.Key != "" {
 		c.failing = 0
 	}
+	if err := c.mark(ctx, o, problem); err != nil {
+		return err
+	}
 	if problem != nil {
 		c.report.Problems = append(c.report.Problems, *problem)
 	}
@@ -209,6 +217,28 @@ func (c *check) object(ctx context.Context, o Object) error {
 		c.Progress(c.report)
 	}
 	return nil
+}
+
+// mark puts an object into quarantine that is lost, or takes one out that is not, if that
+// is wanted: who pushes is told the truth then.
+func (c *check) mark(ctx context.Context, o Object, problem *Problem) error {
+	lost := problem != nil && (problem.Kind == Missing || problem.Kind == Damaged)
+	if !c.Repair || lost == o.Damaged || problem != nil && !lost {
+		return nil
+	}
+	done := false
+	err := c.Store.Update(ctx, func(tx Repairer) (err error) {
+		if lost {
+			done, err = tx.Quarantine(o, problem.Kind+": "+problem.Detail, time.Now())
+		} else {
+			_, err = tx.Release(o, time.Now())
+		}
+		return err
+	})
+	if done {
+		problem.Detail += "; in quarantine now: push it again"
+	}
+	return err
 }
 
 func (c *check) uploads(ctx context.Context) error {

@@ -214,8 +214,9 @@ var notRestored = []string{
 
 // Prepare makes of the facts of a snapshot what is to be restored: a database in the file
 // to, which is not there yet, of the present schema and another id, if it is not "", whose objects are
-// in a place. A process that ends meanwhile leaves files that nobody needs.
-func Prepare(ctx context.Context, from, to, place, id string) (err error) {
+// in a place. Those with the missing keys are in quarantine. A process that ends meanwhile
+// leaves files that nobody needs.
+func Prepare(ctx context.Context, from, to, place, id string, missing ...string) (err error) {
 	if err := copyFile(from, to); err != nil {
 		return err
 	}
@@ -235,6 +236,11 @@ func Prepare(ctx context.Context, from, to, place, id string) (err error) {
 	tx := &Tx{ctx: ctx, conn: changes}
 	for _, statement := range notRestored {
 		if err := tx.change(statement); err != nil {
+			return err
+		}
+	}
+	for _, key := range missing {
+		if err := tx.change(`UPDATE objects SET damaged_at = $2 WHERE key = $1 AND key <> '' AND damaged_at = 0`, key, micros(time.Now())); err != nil {
 			return err
 		}
 	}

@@ -68,7 +68,7 @@ func Restore(ctx context.Context, c *config.Config, dir string, o RestoreOptions
 		return nil, err
 	}
 	if len(res.Missing) == 0 || o.Partial {
-		err = s.restoreFacts(ctx, target.FactsPath(m.ID), bucket.New, id)
+		err = s.restoreFacts(ctx, target.FactsPath(m.ID), bucket.New, id, keysOfMissing(res.Missing))
 		res.Done = err == nil
 	}
 	res.Seconds = time.Since(began).Seconds()
@@ -108,16 +108,24 @@ func (s *Server) beginRestore(ctx context.Context, m backup.Manifest) error {
 	return nil
 }
 
+// keysOfMissing returns the keys of what is missing.
+func keysOfMissing(missing []backup.Missing) (keys []string) {
+	for _, m := range missing {
+		keys = append(keys, m.Key)
+	}
+	return keys
+}
+
 // restoreFacts puts the facts of a snapshot where the server reads them, in a database of
-// an id.
-func (s *Server) restoreFacts(ctx context.Context, from, place, id string) (err error) {
+// an id. What is missing is in quarantine from the start, so that a push brings it.
+func (s *Server) restoreFacts(ctx context.Context, from, place, id string, missing []string) (err error) {
 	temp := filepath.Join(s.config.Data, restoringDir)
 	if err := errors.Join(os.RemoveAll(temp), os.Mkdir(temp, 0o700)); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(temp)) }()
 	path := filepath.Join(temp, databaseFile)
-	if err := metadata.Prepare(ctx, from, path, place, id); err != nil {
+	if err := metadata.Prepare(ctx, from, path, place, id, missing...); err != nil {
 		return fmt.Errorf("prepare the database: %w", err)
 	}
 	if s.config.Database != "" {

@@ -15,7 +15,7 @@ import (
 // FsckOptions say how to check. Progress may be nil.
 type FsckOptions struct {
 	Progress func(*fsck.Report)
-	Repair   bool // put right the counts that are wrong
+	Repair   bool // put right the counts that are wrong, and mark what is damaged
 }
 
 // Fsck compares facts with bytes, and counts with what they count. It refuses with
