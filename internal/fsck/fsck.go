@@ -42,7 +42,8 @@ type Store interface {
 
 // Tx is a transaction that reads.
 type Tx interface {
-	// Objects returns at most limit objects whose UIDs come after one, in order.
+	// Objects returns at most limit objects whose UIDs come after one, in order: fewer, but
+	// not none, if their contents would fill the memory.
 	Objects(after string, limit int) ([]Object, error)
 	// Uploads returns at most limit uploads whose ids come after one, in order.
 	Uploads(after string, limit int) ([]Upload, error)
@@ -160,7 +161,7 @@ func (c *check) objects(ctx context.Context) error {
 				return err
 			}
 		}
-		if len(objects) < page {
+		if len(objects) == 0 {
 			return nil
 		}
 		after = objects[len(objects)-1].UID

@@ -2,6 +2,7 @@ package metadata
 
 import (
 	"database/sql"
+	"errors"
 
 	"berth/internal/blob"
 	"berth/internal/fsck"
@@ -14,21 +15,53 @@ var (
 
 // Objects implements [fsck.Tx].
 func (tx *Tx) Objects(after string, limit int) ([]fsck.Object, error) {
-	return tx.objectsWhere(`uid > $1 AND deleted_at = 0 ORDER BY uid LIMIT $2`, after, limit)
+	return tx.objectPage(`uid > $1 AND deleted_at = 0 ORDER BY uid LIMIT $2`, after, limit)
 }
+
+// maxPageBytes is how many bytes of contents end a page of objects.
+const maxPageBytes = 4 << 20
+
+// objectPage returns the first objects for which a condition holds: not all, but one at
+// least, if their contents are many bytes.
+func (tx *Tx) objectPage(condition string, args ...any) (out []fsck.Object, _ error) {
+	var bytes int
+	err := tx.eachObject(condition, args, func(o fsck.Object) error {
+		out = append(out, o)
+		if bytes += len(o.Content); bytes >= maxPageBytes {
+			return errPageFull
+		}
+		return nil
+	})
+	if errors.Is(err, errPageFull) {
+		err = nil
+	}
+	return out, err
+}
+
+// errPageFull ends the reading of rows.
+var errPageFull = errors.New("the page is full")
 
 // objectsWhere returns the objects for which a condition holds.
 func (tx *Tx) objectsWhere(condition string, args ...any) (out []fsck.Object, _ error) {
-	err := tx.rows(`SELECT uid, digest, size, format, key, content, damaged_at, `+sealColumns+` FROM objects o WHERE `+condition,
+	err := tx.eachObject(condition, args, func(o fsck.Object) error {
+		out = append(out, o)
+		return nil
+	})
+	return out, err
+}
+
+// eachObject calls fn with the objects for which a condition holds.
+func (tx *Tx) eachObject(condition string, args []any, fn func(fsck.Object) error) error {
+	return tx.rows(`SELECT uid, digest, size, format, key, content, damaged_at, `+sealColumns+` FROM objects o WHERE `+condition,
 		args, func(rows *sql.Rows) error {
 			var o fsck.Object
 			var damaged int64
-			err := rows.Scan(append([]any{&o.UID, &o.Digest, &o.Size, &o.Format, &o.Key, &o.Content, &damaged}, sealFields(&o.Object)...)...)
+			if err := rows.Scan(append([]any{&o.UID, &o.Digest, &o.Size, &o.Format, &o.Key, &o.Content, &damaged}, sealFields(&o.Object)...)...); err != nil {
+				return err
+			}
 			o.Domain.Double, o.Damaged = o.Format == blob.FormatDoublySealed, damaged != 0
-			out = append(out, o)
-			return err
+			return fn(o)
 		})
-	return out, err
 }
 
 // Uploads implements [fsck.Tx].

@@ -156,7 +156,7 @@ func (tx *Tx) DamagedCount() (n int64, err error) {
 
 // DamagedObjects implements [scrub.Tx].
 func (tx *Tx) DamagedObjects(after string, limit int) ([]fsck.Object, error) {
-	return tx.objectsWhere(`uid > $1 AND damaged_at <> 0 AND deleted_at = 0 ORDER BY uid LIMIT $2`, after, limit)
+	return tx.objectPage(`uid > $1 AND damaged_at <> 0 AND deleted_at = 0 ORDER BY uid LIMIT $2`, after, limit)
 }
 
 // Damaged implements [scrub.Tx].

@@ -249,7 +249,7 @@ func (r *run) pass() error {
 				r.saved = time.Now()
 			}
 		}
-		if len(objects) < page {
+		if len(objects) == 0 {
 			return r.end()
 		}
 	}
@@ -298,7 +298,7 @@ func (r *run) retryDamaged() error {
 			}
 			after = o.UID
 		}
-		if len(objects) < page {
+		if len(objects) == 0 {
 			return r.save(r.ctx, r.progress)
 		}
 	}

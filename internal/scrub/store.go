@@ -19,7 +19,8 @@ type Store interface {
 
 // Tx is a transaction. Those that change something write its event, too.
 type Tx interface {
-	// Objects returns at most limit objects whose UIDs come after one, in order.
+	// Objects returns at most limit objects whose UIDs come after one, in order: fewer, but
+	// not none, if their contents would fill the memory.
 	Objects(after string, limit int) ([]fsck.Object, error)
 	// Object returns an object, nil if it is gone.
 	Object(uid string) (*fsck.Object, error)
@@ -38,8 +39,7 @@ type Tx interface {
 	// Heal gives what is in quarantine of an object's key domain and digest the bytes of
 	// another one. It reports whether these are used now.
 	Heal(was fsck.Object, o blob.Object, at time.Time) (bool, error)
-	// DamagedObjects returns at most limit objects in quarantine whose UIDs come after one,
-	// in order.
+	// DamagedObjects is Objects of those in quarantine.
 	DamagedObjects(after string, limit int) ([]fsck.Object, error)
 	// Damaged describes at most limit objects in quarantine, and DamagedCount counts all.
 	Damaged(limit int) ([]Damaged, error)
