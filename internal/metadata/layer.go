@@ -139,10 +139,11 @@ func (tx *Tx) LinkLayer(repo *registry.Repository, o blob.Object, at, lease time
 }
 
 // LinkObject implements [registry.LayerWriter]. The object is locked before it is
-// linked: what is garbage is removed under a lock that excludes this one.
+// linked: what is garbage is removed, and what is damaged marked, under a lock that excludes
+// this one.
 func (tx *Tx) LinkObject(repo *registry.Repository, from *registry.Layer, at, lease time.Time) (bool, error) {
 	var one int
-	there, err := tx.row(`SELECT 1 FROM objects WHERE uid = $1`+tx.locks[registry.LockAdd], []any{from.ObjectUID}, &one)
+	there, err := tx.row(`SELECT 1 FROM objects WHERE uid = $1 AND damaged_at = 0`+tx.locks[registry.LockAdd], []any{from.ObjectUID}, &one)
 	if err != nil || !there {
 		return false, err
 	}

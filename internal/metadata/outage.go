@@ -71,12 +71,13 @@ func markOfSQLite(code int) error {
 }
 
 // markOfPostgres goes by SQLSTATE: what is wrong with the connection, resources, the
-// operator's intervention, the system, and a server that only reads.
+// operator's intervention, the system, a server that only reads, and others that got in the
+// way for too long.
 func markOfPostgres(code string) error {
 	switch {
 	case code == "53100":
 		return fault.ErrFull
-	case code == "25006":
+	case code == "25006", code == "25P03", code == "40001", code == "40P01", code == "23503":
 		return fault.ErrAway
 	}
 	switch code[:min(2, len(code))] {

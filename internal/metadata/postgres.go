@@ -132,17 +132,20 @@ func (e *postgres) transact(ctx context.Context, opts *sql.TxOptions, first stri
 	return t.Commit()
 }
 
+// tryAgain are the SQLSTATEs of a transaction that another one got in the way of.
+var tryAgain = map[string]bool{"40001": true, "40P01": true, "23505": true, "23503": true}
+
 // maxTries bounds how often a transaction is run that others got in the way of.
 const maxTries = 10
 
 // retry runs a transaction again that PostgreSQL has given up in favour of
 // another one: after a deadlock, a failure to serialize, or when the other one has
-// taken a name that was free.
+// taken a name that was free, or removed what was there.
 func (e *postgres) retry(ctx context.Context, run func() error) error {
 	for try := 1; ; try++ {
 		err := run()
 		var pg *pgconn.PgError
-		if try == maxTries || !errors.As(err, &pg) || pg.Code != "40001" && pg.Code != "40P01" && pg.Code != "23505" {
+		if try == maxTries || !errors.As(err, &pg) || !tryAgain[pg.Code] {
 			return err
 		}
 		select {
