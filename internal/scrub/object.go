@@ -23,15 +23,20 @@ const (
 // errLeaseLost ends a run: another process has begun.
 var errLeaseLost = errors.New("another process looks at the objects")
 
-// pace counts bytes that have been read and waits until so many may have been. It keeps
-// the lease.
-func (r *run) pace(n int) {
-	r.Totals.Bytes.Add(int64(n))
+// renew keeps the lease.
+func (r *run) renew() {
 	if time.Since(r.leased) > leaseLife/3 && r.lost == nil {
 		if mine, err := r.lease(); err != nil || !mine {
 			r.lost = errors.Join(errLeaseLost, err)
 		}
 	}
+}
+
+// pace counts bytes that have been read and waits until so many may have been. It keeps
+// the lease.
+func (r *run) pace(n int) {
+	r.Totals.Bytes.Add(int64(n))
+	r.renew()
 	if r.Rate <= 0 {
 		return
 	}
@@ -53,6 +58,7 @@ func (r *run) pace(n int) {
 
 // object looks at an object and does what there is to do. An error ends the run.
 func (r *run) object(o fsck.Object) error {
+	r.renew() // no bytes may be read for long
 	if r.lost != nil {
 		return r.lost
 	}

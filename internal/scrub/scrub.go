@@ -112,7 +112,7 @@ func (s *Scrubber) Run(ctx context.Context) error {
 	if p, r.request, due, err = s.due(ctx); err != nil { // another process may have been faster
 		return err
 	}
-	r.progress = p
+	r.progress, r.version = p, p.Version
 	if p.Unreadable == nil { // it is one map for all copies of the progress
 		r.progress.Unreadable = map[string]time.Time{}
 	}
@@ -189,6 +189,7 @@ type run struct {
 	request  request   // the last one
 	leased   time.Time // when the lease was last taken
 	saved    time.Time
+	version  int64 // of the progress as it was read or recorded
 	lost     error // the lease is another process's, or the context has ended
 
 	paceFrom time.Time // since when so many bytes have been read
@@ -205,6 +206,31 @@ func (r *run) lease() (mine bool, err error) {
 	})
 	r.leased = time.Now()
 	return mine, err
+}
+
+// save records the progress, and takes the lease anew. The error is errLeaseLost if another
+// process has it, or had it meanwhile: it has recorded its own.
+func (r *run) save(ctx context.Context, p progress) error {
+	now := r.Now()
+	err := r.Store.Update(ctx, func(tx Tx) error {
+		mine, err := tx.Lease(leaseName, r.Owner, now, now.Add(leaseLife))
+		var kept progress
+		if err == nil {
+			err = tx.ScrubState("pass", &kept)
+		}
+		if err == nil && (!mine || kept.Version != r.version) {
+			err = errLeaseLost
+		}
+		if err != nil {
+			return err
+		}
+		p.Version = r.version + 1
+		return tx.PutScrubState("pass", p)
+	})
+	if err == nil {
+		r.version, r.leased = p.Version, time.Now()
+	}
+	return err
 }
 
 // release lets another process have the lease at once.

@@ -89,6 +89,7 @@ type progress struct {
 	Last    *Pass     `json:"last,omitempty"`
 	Next    time.Time `json:"next,omitzero"`     // when one is due
 	Request string    `json:"request,omitempty"` // the last one that a pass was begun after
+	Version int64     `json:"version,omitempty"` // how often a run has recorded it
 	Tried   time.Time `json:"tried,omitzero"`    // when what is in quarantine was last looked at
 
 	Unreadable map[string]time.Time `json:"unreadable,omitempty"` // UIDs of what the store could not read, and since when
