@@ -99,6 +99,12 @@ func (tx *Tx) Object(uid string) (*fsck.Object, error) {
 	return &found[0], nil
 }
 
+// LastObject implements [scrub.Tx].
+func (tx *Tx) LastObject() (uid string, err error) {
+	_, err = tx.row(`SELECT COALESCE(MAX(uid), '') FROM objects`, nil, &uid)
+	return uid, err
+}
+
 // Neighbours implements [scrub.Tx].
 func (tx *Tx) Neighbours(place, uid string, before bool, limit int) ([]fsck.Object, error) {
 	which := `uid > $2 ORDER BY uid`

@@ -245,7 +245,11 @@ func (r *run) release() error {
 // pass goes through the objects that are left of a pass.
 func (r *run) pass() error {
 	if r.progress.Pass == nil {
-		r.progress.Pass, r.progress.After, r.progress.Request = &Pass{StartedAt: r.Now()}, "", r.request.ID
+		last, err := r.last()
+		if err != nil {
+			return err
+		}
+		r.progress.Pass, r.progress.After, r.progress.Until, r.progress.Request = &Pass{StartedAt: r.Now()}, "", last, r.request.ID
 		if r.Interval > 0 {
 			r.progress.Next = r.Now().Add(r.Interval)
 		}
@@ -258,6 +262,9 @@ func (r *run) pass() error {
 			return err
 		}
 		for _, o := range objects {
+			if r.progress.Until != "" && o.UID > r.progress.Until { // pushed since: it is for the next pass
+				return r.end()
+			}
 			if r.failing == 0 { // from here on, should the store be away
 				before, pass = r.progress, *r.progress.Pass
 			}
@@ -281,10 +288,19 @@ func (r *run) pass() error {
 	}
 }
 
+// last returns the greatest UID.
+func (r *run) last() (uid string, err error) {
+	err = r.Store.View(r.ctx, func(tx Tx) error {
+		uid, err = tx.LastObject()
+		return err
+	})
+	return uid, err
+}
+
 func (r *run) end() error {
 	done := r.progress.Pass
 	done.EndedAt = r.Now()
-	r.progress.Pass, r.progress.After, r.progress.Last, r.progress.Tried = nil, "", done, r.Now()
+	r.progress.Pass, r.progress.After, r.progress.Until, r.progress.Last, r.progress.Tried = nil, "", "", done, r.Now()
 	r.note(r.progress)
 	r.Log.Info("all objects were read", "objects", done.Objects, "bytes", done.Bytes, "damaged", done.Damaged, "healed", done.Healed,
 		"locked", done.Locked, "unreadable", done.Unreadable)

@@ -22,6 +22,8 @@ type Tx interface {
 	// Objects returns at most limit objects whose UIDs come after one, in order: fewer, but
 	// not none, if their contents would fill the memory.
 	Objects(after string, limit int) ([]fsck.Object, error)
+	// LastObject returns the greatest UID of an object, "" if there is none.
+	LastObject() (string, error)
 	// Object returns an object, nil if it is gone.
 	Object(uid string) (*fsck.Object, error)
 	// Neighbours returns at most limit objects of a place in the bucket that are not in
@@ -86,6 +88,7 @@ type Pass struct {
 type progress struct {
 	Pass    *Pass     `json:"pass,omitempty"` // that is under way
 	After   string    `json:"after,omitempty"`
+	Until   string    `json:"until,omitempty"` // the last UID that the pass looks at; "" for no bound
 	Last    *Pass     `json:"last,omitempty"`
 	Next    time.Time `json:"next,omitzero"`     // when one is due
 	Request string    `json:"request,omitempty"` // the last one that a pass was begun after

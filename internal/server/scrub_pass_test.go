@@ -10,7 +10,7 @@ import (
 )
 
 // paged is a store that calls meanwhile before the first page of a run's objects is read: the
-// second reading after the lease was taken.
+// third reading after the lease was taken, after how far passes have come and where this one ends.
 type paged struct {
 	scrub.Store
 	meanwhile func()
@@ -25,7 +25,7 @@ func (p *paged) Update(ctx context.Context, fn func(scrub.Tx) error) error {
 
 func (p *paged) View(ctx context.Context, fn func(scrub.Tx) error) error {
 	if p.leased {
-		if p.reads++; p.reads == 2 {
+		if p.reads++; p.reads == 3 {
 			p.meanwhile()
 		}
 	}
@@ -49,4 +49,22 @@ func TestAProcessWhoseLeaseIsOverKeepsNoProgress(t *testing.T) {
 	if err := first.Run(t.Context()); err == nil {
 		t.Error("the first process has recorded that its pass ended")
 	}
+}
+
+// What is pushed during a pass is for the next one: it ends, however much that is.
+func TestAPassEndsWithWhatWasThereWhenItBegan(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
+		s.CreateRepository(t, "app")
+		s.Login(t).PushBlob(t, "app", layer(1_000))
+		scrubber := daily(t, s)
+		c := s.Login(t)
+		scrubber.Store = &paged{Store: scrubber.Store, meanwhile: func() { c.PushBlob(t, "app", layer(2_000)) }}
+		if err := scrubber.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n := scrubber.Totals.Objects.Load(); n != 1 || scrubber.Totals.LastPass.Load() == 0 {
+			t.Errorf("%d objects were read, want the one that was there", n)
+		}
+	})
 }
