@@ -228,6 +228,9 @@ func (r *Registry) openContent(ctx context.Context, ref Ref, l *Layer, principal
 	if errors.Is(err, blob.ErrNotDone) {
 		return nil, errStoreAway(err)
 	}
+	if r.suspect != nil && !l.Object.Damaged && (errors.Is(err, blob.ErrNotFound) || errors.Is(err, blob.ErrDamaged)) {
+		r.suspect(l.ObjectUID)
+	}
 	if err != nil {
 		return nil, errKey(err)
 	}

@@ -57,6 +57,8 @@ type Options struct {
 	// Administrator is the account whose root decides about the quotas of all: the
 	// first one. If it is "" nobody does.
 	Administrator string
+	// Suspect is told the UID of an object whose bytes are missing or damaged; nil for nobody.
+	Suspect func(uid string)
 	// Redirects has layers fetched from the bucket itself, if it can give out URLs.
 	Redirects bool
 	// ArchiveClass has layers change their storage class with the images that have them.
@@ -106,8 +108,9 @@ type Registry struct {
 	leaseLife     time.Duration // of a layer
 	administrator string        // an account
 	principals    access.PrincipalSource
-	redirects     bool // layers are fetched from the bucket itself
-	classes       bool // layers change their storage class
+	suspect       func(uid string) // nil for nobody
+	redirects     bool             // layers are fetched from the bucket itself
+	classes       bool             // layers change their storage class
 	keys          KeyService
 }
 
@@ -130,6 +133,7 @@ func New(o Options) *Registry {
 		limits: l, rates: newRates(l), storage: o.StorageQuotas,
 		crowd: crowd{limits: o.Anonymous}, retention: o.DeletedRetention,
 		administrator: o.Administrator, principals: o.Principals,
+		suspect:   o.Suspect,
 		redirects: o.Redirects, classes: o.ArchiveClass, keys: o.Keys, hasRoom: o.HasRoom, refused: o.Refused, leaseLife: cmp.Or(o.Lease, standardLease),
 	}
 }

@@ -30,6 +30,8 @@ const (
 	saveEvery = 5 * time.Second
 	leaseLife = 5 * time.Minute
 	leaseName = "scrub"
+	// maxHints is how many objects wait to be looked at that somebody could not read.
+	maxHints = 100
 	// firstAfter is when the first pass begins at the latest.
 	firstAfter = 24 * time.Hour
 	// retryDamaged is how often what is in quarantine is looked at between passes.
@@ -70,7 +72,8 @@ type Scrubber struct {
 	Options
 	Totals Totals
 
-	asked chan struct{} // full when somebody wants a pass
+	asked chan struct{} // full when somebody wants a pass, or has met damage
+	hints chan string   // UIDs of objects that somebody could not read
 
 	mu      sync.Mutex             // one run at a time
 	until   time.Time              // the store is left alone; guarded by mu
@@ -80,9 +83,24 @@ type Scrubber struct {
 }
 
 // New returns a Scrubber.
-func New(o Options) *Scrubber { return &Scrubber{Options: o, asked: make(chan struct{}, 1)} }
+func New(o Options) *Scrubber {
+	return &Scrubber{Options: o, asked: make(chan struct{}, 1), hints: make(chan string, maxHints)}
+}
 
-// Asked is ready when somebody has asked this process for a pass.
+// Suspect has the process look at an object soon whose bytes somebody has found missing or
+// damaged. It does not wait, and forgets the object if there are many such.
+func (s *Scrubber) Suspect(uid string) {
+	select {
+	case s.hints <- uid:
+	default:
+	}
+	select {
+	case s.asked <- struct{}{}:
+	default:
+	}
+}
+
+// Asked is ready when somebody has asked this process for a pass, or has met damage.
 func (s *Scrubber) Asked() <-chan struct{} { return s.asked }
 
 // errAway ends a run: the store does not answer.
@@ -102,7 +120,7 @@ func (s *Scrubber) Run(ctx context.Context) error {
 	}
 	s.note(p)
 	retry := !due && s.Totals.Damaged.Load()+int64(len(p.Unreadable)) > 0 && s.Now().Sub(p.Tried) >= retryDamaged
-	if !due && !retry {
+	if !due && !retry && len(s.hints) == 0 {
 		return nil
 	}
 	r := &run{Scrubber: s, ctx: ctx}
@@ -116,7 +134,8 @@ func (s *Scrubber) Run(ctx context.Context) error {
 	if p.Unreadable == nil { // it is one map for all copies of the progress
 		r.progress.Unreadable = map[string]time.Time{}
 	}
-	switch {
+	switch err = r.hinted(); {
+	case err != nil:
 	case due:
 		err = r.pass()
 	case retry:
@@ -257,6 +276,9 @@ func (r *run) pass() error {
 	r.saved = time.Now()
 	before, pass := r.progress, *r.progress.Pass
 	for {
+		if err := r.hinted(); err != nil {
+			return errors.Join(err, r.keep(err))
+		}
 		objects, err := r.next(func(tx Tx) ([]fsck.Object, error) { return tx.Objects(r.progress.After, page) })
 		if err != nil {
 			return err
@@ -307,17 +329,47 @@ func (r *run) end() error {
 	return r.save(r.ctx, r.progress)
 }
 
+// hinted looks at what others of this process have found damaged.
+func (r *run) hinted() error {
+	seen := map[string]bool{}
+	for {
+		select {
+		case uid := <-r.hints:
+			if seen[uid] {
+				continue
+			}
+			seen[uid] = true
+			objects, err := r.byUID(uid)
+			if err != nil {
+				return err
+			}
+			for _, o := range objects {
+				if err := r.object(o); err != nil {
+					return err
+				}
+			}
+		default:
+			return nil
+		}
+	}
+}
+
+// byUID returns an object unless it is gone.
+func (r *run) byUID(uid string) ([]fsck.Object, error) {
+	return r.next(func(tx Tx) ([]fsck.Object, error) {
+		o, err := tx.Object(uid)
+		if err != nil || o == nil {
+			return nil, err
+		}
+		return []fsck.Object{*o}, nil
+	})
+}
+
 // retryDamaged looks at what is in quarantine, and at what could not be read, once more.
 func (r *run) retryDamaged() error {
 	r.progress.Tried = r.Now()
 	for _, uid := range slices.Sorted(maps.Keys(r.progress.Unreadable)) {
-		objects, err := r.next(func(tx Tx) ([]fsck.Object, error) {
-			o, err := tx.Object(uid)
-			if err != nil || o == nil {
-				return nil, err
-			}
-			return []fsck.Object{*o}, nil
-		})
+		objects, err := r.byUID(uid)
 		if err != nil {
 			return err
 		}

@@ -7,6 +7,8 @@ import (
 
 	"berth/internal/scrub"
 	"berth/internal/servertest"
+
+	"github.com/opencontainers/go-digest"
 )
 
 // paged is a store that calls meanwhile before the first page of a run's objects is read: the
@@ -67,4 +69,23 @@ func TestAPassEndsWithWhatWasThereWhenItBegan(t *testing.T) {
 			t.Errorf("%d objects were read, want the one that was there", n)
 		}
 	})
+}
+
+// What a pull finds missing is looked at soon, not in the next pass.
+func TestDamageThatAPullMeetsGoesIntoQuarantine(t *testing.T) {
+	t.Parallel()
+	s := servertest.Start(t, servertest.Options{Errors: true})
+	s.CreateRepository(t, "app")
+	c, content := s.Login(t), layer(100_000)
+	c.PushBlob(t, "app", content)
+	for _, name := range s.Files(t) {
+		s.RemoveFile(t, name)
+	}
+	path := "/v2/app/blobs/" + digest.FromBytes(content).String()
+	c.Do(t, "GET", path, nil).Want(t, 500)
+	for c.Do(t, "HEAD", path, nil).Status != 404 { // the server's own scrubber has been told
+		if err := s.Server().Scrub(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

@@ -319,6 +319,7 @@ func (s *Server) newRegistry(master *seal.Master, auth *authn.Authenticator, aut
 		Refused:          s.maintenance.Refused,
 		Administrator:    s.config.Account,
 		Principals:       s.directory,
+		Suspect:          func(uid string) { s.scrubber.Suspect(uid) },
 		Redirects:        s.config.S3Redirects == "on",
 		ArchiveClass:     s.classes != nil,
 	})
