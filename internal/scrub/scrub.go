@@ -231,7 +231,7 @@ func (r *run) lease() (mine bool, err error) {
 // process has it, or had it meanwhile: it has recorded its own.
 func (r *run) save(ctx context.Context, p progress) error {
 	now := r.Now()
-	err := r.Store.Update(ctx, func(tx Tx) error {
+	err := r.Store.Keep(ctx, func(tx Tx) error {
 		mine, err := tx.Lease(leaseName, r.Owner, now, now.Add(leaseLife))
 		var kept progress
 		if err == nil {
