@@ -217,7 +217,7 @@ var notRestored = []string{
 // in a place. Those with the missing keys are in quarantine. A process that ends meanwhile
 // leaves files that nobody needs.
 func Prepare(ctx context.Context, from, to, place, id string, missing ...string) (err error) {
-	if err := copyFile(from, to); err != nil {
+	if err := rebuild(ctx, from, to); err != nil {
 		return err
 	}
 	db, err := sql.Open("sqlite", sqliteURL(to, url.Values{"_pragma": {"foreign_keys(ON)", "secure_delete(ON)"}}))

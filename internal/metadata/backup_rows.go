@@ -5,10 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 
@@ -152,16 +150,25 @@ func inOrder(tables []table) (out []table, err error) {
 }
 
 // clear returns the statement that empties the table, and all the one that reads it.
-func (t table) clear() string { return `DELETE FROM "` + t.name + `"` }
+func (t table) clear() string { return `DELETE FROM ` + quote(t.name) }
 
-func (t table) all() string { return `SELECT ` + t.list() + ` FROM "` + t.name + `"` }
+func (t table) all() string { return `SELECT ` + t.list() + ` FROM ` + quote(t.name) }
 
 func (t table) insert() string {
-	return `INSERT INTO "` + t.name + `" (` + t.list() + `) VALUES (?` + strings.Repeat(", ?", len(t.columns)-1) + `)`
+	return `INSERT INTO ` + quote(t.name) + ` (` + t.list() + `) VALUES (?` + strings.Repeat(", ?", len(t.columns)-1) + `)`
 }
 
 // list returns the names of the columns.
-func (t table) list() string { return `"` + strings.Join(t.columns, `", "`) + `"` }
+func (t table) list() string {
+	names := make([]string, len(t.columns))
+	for i, name := range t.columns {
+		names[i] = quote(name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// quote returns a name as both databases take it, whatever is in it.
+func quote(name string) string { return pgx.Identifier{name}.Sanitize() }
 
 // scan reads a row as it is to be written.
 func (t table) scan(rows *sql.Rows) ([]any, error) {
@@ -331,19 +338,4 @@ func importRows(ctx context.Context, from *sql.DB, to pgx.Tx, tables []table) er
 		}
 	}
 	return nil
-}
-
-// copyFile copies a file to one that is not there.
-func copyFile(from, to string) error {
-	r, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	w, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(w, r)
-	return errors.Join(err, w.Close())
 }
