@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -110,38 +109,67 @@ func (s *Source) Snapshot(ctx context.Context, path string) error {
 }
 
 // Facts are the facts of a snapshot, which are only read.
-type Facts struct{ db *sql.DB }
+type Facts struct {
+	db     *sql.DB
+	schema int64  // that the snapshot has
+	temp   string // the directory with a copy; "" if it is the snapshot that is read
+}
 
 var _ backup.Facts = (*Facts)(nil)
 
-// OpenFacts opens the facts of a snapshot. Nobody may change the file meanwhile.
-func OpenFacts(ctx context.Context, path string) (*Facts, error) {
-	db, err := sql.Open("sqlite", sqliteURL(path, url.Values{"mode": {"ro"}, "immutable": {"1"}}))
+// OpenFacts opens the facts of a snapshot. Nobody may change the file meanwhile. If they
+// are of an earlier schema it makes a copy among the temporary files and migrates that.
+func OpenFacts(ctx context.Context, path string) (_ *Facts, err error) {
+	db, at, err := openSnapshot(ctx, path)
 	if err != nil {
 		return nil, err
 	}
-	at, err := schemaVersion(ctx, db)
-	known, failure := knownSchema()
-	if err = errors.Join(err, failure); err == nil && at > known {
-		err = errNewer(at, known)
+	if known, err := knownSchema(); err != nil || at == known {
+		return &Facts{db: db, schema: at}, err
+	}
+	if err := db.Close(); err != nil {
+		return nil, err
+	}
+	temp, err := os.MkdirTemp("", "berth-facts-")
+	if err != nil {
+		return nil, err
+	}
+	copied := filepath.Join(temp, "facts.db")
+	if err = rebuild(ctx, path, copied); err == nil {
+		if err = migrateFile(ctx, copied); err == nil {
+			db, _, err = openSnapshot(ctx, copied)
+		}
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), db.Close())
+		return nil, errors.Join(err, os.RemoveAll(temp))
 	}
-	return &Facts{db}, nil
+	return &Facts{db, at, temp}, nil
+}
+
+// migrateFile brings the schema of a file that nobody else has open up to date.
+func migrateFile(ctx context.Context, path string) error {
+	db, err := sql.Open("sqlite", sqliteURL(path, url.Values{"_pragma": {"foreign_keys(ON)", "synchronous(OFF)"}}))
+	if err != nil {
+		return err
+	}
+	return errors.Join(migrate(ctx, goose.DialectSQLite3, db), db.Close())
 }
 
 // Close implements [backup.Facts].
-func (f *Facts) Close() error { return f.db.Close() }
+func (f *Facts) Close() error {
+	err := f.db.Close()
+	if f.temp != "" {
+		err = errors.Join(err, os.RemoveAll(f.temp))
+	}
+	return err
+}
 
 func (f *Facts) tx(ctx context.Context) *Tx { return &Tx{ctx: ctx, conn: f.db} }
 
 // Summary implements [backup.Facts].
 func (f *Facts) Summary(ctx context.Context) (s backup.Summary, err error) {
 	tx := f.tx(ctx)
-	if s.Schema, err = schemaVersion(ctx, f.db); err != nil {
-		return s, err
-	}
+	s.Schema = f.schema
 	if s.MasterKeys, err = tx.MasterKeys(); err != nil {
 		return s, err
 	}

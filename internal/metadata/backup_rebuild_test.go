@@ -2,6 +2,7 @@ package metadata
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -81,5 +82,52 @@ func TestFactsThatLackAColumnAreRefused(t *testing.T) {
 	}
 	if err := Prepare(t.Context(), path, path+".ready", "", ""); err == nil || !strings.Contains(err.Error(), "damaged_at") {
 		t.Errorf("Prepare = %v", err)
+	}
+}
+
+// Queries are those of the present schema. Snapshots are of any that there was.
+func TestFactsOfEveryEarlierVersionAreRead(t *testing.T) {
+	t.Parallel()
+	known := must(knownSchema())
+	for version := int64(1); version < known; version++ {
+		path := filepath.Join(t.TempDir(), "facts.db")
+		db, err := newFacts(t.Context(), path, version)
+		if err != nil {
+			t.Fatal(err)
+		}
+		made := must(schemaVersion(t.Context(), db))
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if made != version {
+			continue // there is no step of that number
+		}
+		before := must(os.ReadFile(path))
+		f, err := OpenFacts(t.Context(), path)
+		if err != nil {
+			t.Errorf("%d: %v", version, err)
+			continue
+		}
+		s, err := f.Summary(t.Context())
+		if err != nil || s.Schema != version {
+			t.Errorf("%d: summary = %+v, %v", version, s, err)
+		}
+		for _, all := range []bool{false, true} {
+			if _, err := f.Objects(t.Context(), "", 10, all); err != nil {
+				t.Errorf("%d: objects: %v", version, err)
+			}
+		}
+		if _, err := f.Held(t.Context(), "x"); err != nil {
+			t.Errorf("%d: held: %v", version, err)
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(f.temp); err == nil {
+			t.Errorf("%d: %s is left", version, f.temp)
+		}
+		if string(before) != string(must(os.ReadFile(path))) {
+			t.Errorf("%d: reading changes the snapshot", version)
+		}
 	}
 }
