@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"os"
 	"slices"
-	"strings"
 )
 
 // openSnapshot opens a file of facts, to be read only, and returns the version of its
@@ -80,14 +79,4 @@ func rebuild(ctx context.Context, from, to string) (err error) {
 		}
 	}
 	return into.Commit()
-}
-
-// fromSnapshot returns the statement that copies all rows. Columns have their table before
-// them: else SQLite takes one that is not there for a text.
-func (t table) fromSnapshot() string {
-	names := make([]string, len(t.columns))
-	for i, name := range t.columns {
-		names[i] = "s." + quote(name)
-	}
-	return `INSERT INTO main.` + quote(t.name) + ` (` + t.list() + `) SELECT ` + strings.Join(names, ", ") + ` FROM snapshot.` + quote(t.name) + ` AS s`
 }

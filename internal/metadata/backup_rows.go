@@ -152,17 +152,23 @@ func inOrder(tables []table) (out []table, err error) {
 // clear returns the statement that empties the table, and all the one that reads it.
 func (t table) clear() string { return `DELETE FROM ` + quote(t.name) }
 
-func (t table) all() string { return `SELECT ` + t.list() + ` FROM ` + quote(t.name) }
+func (t table) all() string { return `SELECT ` + t.list("") + ` FROM ` + quote(t.name) }
 
 func (t table) insert() string {
-	return `INSERT INTO ` + quote(t.name) + ` (` + t.list() + `) VALUES (?` + strings.Repeat(", ?", len(t.columns)-1) + `)`
+	return `INSERT INTO ` + quote(t.name) + ` (` + t.list("") + `) VALUES (?` + strings.Repeat(", ?", len(t.columns)-1) + `)`
 }
 
-// list returns the names of the columns.
-func (t table) list() string {
+// fromSnapshot returns the statement that copies all rows. Columns have their table before
+// them: else SQLite takes one that is not there for a text.
+func (t table) fromSnapshot() string {
+	return `INSERT INTO main.` + quote(t.name) + ` (` + t.list("") + `) SELECT ` + t.list("s.") + ` FROM snapshot.` + quote(t.name) + ` AS s`
+}
+
+// list returns the names of the columns, with what is before each.
+func (t table) list(before string) string {
 	names := make([]string, len(t.columns))
 	for i, name := range t.columns {
-		names[i] = quote(name)
+		names[i] = before + quote(name)
 	}
 	return strings.Join(names, ", ")
 }
