@@ -19,13 +19,13 @@ import (
 // stands for everything below it.
 var layers = map[string][]string{
 	// Pure: no clock, no store, no network.
-	"fault": {}, "sigv4": {}, "config": {}, "seal": {}, "crash": {}, "disk": {},
+	"fault": {}, "sigv4": {}, "config": {}, "seal": {}, "crash": {}, "disk": {}, "durable": {"crash"},
 	"lifecycle": {"fault"}, "policy": {"fault"},
 
 	// Who asks, and where the bytes are.
 	"access":          {"policy", "fault"},
 	"blob":            {"fault"},
-	"blob/dirbucket":  {"blob", "crash"},
+	"blob/dirbucket":  {"blob", "crash", "durable"},
 	"blob/s3bucket":   {"blob", "crash"},
 	"blob/buckettest": {"blob"},
 
@@ -42,7 +42,7 @@ var layers = map[string][]string{
 	"fsck":     {"blob", "fault"},
 	"gc":       {"access", "blob", "crash", "fault"},
 	"move":     {"access", "blob", "fault", "crash"},
-	"backup":   {"blob"},
+	"backup":   {"blob", "durable"},
 	"rotate":   {"access", "blob", "fault", "seal", "crash"},
 	"scrub":    {"access", "blob", "fault", "fsck"},
 

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"berth/internal/blob"
+	"berth/internal/durable"
 )
 
 const (
@@ -154,7 +155,7 @@ func (t *Target) begin(m *Manifest) (dir string, err error) {
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return "", err
 	}
-	if err := syncDir(t.dir); err != nil {
+	if err := durable.SyncDir(t.dir); err != nil {
 		return "", err
 	}
 	at := m.TakenAt.Format("20060102T150405Z")
@@ -178,19 +179,12 @@ func (t *Target) finish(m *Manifest) error {
 		return err
 	}
 	dir := filepath.Join(t.dir, snapshotsDir, m.ID)
-	temp := filepath.Join(dir, manifestFile+".new")
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
+	for _, d := range []string{dir, filepath.Dir(dir)} { // with the facts, and the snapshot itself
+		if err := durable.SyncDir(d); err != nil {
+			return err
+		}
 	}
-	_, err = f.Write(append(text, '\n'))
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := errors.Join(syncDir(dir), syncDir(filepath.Dir(dir)), os.Rename(temp, filepath.Join(dir, manifestFile))); err != nil {
-		return err
-	}
-	return syncDir(dir)
+	return durable.Write(filepath.Join(dir, manifestFile), append(text, '\n'))
 }
 
 // prune removes all but the last snapshots, and then the objects that no snapshot names
@@ -202,8 +196,7 @@ func (t *Target) prune(ctx context.Context, o Options) (ids []string, objects in
 	}
 	over := len(all) - o.Keep
 	for _, m := range all[:over] {
-		dir := filepath.Join(t.dir, snapshotsDir, m.ID)
-		if err := errors.Join(os.Remove(filepath.Join(dir, manifestFile)), syncDir(dir), os.RemoveAll(dir)); err != nil {
+		if err := t.remove(m.ID); err != nil {
 			return ids, 0, err
 		}
 		ids = append(ids, m.ID)
@@ -227,6 +220,18 @@ func (t *Target) prune(ctx context.Context, o Options) (ids []string, objects in
 		objects++
 	}
 	return ids, objects, nil
+}
+
+// remove removes a snapshot, its manifest first: half a snapshot is none.
+func (t *Target) remove(id string) error {
+	dir := filepath.Join(t.dir, snapshotsDir, id)
+	if err := os.Remove(filepath.Join(dir, manifestFile)); err != nil {
+		return err
+	}
+	if err := durable.SyncDir(dir); err != nil {
+		return err
+	}
+	return os.RemoveAll(dir)
 }
 
 // names adds the keys that a snapshot names.
@@ -283,15 +288,4 @@ func sumFile(path string, durable bool) (Sum, error) {
 	h := sha256.New()
 	n, err := io.Copy(h, f)
 	return Sum{n, hex.EncodeToString(h.Sum(nil))}, err
-}
-
-func syncDir(dir string) error {
-	if os.PathSeparator == '\\' {
-		return nil // Windows cannot sync a directory
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -11,6 +11,7 @@ import (
 
 	"berth/internal/backup"
 	"berth/internal/config"
+	"berth/internal/durable"
 	"berth/internal/metadata"
 )
 
@@ -134,14 +135,7 @@ func (s *Server) restoreFacts(ctx context.Context, from, place, id string, missi
 		}
 		return s.endRestored()
 	}
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(f.Sync(), f.Close(), os.Rename(path, filepath.Join(s.config.Data, databaseFile))); err != nil {
-		return err
-	}
-	if err := syncDir(s.config.Data); err != nil {
+	if err := durable.Rename(path, filepath.Join(s.config.Data, databaseFile)); err != nil {
 		return err
 	}
 	return s.endRestored()

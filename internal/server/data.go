@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"berth/internal/config"
-	"berth/internal/crash"
+	"berth/internal/durable"
 	"berth/internal/identity"
 
 	"github.com/gofrs/flock"
@@ -116,21 +116,10 @@ func once(path string, create func() ([]byte, error)) ([]byte, error) {
 	if text, err = create(); err != nil {
 		return nil, err
 	}
-	temp := path + ".new"
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
+	if err := durable.Write(path, text); err != nil {
 		return nil, err
 	}
-	_, err = f.Write(text)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return nil, err
-	}
-	crash.Point("file.write")
-	if err := os.Rename(temp, path); err != nil {
-		return nil, err
-	}
-	crash.Point("file.write")
-	return text, syncDir(filepath.Dir(path))
+	return text, nil
 }
 
 // WriteNew writes a file that only its owner can read, and that must not be there. It is
@@ -142,7 +131,7 @@ func WriteNew(path string, text []byte) error {
 	}
 	_, err = f.Write(text)
 	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = syncDir(filepath.Dir(path))
+		err = durable.SyncDir(filepath.Dir(path))
 	}
 	if err != nil {
 		return errors.Join(err, os.Remove(path))
@@ -166,18 +155,7 @@ func makeDir(dir string) error {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return syncDir(parent)
-}
-
-func syncDir(dir string) error {
-	if os.PathSeparator == '\\' {
-		return nil // Windows cannot sync a directory
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return durable.SyncDir(parent)
 }
 
 // databaseURL hides the password of a database's URL.

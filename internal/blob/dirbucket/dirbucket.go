@@ -22,6 +22,7 @@ import (
 
 	"berth/internal/blob"
 	"berth/internal/crash"
+	"berth/internal/durable"
 )
 
 const (
@@ -50,7 +51,7 @@ func OpenOver(dir string, over func(Files) Files) (*Bucket, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	if err := syncDir(filepath.Dir(dir)); err != nil {
+	if err := durable.SyncDir(filepath.Dir(dir)); err != nil {
 		return nil, err
 	}
 	root, err := os.OpenRoot(dir)

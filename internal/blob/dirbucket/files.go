@@ -1,11 +1,11 @@
 package dirbucket
 
 import (
-	"errors"
 	"io"
 	"io/fs"
 	"os"
-	"runtime"
+
+	"berth/internal/durable"
 )
 
 // Files are the functions of a file system that a bucket uses: the one place
@@ -57,21 +57,5 @@ func (r rootFiles) SyncDir(name string) error {
 	if err != nil {
 		return err
 	}
-	return syncAndClose(d)
-}
-
-// syncDir makes the entries of a directory durable.
-func syncDir(name string) error {
-	d, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	return syncAndClose(d)
-}
-
-func syncAndClose(dir *os.File) error {
-	if runtime.GOOS == "windows" {
-		return dir.Close() // directories cannot be synced there; NTFS journals renames
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return durable.CloseDir(d)
 }
