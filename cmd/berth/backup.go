@@ -33,8 +33,8 @@ THE MASTER KEY IS NOT IN THE BACKUP, and without it the backup is worth nothing:
 sealed is copied sealed. Keep a copy of DATA/master.key (or of what master-key-file names)
 somewhere else, and one of DATA/root-key.json.
 
-The exit code is 1 if layers are missing or not whole. The snapshot is made nevertheless,
-and names them.`,
+The exit code is 1 if layers are missing, not whole or not to be read. The snapshot is made
+nevertheless, and names them: it has all others.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := config.Load(cmd.Flags(), environ)

@@ -38,7 +38,7 @@ type Held struct {
 	Tags       []string `json:"tags"`       // of the images that it is part of
 }
 
-// Missing is an object whose bytes are not there, or not all of them.
+// Missing is an object whose bytes are not there, or not all of them, or not to be read.
 type Missing struct {
 	Digest string `json:"digest"`
 	Size   int64  `json:"size"`
@@ -122,8 +122,8 @@ const (
 // snapshot names may have been removed.
 var ErrLost = errors.New("the lease that keeps bytes from being removed has run out: run the backup again")
 
-// Make adds a snapshot to a backup. Objects that are not there, or not whole, are named in
-// its manifest; everything else fails it. What was copied stays, and the next call goes on.
+// Make adds a snapshot to a backup. Objects that are not there, or not whole, or cannot be
+// read though others can, are named in its manifest; everything else fails it. What was copied stays, and the next call goes on.
 func Make(ctx context.Context, t *Target, o Options) (*Result, error) {
 	began := time.Now()
 	if err := t.clean(); err != nil {

@@ -2,9 +2,14 @@ package backup
 
 import (
 	"context"
+	crand "crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync"
 
 	"berth/internal/blob"
@@ -14,8 +19,10 @@ const (
 	// copiers is how many objects are copied at once.
 	copiers = 4
 	// maxUnreadable is how many objects may fail to be read for other reasons than that
-	// they are not there, before it is the bucket that fails.
+	// they are not there, before it is the bucket that fails, if no other object can be read.
 	maxUnreadable = 20
+	// maxKnown is how many objects are known that were read, or are in the backup.
+	maxKnown = 8
 )
 
 // copier copies the objects of a snapshot from one bucket to another, as they are stored.
@@ -32,6 +39,7 @@ type copier struct {
 	done                         Progress  // guarded by mu
 	missing                      []Missing // guarded by mu
 	unreadable                   int       // guarded by mu
+	known                        []string  // keys of some objects that should be readable; guarded by mu
 }
 
 // errSource is for what is wrong with the object that is copied, not with the copy.
@@ -96,6 +104,7 @@ func (c *copier) object(ctx context.Context, o Object) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.know(o.Key)
 	if there {
 		c.present++
 	} else {
@@ -113,16 +122,68 @@ func (c *copier) lost(ctx context.Context, o Object, err error) error {
 	if ctx.Err() != nil || errors.Is(err, blob.ErrNotDone) {
 		return err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if !errors.Is(err, blob.ErrNotFound) && !errors.Is(err, blob.ErrDamaged) {
-		if c.unreadable++; c.unreadable > maxUnreadable {
-			return fmt.Errorf("%d objects cannot be read, the last one: %w", c.unreadable, err)
+		if !c.answers(ctx, o.Key) {
+			return fmt.Errorf("objects cannot be read, this one neither: %s: %w", o.Key, err)
 		}
+		err = fmt.Errorf("it cannot be read: %w", err)
 	}
 	m, failure := missing(ctx, c.facts, o, err)
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.missing = append(c.missing, m)
 	return failure
+}
+
+// know keeps the keys of some objects, of all parts of the snapshot. c.mu must be held.
+func (c *copier) know(key string) {
+	if len(c.known) < maxKnown {
+		c.known = append(c.known, key)
+	} else if n := rand.Int64N(c.copied + c.present + 1); n < maxKnown {
+		c.known[n] = key
+	}
+}
+
+// answers reports whether the bucket is there, though the object of that key cannot be
+// read: objects that were read together may be on one bad spot of a disk, others are not.
+func (c *copier) answers(ctx context.Context, key string) bool {
+	c.mu.Lock()
+	c.unreadable++
+	few, known := c.unreadable <= maxUnreadable, slices.Clone(c.known)
+	c.mu.Unlock()
+	for _, k := range known {
+		if c.readable(ctx, k) {
+			return true
+		}
+	}
+	var other [16]byte
+	crand.Read(other[:])
+	for _, k := range []string{key, strings.TrimSuffix(key, bare(key)) + hex.EncodeToString(other[:])} {
+		_, err := c.from.Stat(ctx, c.at(k))
+		if few && (err == nil || errors.Is(err, blob.ErrNotFound)) {
+			return true
+		}
+	}
+	return false
+}
+
+// readable reports whether the beginning of an object can be read.
+func (c *copier) readable(ctx context.Context, key string) bool {
+	r, err := c.from.Open(ctx, c.at(key))
+	if err != nil {
+		return false
+	}
+	defer r.Close()
+	_, err = r.Read(make([]byte, 1))
+	return err == nil || err == io.EOF
+}
+
+// at returns the key in the bucket that is read.
+func (c *copier) at(key string) string {
+	if c.source == nil {
+		return key
+	}
+	return c.source(key)
 }
 
 // missing says what of an object is not there, and who has it.
@@ -137,11 +198,7 @@ func missing(ctx context.Context, facts Facts, o Object, why error) (Missing, er
 
 // bytes copies the bytes of an object.
 func (c *copier) bytes(ctx context.Context, o Object, to string) error {
-	from := o.Key
-	if c.source != nil {
-		from = c.source(from)
-	}
-	r, err := c.from.Open(ctx, from)
+	r, err := c.from.Open(ctx, c.at(o.Key))
 	if err != nil {
 		return errSource{err}
 	}
