@@ -66,6 +66,8 @@ type Facts interface {
 	// Objects returns at most limit objects whose UIDs come after one, in order: of those
 	// in a bucket all but their keys, or all of all.
 	Objects(ctx context.Context, after string, limit int, all bool) ([]Object, error)
+	// Quarantined returns, as Objects does, those that were found not to be whole.
+	Quarantined(ctx context.Context, after string, limit int) ([]Object, error)
 	// Held returns where an object is held.
 	Held(ctx context.Context, uid string) ([]Held, error)
 	Close() error
@@ -212,6 +214,9 @@ func snapshot(ctx context.Context, t *Target, o Options, renew func() error) (*R
 	}
 	c := &copier{facts: facts, from: o.Bucket, to: t.bucket, rename: bare, all: m.Summary, progress: o.Progress}
 	if err := c.run(ctx); err != nil {
+		return nil, err
+	}
+	if err := c.quarantined(ctx); err != nil {
 		return nil, err
 	}
 	m.Missing = c.missing

@@ -35,11 +35,12 @@ type copier struct {
 	progress func(Progress) // nil for none
 
 	mu                           sync.Mutex
-	copied, copiedBytes, present int64     // guarded by mu
-	done                         Progress  // guarded by mu
-	missing                      []Missing // guarded by mu
-	unreadable                   int       // guarded by mu
-	known                        []string  // keys of some objects that should be readable; guarded by mu
+	copied, copiedBytes, present int64           // guarded by mu
+	done                         Progress        // guarded by mu
+	missing                      []Missing       // guarded by mu
+	unreadable                   int             // guarded by mu
+	named                        map[string]bool // the UIDs of what is missing; guarded by mu
+	known                        []string        // keys of some objects that should be readable; guarded by mu
 }
 
 // errSource is for what is wrong with the object that is copied, not with the copy.
@@ -64,7 +65,7 @@ func (c *copier) run(ctx context.Context) error {
 			}
 		})
 	}
-	err := pages(ctx, c.facts, false, func(objects []Object) error {
+	err := pages(ctx, inBucket(c.facts), func(objects []Object) error {
 		for _, o := range objects {
 			select {
 			case work <- o:
@@ -132,7 +133,32 @@ func (c *copier) lost(ctx context.Context, o Object, err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.missing = append(c.missing, m)
+	if c.named == nil {
+		c.named = map[string]bool{}
+	}
+	c.named[o.UID] = true
 	return failure
+}
+
+// errQuarantined is why an object is named whose bytes, such as they are, were copied.
+var errQuarantined = errors.New("it is in quarantine: where it is stored it is not whole")
+
+// quarantined names what is known not to be whole. It was copied all the same: a copy that
+// was made before may be.
+func (c *copier) quarantined(ctx context.Context) error {
+	return pages(ctx, c.facts.Quarantined, func(objects []Object) error {
+		for _, o := range objects {
+			if c.named[o.UID] {
+				continue
+			}
+			m, err := missing(ctx, c.facts, o, errQuarantined)
+			if err != nil {
+				return err
+			}
+			c.missing = append(c.missing, m)
+		}
+		return nil
+	})
 }
 
 // know keeps the keys of some objects, of all parts of the snapshot. c.mu must be held.

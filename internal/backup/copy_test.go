@@ -28,7 +28,8 @@ func (l list) Summary(context.Context) (Summary, error) { return Summary{Objects
 func (list) Held(context.Context, string) ([]Held, error) {
 	return []Held{}, nil
 }
-func (list) Close() error { return nil }
+func (list) Quarantined(context.Context, string, int) ([]Object, error) { return nil, nil }
+func (list) Close() error                                               { return nil }
 
 // failing is a bucket that fails to open objects, and to look for them.
 type failing struct {

@@ -25,7 +25,7 @@ var ErrForeign = errors.New("there is something else where objects are to be res
 // interrupted.
 func (r *Restore) Check(ctx context.Context) ([]Missing, error) {
 	lost, keys := []Missing{}, map[string]bool{}
-	err := pages(ctx, r.Facts, false, func(objects []Object) error {
+	err := pages(ctx, inBucket(r.Facts), func(objects []Object) error {
 		for _, o := range objects {
 			keys[bare(o.Key)] = true
 			m, err := present(ctx, r.From.bucket, r.Facts, o)
@@ -106,7 +106,7 @@ func Verify(ctx context.Context, t *Target, facts Facts, keys blob.KeyWrapper, p
 	if err != nil {
 		return v, err
 	}
-	err = pages(ctx, facts, true, func(objects []Object) error {
+	err = pages(ctx, everything(facts), func(objects []Object) error {
 		for _, o := range objects {
 			m, err := v.object(ctx, t, store, facts, o, keys != nil)
 			if err != nil {

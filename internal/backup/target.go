@@ -241,7 +241,7 @@ func (t *Target) names(ctx context.Context, o Options, id string, named map[stri
 		return err
 	}
 	defer facts.Close()
-	return pages(ctx, facts, false, func(objects []Object) error {
+	return pages(ctx, inBucket(facts), func(objects []Object) error {
 		for _, o := range objects {
 			named[bare(o.Key)] = true
 		}
@@ -252,10 +252,26 @@ func (t *Target) names(ctx context.Context, o Options, id string, named map[stri
 // page is how many objects are read at once.
 const page = 500
 
-// pages calls fn with all objects of a snapshot.
-func pages(ctx context.Context, facts Facts, all bool, fn func([]Object) error) error {
+// listing returns at most limit objects whose UIDs come after one, in order.
+type listing func(ctx context.Context, after string, limit int) ([]Object, error)
+
+// inBucket lists the objects that are in a bucket, and everything all.
+func inBucket(f Facts) listing {
+	return func(ctx context.Context, after string, limit int) ([]Object, error) {
+		return f.Objects(ctx, after, limit, false)
+	}
+}
+
+func everything(f Facts) listing {
+	return func(ctx context.Context, after string, limit int) ([]Object, error) {
+		return f.Objects(ctx, after, limit, true)
+	}
+}
+
+// pages calls fn with all objects of a listing.
+func pages(ctx context.Context, list listing, fn func([]Object) error) error {
 	for after := ""; ; {
-		objects, err := facts.Objects(ctx, after, page, all)
+		objects, err := list(ctx, after, page)
 		if err != nil || len(objects) == 0 {
 			return err
 		}

@@ -185,21 +185,29 @@ func (f *Facts) Summary(ctx context.Context) (s backup.Summary, err error) {
 
 // Objects implements [backup.Facts].
 func (f *Facts) Objects(ctx context.Context, after string, limit int, all bool) (out []backup.Object, err error) {
-	tx := f.tx(ctx)
 	if !all {
-		err = tx.rows(`SELECT uid, digest, size, format, key FROM objects WHERE uid > $1 AND key <> '' AND deleted_at = 0 ORDER BY uid LIMIT $2`,
-			[]any{after, limit}, func(rows *sql.Rows) error {
-				var o backup.Object
-				err := rows.Scan(&o.UID, &o.Digest, &o.Size, &o.Format, &o.Key)
-				out = append(out, o)
-				return err
-			})
-		return out, err
+		return f.briefly(ctx, `SELECT uid, digest, size, format, key FROM objects WHERE uid > $1 AND key <> '' AND deleted_at = 0 ORDER BY uid LIMIT $2`, after, limit)
 	}
-	objects, err := tx.Objects(after, limit)
+	objects, err := f.tx(ctx).Objects(after, limit)
 	for _, o := range objects {
 		out = append(out, backup.Object{UID: o.UID, Object: o.Object})
 	}
+	return out, err
+}
+
+// Quarantined implements [backup.Facts].
+func (f *Facts) Quarantined(ctx context.Context, after string, limit int) ([]backup.Object, error) {
+	return f.briefly(ctx, `SELECT uid, digest, size, format, key FROM objects WHERE uid > $1 AND damaged_at <> 0 AND deleted_at = 0 ORDER BY uid LIMIT $2`, after, limit)
+}
+
+// briefly returns the objects that a query finds, as far as it takes to copy them.
+func (f *Facts) briefly(ctx context.Context, query, after string, limit int) (out []backup.Object, _ error) {
+	err := f.tx(ctx).rows(query, []any{after, limit}, func(rows *sql.Rows) error {
+		var o backup.Object
+		err := rows.Scan(&o.UID, &o.Digest, &o.Size, &o.Format, &o.Key)
+		out = append(out, o)
+		return err
+	})
 	return out, err
 }
 

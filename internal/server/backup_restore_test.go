@@ -228,3 +228,32 @@ func TestABackupIsNeverInsideTheData(t *testing.T) {
 		}
 	}
 }
+
+// What is in quarantine is copied as it is: the copy may be older than the damage.
+func TestWhatIsInQuarantineIsNamedInABackup(t *testing.T) {
+	t.Parallel()
+	s, dir := servertest.Start(t, inDirectory), filepath.Join(t.TempDir(), "backup")
+	s.CreateRepository(t, "app")
+	c, damaged := s.Login(t), servertest.NewImage(1, 70_000)
+	c.Push(t, "app", "v1", damaged)
+	c.Push(t, "app", "v2", servertest.NewImage(2, 80_000))
+	c.PushBlob(t, "app", []byte("a layer in the database"))
+	if _, err := openVault(t, s).ExecContext(t.Context(), `UPDATE objects SET damaged_at = 1 WHERE size IN (70000, 23)`); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 2 {
+		res := backUp(t, s, dir, server.BackupOptions{})
+		if len(res.Missing) != 2 || res.Copied+res.Present != 2 || res.Present != int64(2*n) {
+			t.Fatalf("backup = %+v", res)
+		}
+		for _, m := range res.Missing {
+			if !strings.Contains(m.Reason, "quarantine") || m.Size == 70_000 && m.Held[0].Tags[0] != "v1" {
+				t.Errorf("missing: %+v", m)
+			}
+		}
+	}
+	to := elsewhere(t, s)
+	if res, err := server.Restore(t.Context(), to, dir, server.RestoreOptions{}); err != nil || !res.Done || len(res.Missing) > 0 {
+		t.Errorf("restore = %+v, %v", res, err)
+	}
+}
