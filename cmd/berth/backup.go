@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -88,6 +89,11 @@ func printBackup(w io.Writer, r *backup.Result) error {
 	if len(r.PrunedIDs) > 0 {
 		removed = fmt.Sprintf("; %d snapshots and %d objects removed", len(r.PrunedIDs), r.PrunedObjects)
 	}
+	if r.NotAuthenticated != "" {
+		if _, err := fmt.Fprintf(w, "not authenticated, so that restoring it takes --unauthenticated: %s\n", r.NotAuthenticated); err != nil {
+			return err
+		}
+	}
 	key := "nothing in it is sealed"
 	if len(r.MasterKeys) > 0 {
 		key = "it is worth nothing without the master key " + strings.Join(r.MasterKeys, " and ") + ", which is NOT in it: keep that somewhere else"
@@ -138,9 +144,9 @@ func backupListCommand(io stdio) *cobra.Command {
 
 func printSnapshots(w io.Writer, all []backup.Manifest) error {
 	t := table(w)
-	fmt.Fprintln(t, "SNAPSHOT\tREPOSITORIES\tIMAGES\tTAGS\tMIB\tMISSING\tMASTER KEY\tBERTH")
+	fmt.Fprintln(t, "SNAPSHOT\tREPOSITORIES\tIMAGES\tTAGS\tMIB\tMISSING\tMASTER KEY\tAUTHENTICATED BY\tBERTH")
 	for _, m := range all {
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n", m.ID, m.Repositories, m.Images, m.Tags, m.Bytes>>20, len(m.Missing), strings.Join(m.MasterKeys, ","), m.Berth)
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\n", m.ID, m.Repositories, m.Images, m.Tags, m.Bytes>>20, len(m.Missing), strings.Join(m.MasterKeys, ","), cmp.Or(m.AuthenticatedBy, "nobody"), m.Berth)
 	}
 	return t.Flush()
 }
@@ -152,7 +158,8 @@ func backupVerifyCommand(environ []string, io stdio) *cobra.Command {
 		Short: "Check that all of a backup is there and whole",
 		Long: `Read and hash every object of a snapshot, the last one if none is given. Give the
 options that the server has for its master key: without it, objects that are sealed are
-only looked at for their sizes. The exit code is 1 if anything is missing or damaged.`,
+only looked at for their sizes, and nothing shows that the snapshot is what the registry has
+made. If the key shows that it is not, that is an error. The exit code is 1 if anything is missing or damaged.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := config.Load(cmd.Flags(), environ)
@@ -188,6 +195,11 @@ func printVerified(w io.Writer, v *server.Verification) error {
 	case v.Sealed > 0:
 		verdict = fmt.Sprintf("all bytes are there; %d objects are sealed under keys that cannot be used, and only their sizes were looked at", v.Sealed)
 	}
+	if v.Authenticated {
+		verdict += "; authentic"
+	} else {
+		verdict += "; " + v.NotAuthenticated
+	}
 	_, err := fmt.Fprintf(w, "snapshot %s: %d objects with %d bytes checked; %s\n", v.Snapshot, v.Objects, v.Bytes, verdict)
 	return err
 }
@@ -208,6 +220,11 @@ written if the master key is not the one that the backup was sealed under.
 
 Uploads that were not finished and temporary credentials are not restored. What was
 revoked or deleted after the backup was made is as it was then.
+
+The master key also shows that the snapshot is what the registry has made. One that was
+changed since is refused, and one that no key shows to be authentic, unless
+--unauthenticated is given: it has users and policies, and whoever has made it could have
+made any.
 
 If objects are missing from the backup they are named and the exit code is 1. Nothing is
 restored then, unless --partial is given.`,
@@ -230,6 +247,7 @@ restored then, unless --partial is given.`,
 	}
 	config.AddFlags(cmd.Flags())
 	cmd.Flags().StringVar(&o.Snapshot, "snapshot", "", "the snapshot's id (default: the last one)")
+	cmd.Flags().BoolVar(&o.Trust, "unauthenticated", false, "restore a snapshot though nothing shows that this registry has made it")
 	cmd.Flags().BoolVar(&o.Partial, "partial", false, "restore what is there, if objects are missing")
 	addOutput(cmd, &output)
 	return cmd

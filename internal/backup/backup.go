@@ -6,6 +6,7 @@
 //	objects/<kk>/<key>              an object's bytes as they are stored, of all snapshots together
 //	uploads/<key>                   one that is being copied
 //	snapshots/<id>/facts.db         the facts at one moment, in SQLite, whatever they come from
+//	snapshots/<id>/manifest.mac     that the manifest is authentic, if the master key was there
 //	snapshots/<id>/manifest.json    what the snapshot is; without it there is none
 //
 // The facts come first, then the bytes that they name. Meanwhile a lease keeps bytes from
@@ -97,6 +98,7 @@ type Options struct {
 	Bucket   blob.Bucket                                           // that the keys of its objects are of
 	Facts    func(ctx context.Context, path string) (Facts, error) // opens those of a snapshot
 	Keep     int                                                   // how many snapshots stay; all if 0
+	By       func(masterKeys []string) (*Authenticator, error)     // of a registry that is sealed under these; nil for none
 	Berth    string                                                // the version of the program
 	Now      func() time.Time                                      // the server's
 	Progress func(Progress)                                        // nil for none
@@ -105,6 +107,8 @@ type Options struct {
 // Result is what a backup has done.
 type Result struct {
 	Manifest
+	NotAuthenticated string `json:"notAuthenticated,omitempty"` // why nothing authenticates the snapshot
+
 	Copied        int64    `json:"copied"` // objects
 	CopiedBytes   int64    `json:"copiedBytes"`
 	Present       int64    `json:"present"` // objects that were in the backup
@@ -189,6 +193,19 @@ func hold(ctx context.Context, o Options) (*holding, error) {
 	}}, nil
 }
 
+// by returns what authenticates the snapshot, or why nothing does: there had better be one
+// that nothing authenticates than none.
+func (o *Options) by(masterKeys []string) (_ *Authenticator, why string) {
+	if o.By == nil {
+		return nil, "there is no master key"
+	}
+	by, err := o.By(masterKeys)
+	if err != nil {
+		return nil, err.Error()
+	}
+	return by, ""
+}
+
 // snapshot writes a snapshot and copies what it names. It is one if all that was kept
 // until then.
 func snapshot(ctx context.Context, t *Target, o Options, renew func() error) (*Result, error) {
@@ -212,6 +229,7 @@ func snapshot(ctx context.Context, t *Target, o Options, renew func() error) (*R
 	if m.Summary, err = facts.Summary(ctx); err != nil {
 		return nil, err
 	}
+	by, why := o.by(m.MasterKeys)
 	c := &copier{facts: facts, from: o.Bucket, to: t.bucket, rename: bare, all: m.Summary, progress: o.Progress}
 	if err := c.run(ctx); err != nil {
 		return nil, err
@@ -223,8 +241,8 @@ func snapshot(ctx context.Context, t *Target, o Options, renew func() error) (*R
 	if err := renew(); err != nil {
 		return nil, err
 	}
-	if err := t.finish(&m); err != nil {
+	if err := t.finish(&m, by); err != nil {
 		return nil, err
 	}
-	return &Result{Manifest: m, Copied: c.copied, CopiedBytes: c.copiedBytes, Present: c.present}, nil
+	return &Result{Manifest: m, NotAuthenticated: why, Copied: c.copied, CopiedBytes: c.copiedBytes, Present: c.present}, nil
 }

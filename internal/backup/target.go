@@ -40,6 +40,10 @@ type Manifest struct {
 	Facts    Sum       `json:"facts"`
 	Summary
 	Missing []Missing `json:"missing"` // was not there, or not whole, when the snapshot was made
+
+	// AuthenticatedBy is the id of the master key whose MAC there is beside the manifest,
+	// which does not say itself. Whether it is right, Authenticate says.
+	AuthenticatedBy string `json:"authenticatedBy,omitempty"`
 }
 
 // Sum is the size and the hash of a file.
@@ -95,6 +99,11 @@ func (t *Target) Snapshots() ([]Manifest, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
+		a, err := readAuthentic(filepath.Dir(path))
+		if err != nil {
+			return nil, err
+		}
+		m.AuthenticatedBy = a.MasterKey
 		out = append(out, m)
 	}
 	slices.SortFunc(out, func(a, b Manifest) int { return cmp.Compare(a.Number, b.Number) })
@@ -169,8 +178,9 @@ func (t *Target) begin(m *Manifest) (dir string, err error) {
 	}
 }
 
-// finish writes the manifest when all else is durable: then there is a snapshot.
-func (t *Target) finish(m *Manifest) error {
+// finish writes the manifest when all else is durable: then there is a snapshot. Nobody
+// authenticates it if by is nil.
+func (t *Target) finish(m *Manifest, by *Authenticator) error {
 	if m.Missing == nil {
 		m.Missing = []Missing{}
 	}
@@ -184,7 +194,14 @@ func (t *Target) finish(m *Manifest) error {
 			return err
 		}
 	}
-	return durable.Write(filepath.Join(dir, manifestFile), append(text, '\n'))
+	text = append(text, '\n')
+	if by != nil {
+		if err := authenticate(dir, text, by); err != nil {
+			return err
+		}
+		m.AuthenticatedBy = by.MasterKey
+	}
+	return durable.Write(filepath.Join(dir, manifestFile), text)
 }
 
 // prune removes all but the last snapshots, and then the objects that no snapshot names

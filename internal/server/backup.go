@@ -53,8 +53,9 @@ func Backup(ctx context.Context, c *config.Config, dir string, o BackupOptions) 
 	if err != nil {
 		return nil, err
 	}
+	by := func(masterKeys []string) (*backup.Authenticator, error) { return s.authenticator(ctx, masterKeys) }
 	return backup.Make(ctx, target, backup.Options{
-		Source: source, Database: databaseName(c), Bucket: bucket, Facts: openFacts, Keep: o.Keep, Berth: o.Berth, Now: o.Now, Progress: o.Progress,
+		Source: source, Database: databaseName(c), Bucket: bucket, Facts: openFacts, Keep: o.Keep, By: by, Berth: o.Berth, Now: o.Now, Progress: o.Progress,
 	})
 }
 
@@ -137,7 +138,9 @@ func Snapshots(dir string) ([]backup.Manifest, error) {
 
 // Verification is what verifying a backup has found.
 type Verification struct {
-	Snapshot string `json:"snapshot"`
+	Snapshot         string `json:"snapshot"`
+	Authenticated    bool   `json:"authenticated"`
+	NotAuthenticated string `json:"notAuthenticated,omitempty"` // why not
 	backup.Verified
 	NoKey string `json:"noKey,omitempty"` // why what is sealed was not read
 }
@@ -157,6 +160,14 @@ func VerifyBackup(ctx context.Context, c *config.Config, dir, id string, progres
 	}
 	s.closers = append(s.closers, func() error { return os.RemoveAll(temp) })
 	v := &Verification{Snapshot: m.ID}
+	switch err := s.authenticate(ctx, target, m.ID); {
+	case errors.Is(err, backup.ErrUnauthenticated):
+		v.NotAuthenticated = err.Error()
+	case err != nil:
+		return nil, err
+	default:
+		v.Authenticated = true
+	}
 	keys, err := s.keysOf(ctx, m, target, temp)
 	if err != nil {
 		v.NoKey = err.Error()

@@ -22,6 +22,7 @@ const restoringDir = "restoring"
 type RestoreOptions struct {
 	Snapshot string // its id; the last one for ""
 	Partial  bool   // also if objects are missing
+	Trust    bool   // also if it is not authenticated
 	Progress func(backup.Progress)
 }
 
@@ -33,7 +34,8 @@ type Restored struct {
 	Repositories int64   `json:"repositories"`
 	Images       int64   `json:"images"`
 	Tags         int64   `json:"tags"`
-	Done         bool    `json:"done"` // or nothing was restored, because of what is missing
+	By           string  `json:"authenticatedBy,omitempty"` // the id of a master key
+	Done         bool    `json:"done"`                      // or nothing was restored, because of what is missing
 	Seconds      float64 `json:"seconds"`
 }
 
@@ -52,12 +54,20 @@ func Restore(ctx context.Context, c *config.Config, dir string, o RestoreOptions
 	if err := s.beginRestore(ctx, m); err != nil {
 		return nil, err
 	}
+	by := m.AuthenticatedBy
+	if err := s.authenticate(ctx, target, m.ID); o.Trust && errors.Is(err, backup.ErrUnauthenticated) {
+		by = ""
+	} else if errors.Is(err, backup.ErrUnauthenticated) {
+		return nil, fmt.Errorf("%w: give the registry's master key, or --unauthenticated if you trust all who can write to %s", err, dir)
+	} else if err != nil {
+		return nil, err
+	}
 	bucket, err := s.openBucket(ctx)
 	if err != nil {
 		return nil, err
 	}
 	r := &backup.Restore{From: target, Facts: facts, To: bucket, Place: bucket.New, Progress: o.Progress}
-	res := &Restored{Snapshot: m.ID, TakenAt: m.TakenAt, Repositories: m.Repositories, Images: m.Images, Tags: m.Tags}
+	res := &Restored{Snapshot: m.ID, TakenAt: m.TakenAt, Repositories: m.Repositories, Images: m.Images, Tags: m.Tags, By: by}
 	if res.Missing, err = r.Check(ctx); err != nil || len(res.Missing) > 0 && !o.Partial {
 		return res, err
 	}
