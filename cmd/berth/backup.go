@@ -153,20 +153,28 @@ func printSnapshots(w io.Writer, all []backup.Manifest) error {
 
 func backupVerifyCommand(environ []string, io stdio) *cobra.Command {
 	var output, snapshot string
+	var repair bool
 	cmd := &cobra.Command{
 		Use:   "verify DIRECTORY",
 		Short: "Check that all of a backup is there and whole",
 		Long: `Read and hash every object of a snapshot, the last one if none is given. Give the
 options that the server has for its master key: without it, objects that are sealed are
 only looked at for their sizes, and nothing shows that the snapshot is what the registry has
-made. If the key shows that it is not, that is an error. The exit code is 1 if anything is missing or damaged.`,
+made. If the key shows that it is not, that is an error. The exit code is 1 if anything is missing or damaged.
+
+--repair removes what is damaged from the backup, so that the next berth backup copies it
+again: without, it takes a file of the right size for the one that it has copied.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := config.Load(cmd.Flags(), environ)
 			if err != nil {
 				return err
 			}
-			v, err := server.VerifyBackup(cmd.Context(), c, args[0], snapshot, copying(io, "verified"))
+			verify := server.VerifyBackup
+			if repair {
+				verify = server.RepairBackup
+			}
+			v, err := verify(cmd.Context(), c, args[0], snapshot, copying(io, "verified"))
 			if err == nil {
 				err = show(io.out, output, v, printVerified)
 			}
@@ -177,6 +185,7 @@ made. If the key shows that it is not, that is an error. The exit code is 1 if a
 		},
 	}
 	config.AddFlags(cmd.Flags())
+	cmd.Flags().BoolVar(&repair, "repair", false, "remove objects that are damaged: the next backup copies them again")
 	cmd.Flags().StringVar(&snapshot, "snapshot", "", "the snapshot's id (default: the last one)")
 	addOutput(cmd, &output)
 	return cmd
@@ -189,7 +198,7 @@ func printVerified(w io.Writer, v *server.Verification) error {
 	verdict := "clean: all bytes are there and whole"
 	switch {
 	case len(v.Lost) > 0:
-		verdict = fmt.Sprintf("%d objects are missing or damaged", len(v.Lost))
+		verdict = fmt.Sprintf("%d objects are missing or damaged, and %d of them removed", len(v.Lost), v.Removed)
 	case v.NoKey != "":
 		verdict = fmt.Sprintf("all bytes are there; %d objects are sealed and only their sizes were looked at: %s", v.Sealed, v.NoKey)
 	case v.Sealed > 0:

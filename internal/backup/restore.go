@@ -96,11 +96,14 @@ type Verified struct {
 	Bytes   int64     `json:"bytes"`
 	Sealed  int64     `json:"sealedUnread"` // of these, sealed under a key that is not to be had: their sizes are right
 	Lost    []Missing `json:"lost"`         // not there, or not what was backed up
+	Removed int64     `json:"removed"`      // of these, so that the next backup copies them again
 }
 
 // Verify reads and hashes all objects of a snapshot. Of those that are sealed it takes only
-// the sizes, if keys is nil or cannot open them.
-func Verify(ctx context.Context, t *Target, facts Facts, keys blob.KeyWrapper, progress func(Progress)) (Verified, error) {
+// the sizes, if keys is nil or cannot open them. With repair it removes those that are not
+// what was backed up, once it has read them twice: what has the right size, no backup copies
+// again.
+func Verify(ctx context.Context, t *Target, facts Facts, keys blob.KeyWrapper, repair bool, progress func(Progress)) (Verified, error) {
 	v, store := Verified{Lost: []Missing{}}, blob.NewSealing(t.bucket, keys, false)
 	all, err := facts.Summary(ctx)
 	if err != nil {
@@ -109,6 +112,9 @@ func Verify(ctx context.Context, t *Target, facts Facts, keys blob.KeyWrapper, p
 	err = pages(ctx, everything(facts), func(objects []Object) error {
 		for _, o := range objects {
 			m, err := v.object(ctx, t, store, facts, o, keys != nil)
+			if m != nil && err == nil && repair {
+				err = v.repair(ctx, t, store, o)
+			}
 			if err != nil {
 				return err
 			}
@@ -123,6 +129,25 @@ func Verify(ctx context.Context, t *Target, facts Facts, keys blob.KeyWrapper, p
 		return nil
 	})
 	return v, err
+}
+
+// repair removes an object if it is still found to be damaged.
+func (v *Verified) repair(ctx context.Context, t *Target, store *blob.Store, o Object) error {
+	if o.Key = bare(o.Key); o.Key == "" {
+		return nil
+	}
+	size, err := t.bucket.Stat(ctx, o.Key)
+	if errors.Is(err, blob.ErrNotFound) {
+		return nil
+	}
+	if err == nil && size == o.StoredSize() {
+		err = store.Verify(ctx, o.Object)
+		if !errors.Is(err, blob.ErrDamaged) {
+			return err
+		}
+	}
+	v.Removed++
+	return t.bucket.Delete(ctx, o.Key)
 }
 
 // object verifies one object.

@@ -147,7 +147,17 @@ type Verification struct {
 
 // VerifyBackup reads and hashes all objects of a snapshot of the backup in a directory, the
 // last one for "". Without the master key it takes but the sizes of those that are sealed.
-func VerifyBackup(ctx context.Context, c *config.Config, dir, id string, progress func(backup.Progress)) (_ *Verification, err error) {
+func VerifyBackup(ctx context.Context, c *config.Config, dir, id string, progress func(backup.Progress)) (*Verification, error) {
+	return verifyBackup(ctx, c, dir, id, false, progress)
+}
+
+// RepairBackup is VerifyBackup, and removes objects that are not what was backed up: the
+// next backup copies them again, if they are still there.
+func RepairBackup(ctx context.Context, c *config.Config, dir, id string, progress func(backup.Progress)) (*Verification, error) {
+	return verifyBackup(ctx, c, dir, id, true, progress)
+}
+
+func verifyBackup(ctx context.Context, c *config.Config, dir, id string, repair bool, progress func(backup.Progress)) (_ *Verification, err error) {
 	s := &Server{config: c}
 	defer func() { err = errors.Join(err, s.Close(ctx)) }()
 	target, m, facts, err := s.openSnapshot(ctx, dir, id)
@@ -172,7 +182,7 @@ func VerifyBackup(ctx context.Context, c *config.Config, dir, id string, progres
 	if err != nil {
 		v.NoKey = err.Error()
 	}
-	v.Verified, err = backup.Verify(ctx, target, facts, keys, progress)
+	v.Verified, err = backup.Verify(ctx, target, facts, keys, repair, progress)
 	return v, err
 }
 

@@ -257,3 +257,32 @@ func TestWhatIsInQuarantineIsNamedInABackup(t *testing.T) {
 		t.Errorf("restore = %+v, %v", res, err)
 	}
 }
+
+// A flipped bit does not change the size, by which a backup knows what it has.
+func TestDamageInABackupIsRepaired(t *testing.T) {
+	t.Parallel()
+	s, dir := servertest.Start(t, inDirectory), filepath.Join(t.TempDir(), "backup")
+	s.CreateRepository(t, "app")
+	s.Login(t).Push(t, "app", "v1", servertest.NewImage(1, 70_000))
+	backUp(t, s, dir, server.BackupOptions{})
+	file := ofSize(t, filesIn(t, filepath.Join(dir, "objects")), sealed70000)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, damaged := range [][]byte{append([]byte{text[0] ^ 1}, text[1:]...), text[1:]} {
+		if err := os.WriteFile(file, damaged, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		v, err := server.RepairBackup(t.Context(), s.Config, dir, "", nil)
+		if err != nil || len(v.Lost) != 1 || v.Removed != 1 {
+			t.Errorf("repair = %+v, %v", v, err)
+		}
+		if res := backUp(t, s, dir, server.BackupOptions{}); res.Copied != 1 || len(res.Missing) > 0 {
+			t.Errorf("the next backup: %+v", res)
+		}
+		if v, err := server.RepairBackup(t.Context(), s.Config, dir, "", nil); err != nil || len(v.Lost) > 0 || v.Removed > 0 {
+			t.Errorf("verify = %+v, %v", v, err)
+		}
+	}
+}
