@@ -89,6 +89,11 @@ func printBackup(w io.Writer, r *backup.Result) error {
 	if len(r.PrunedIDs) > 0 {
 		removed = fmt.Sprintf("; %d snapshots and %d objects removed", len(r.PrunedIDs), r.PrunedObjects)
 	}
+	for _, warning := range r.Warnings {
+		if _, err := fmt.Fprintln(w, "warning:", warning); err != nil {
+			return err
+		}
+	}
 	if r.NotAuthenticated != "" {
 		if _, err := fmt.Fprintf(w, "not authenticated, so that restoring it takes --unauthenticated: %s\n", r.NotAuthenticated); err != nil {
 			return err

@@ -17,11 +17,9 @@ package backup
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"berth/internal/blob"
@@ -115,18 +113,10 @@ type Result struct {
 	PrunedIDs     []string `json:"pruned"`  // snapshots
 	PrunedObjects int64    `json:"prunedObjects"`
 	Seconds       float64  `json:"seconds"`
+
+	// Warnings are what went wrong when the snapshot was made already.
+	Warnings []string `json:"warnings,omitempty"`
 }
-
-const (
-	// leaseLife is how long bytes are kept for a backup that has died.
-	leaseLife = 10 * time.Minute
-	// renewInterval is how often a backup says that it lives.
-	renewInterval = time.Minute
-)
-
-// ErrLost: a backup has not been able to say in time that it goes on, and bytes that its
-// snapshot names may have been removed.
-var ErrLost = errors.New("the lease that keeps bytes from being removed has run out: run the backup again")
 
 // Make adds a snapshot to a backup. Objects that are not there, or not whole, or cannot be
 // read though others can, are named in its manifest; everything else fails it. What was copied stays, and the next call goes on.
@@ -143,54 +133,18 @@ func Make(ctx context.Context, t *Target, o Options) (*Result, error) {
 	if cause := context.Cause(h.ctx); err != nil && cause != nil {
 		err = cause
 	}
-	if err := errors.Join(err, h.release()); err != nil {
+	released := h.release(ctx)
+	if err := errors.Join(err, released); res == nil {
 		return nil, err
+	}
+	if released != nil {
+		res.Warnings = append(res.Warnings, fmt.Sprintf("bytes are kept from being removed for up to %s more: %v", leaseLife, released))
 	}
 	if res.PrunedIDs, res.PrunedObjects, err = t.prune(ctx, o); err != nil {
 		return nil, fmt.Errorf("the snapshot is made; remove earlier ones: %w", err)
 	}
 	res.Seconds = time.Since(began).Seconds()
 	return res, nil
-}
-
-// holding keeps bytes from being removed until it is released.
-type holding struct {
-	ctx     context.Context // ends when that cannot be said to be so any more
-	renew   func() error    // says that the backup goes on
-	release func() error
-}
-
-func hold(ctx context.Context, o Options) (*holding, error) {
-	name := rand.Text()
-	say := func(first bool) error {
-		now := o.Now()
-		return o.Source.Hold(ctx, name, first, now, now.Add(leaseLife))
-	}
-	if err := say(true); err != nil {
-		return nil, err
-	}
-	held, cancel := context.WithCancelCause(ctx)
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		tick := time.NewTicker(renewInterval)
-		defer tick.Stop()
-		for {
-			select {
-			case <-held.Done():
-				return
-			case <-tick.C:
-			}
-			if err := say(false); errors.Is(err, ErrLost) { // another error may pass
-				cancel(err)
-				return
-			}
-		}
-	})
-	return &holding{held, func() error { return say(false) }, func() error {
-		cancel(nil)
-		wg.Wait()
-		return o.Source.Release(context.WithoutCancel(ctx), name)
-	}}, nil
 }
 
 // by returns what authenticates the snapshot, or why nothing does: there had better be one
