@@ -7,9 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"berth/internal/config"
 	"berth/internal/durable"
@@ -158,10 +158,12 @@ func makeDir(dir string) error {
 	return durable.SyncDir(parent)
 }
 
-// databaseURL hides the password of a database's URL.
+// databaseURL returns what of a database's URL anybody may read: where it is. A password
+// may be before the @ or among the parameters.
 func databaseURL(s string) string {
-	if at := strings.LastIndexByte(s, '@'); at >= 0 {
-		return "postgres://..." + s[at:]
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme == "" || u.Opaque != "" {
+		return "postgres://..."
 	}
-	return s
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }

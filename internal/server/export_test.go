@@ -45,3 +45,6 @@ func (s *Server) AnotherClasses() *move.Classes { return s.newClasses(s.bucket) 
 
 // RefreshMaintenance has the server learn now whether changes are refused.
 func (s *Server) RefreshMaintenance(ctx context.Context) error { return s.maintenance.Refresh(ctx) }
+
+// DatabaseURL is what is told of a database's URL.
+var DatabaseURL = databaseURL
