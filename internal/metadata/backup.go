@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -70,6 +71,22 @@ func (s *Source) checked(ctx context.Context) (*Source, error) {
 
 // Close releases the database.
 func (s *Source) Close() error { return s.db.Close() }
+
+// Clock returns a clock that goes as the database's does: servers that share one look at
+// its leases, whatever the clock is of the machine that a backup is made on. A database in
+// a file has the clock given, which is its server's.
+func (s *Source) Clock(ctx context.Context, local func() time.Time) (func() time.Time, error) {
+	if s.dialect != goose.DialectPostgres {
+		return local, nil
+	}
+	before := local()
+	now, err := (&postgres{spare: s.db}).now(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the database's clock: %w", err)
+	}
+	ahead := now.Sub(before)
+	return func() time.Time { return local().Add(ahead) }, nil
+}
 
 // Hold implements [backup.Source].
 func (s *Source) Hold(ctx context.Context, name string, first bool, now, until time.Time) error {

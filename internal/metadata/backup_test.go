@@ -226,3 +226,25 @@ func TestFactsOfANewerVersionAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// Servers look at a backup's lease by clocks that are not that of the machine it is made on.
+func TestABackupGoesByTheClockOfTheDatabase(t *testing.T) {
+	t.Parallel()
+	url := pgtest.URL(t)
+	opener(func(ctx context.Context) (*DB, error) { return OpenPostgres(ctx, url) })(t)
+	s, err := PostgresSource(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for _, wrong := range []time.Duration{-time.Hour, 0, time.Hour} {
+		local := func() time.Time { return time.Now().Add(wrong) }
+		clock, err := s.Clock(t.Context(), local)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if off := time.Until(clock()).Abs(); off > time.Minute {
+			t.Errorf("the clock is wrong by %s, and was by %s", off, wrong)
+		}
+	}
+}

@@ -22,7 +22,7 @@ import (
 type BackupOptions struct {
 	Keep     int                   // how many snapshots stay; all if 0
 	Berth    string                // the version of the program
-	Now      func() time.Time      // the server's; time.Now if nil
+	Now      func() time.Time      // the servers'; the database's if nil
 	Progress func(backup.Progress) // nil for none
 }
 
@@ -32,9 +32,6 @@ func Backup(ctx context.Context, c *config.Config, dir string, o BackupOptions) 
 	if err := apart(c.Data, dir); err != nil {
 		return nil, err
 	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
 	s := &Server{config: c}
 	defer func() { err = errors.Join(err, s.Close(ctx)) }()
 	source, err := openSource(ctx, c)
@@ -42,6 +39,11 @@ func Backup(ctx context.Context, c *config.Config, dir string, o BackupOptions) 
 		return nil, err
 	}
 	s.closers = append(s.closers, source.Close)
+	if o.Now == nil {
+		if o.Now, err = source.Clock(ctx, time.Now); err != nil {
+			return nil, err
+		}
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
