@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"berth/internal/access"
 	"berth/internal/backup"
 
 	"github.com/pressly/goose/v3"
@@ -19,7 +20,7 @@ import (
 const notHeld = `NOT EXISTS (SELECT 1 FROM leases WHERE name >= 'backup/' AND name < 'backup0' AND lease_until > $1)`
 
 // Source is a database that is backed up. A server may have it open: nothing but the
-// backup's lease is written to it.
+// backup's lease and its audit record is written to it.
 type Source struct {
 	db      *sql.DB
 	dialect goose.Dialect
@@ -112,6 +113,11 @@ func (s *Source) Hold(ctx context.Context, name string, first bool, now, until t
 func (s *Source) Release(ctx context.Context, name string) error {
 	_, err := s.db.ExecContext(ctx, `DELETE FROM leases WHERE name = $1`, "backup/"+name)
 	return err
+}
+
+// Record adds an audit record. A server may have the database open.
+func (s *Source) Record(ctx context.Context, r access.Record) error {
+	return (&Tx{ctx: ctx, conn: s.db}).Record(r)
 }
 
 // Snapshot implements [backup.Source]. The file is not durable yet.

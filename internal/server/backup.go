@@ -56,9 +56,15 @@ func Backup(ctx context.Context, c *config.Config, dir string, o BackupOptions) 
 		return nil, err
 	}
 	by := func(masterKeys []string) (*backup.Authenticator, error) { return s.authenticator(ctx, masterKeys) }
-	return backup.Make(ctx, target, backup.Options{
+	res, err := backup.Make(ctx, target, backup.Options{
 		Source: source, Database: databaseName(c), Bucket: bucket, Facts: openFacts, Keep: o.Keep, By: by, Berth: o.Berth, Now: o.Now, Progress: o.Progress,
 	})
+	failure := recordBackup(ctx, c, source, dir, o.Now(), res, err)
+	if failure != nil && res != nil {
+		res.Warnings = append(res.Warnings, failure.Error())
+		failure = nil
+	}
+	return res, errors.Join(err, failure)
 }
 
 // apart returns an error for a backup inside of the data directory.

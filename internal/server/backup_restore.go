@@ -79,7 +79,8 @@ func Restore(ctx context.Context, c *config.Config, dir string, o RestoreOptions
 		return nil, err
 	}
 	if len(res.Missing) == 0 || o.Partial {
-		err = s.restoreFacts(ctx, target.FactsPath(m.ID), bucket.New, id, keysOfMissing(res.Missing))
+		record := func(path string) error { return recordRestore(ctx, c, path, dir, res) }
+		err = s.restoreFacts(ctx, target.FactsPath(m.ID), bucket.New, id, keysOfMissing(res.Missing), record)
 		res.Done = err == nil
 	}
 	res.Seconds = time.Since(began).Seconds()
@@ -127,9 +128,10 @@ func keysOfMissing(missing []backup.Missing) (keys []string) {
 	return keys
 }
 
-// restoreFacts puts the facts of a snapshot where the server reads them, in a database of
-// an id. What is missing is in quarantine from the start, so that a push brings it.
-func (s *Server) restoreFacts(ctx context.Context, from, place, id string, missing []string) (err error) {
+// restoreFacts puts the facts of a snapshot, with what record adds to the file, where the
+// server reads them, in a database of an id. What is missing is in quarantine from the
+// start, so that a push brings it.
+func (s *Server) restoreFacts(ctx context.Context, from, place, id string, missing []string, record func(path string) error) (err error) {
 	temp := filepath.Join(s.config.Data, restoringDir)
 	if err := errors.Join(os.RemoveAll(temp), os.Mkdir(temp, 0o700)); err != nil {
 		return err
@@ -138,6 +140,9 @@ func (s *Server) restoreFacts(ctx context.Context, from, place, id string, missi
 	path := filepath.Join(temp, databaseFile)
 	if err := metadata.Prepare(ctx, from, path, place, id, missing...); err != nil {
 		return fmt.Errorf("prepare the database: %w", err)
+	}
+	if err := record(path); err != nil {
+		return fmt.Errorf("leave an audit record: %w", err)
 	}
 	if s.config.Database != "" {
 		if err := metadata.ImportPostgres(ctx, path, s.config.Database); err != nil {
