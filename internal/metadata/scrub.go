@@ -107,13 +107,15 @@ func (tx *Tx) LastObject() (uid string, err error) {
 
 // Neighbours implements [scrub.Tx].
 func (tx *Tx) Neighbours(place, uid string, before bool, limit int) ([]fsck.Object, error) {
-	which := `uid > $2 ORDER BY uid`
 	if before {
-		which = `uid < $2 ORDER BY uid DESC`
+		return tx.objectsWhere(inPlace+` AND uid < $2 ORDER BY uid DESC LIMIT $3`, place, uid, limit)
 	}
-	return tx.objectsWhere(`key <> '' AND deleted_at = 0 AND damaged_at = 0
-		AND CASE WHEN substr(key, 1, 3) = 's3:' THEN 's3:' ELSE '' END = $1 AND `+which+` LIMIT $3`, place, uid, limit)
+	return tx.objectsWhere(inPlace+` AND uid > $2 ORDER BY uid LIMIT $3`, place, uid, limit)
 }
+
+// inPlace are the objects whose bytes should be in a place.
+const inPlace = `key <> '' AND deleted_at = 0 AND damaged_at = 0
+	AND CASE WHEN substr(key, 1, 3) = 's3:' THEN 's3:' ELSE '' END = $1`
 
 // Copies implements [scrub.Tx]. Those of the same account come first.
 func (tx *Tx) Copies(o fsck.Object, limit int) ([]fsck.Object, error) {
