@@ -72,7 +72,7 @@ type Scrubber struct {
 	Options
 	Totals Totals
 
-	asked chan struct{} // full when somebody wants a pass, or has met damage
+	asked chan struct{} // full when somebody wants a pass
 	hints chan string   // UIDs of objects that somebody could not read
 
 	mu      sync.Mutex             // one run at a time
@@ -87,15 +87,11 @@ func New(o Options) *Scrubber {
 	return &Scrubber{Options: o, asked: make(chan struct{}, 1), hints: make(chan string, maxHints)}
 }
 
-// Suspect has the process look at an object soon whose bytes somebody has found missing or
+// Suspect has the next Run look at an object whose bytes somebody has found missing or
 // damaged. It does not wait, and forgets the object if there are many such.
 func (s *Scrubber) Suspect(uid string) {
 	select {
 	case s.hints <- uid:
-	default:
-	}
-	select {
-	case s.asked <- struct{}{}:
 	default:
 	}
 }
