@@ -58,6 +58,7 @@ type Config struct {
 	DeletedRetention    string   `key:"deleted-retention" default:"168h" help:"how long deleted images and repositories can be restored, at most 2160h (90 days); 0 for never"`
 	GCGrace             string   `key:"gc-grace" default:"24h" help:"how long a layer stays that no image refers to, after the last push that may rely on it; at most 2160h"`
 	GCLease             string   `key:"gc-lease" default:"4h" help:"how long a push may rely on an answer that a layer is there, from 1s to 168h"`
+	GCDelay             string   `key:"gc-delay" default:"1h" help:"how long the bytes stay of what was removed, for pulls that have begun and servers that have looked it up; at most 168h"`
 	GCShare             int64    `key:"gc-share" default:"50" help:"percentage of the time that removing garbage may work, from 1 to 100"`
 	EgressAllow         []string `key:"egress-allow" help:"networks (CIDR), addresses and hosts, the last two with a port or without, that connections may be opened to though they are not public"`
 	EgressCA            string   `key:"egress-ca" help:"file with certificates (PEM) to trust besides the system's when connections are opened"`
@@ -174,6 +175,7 @@ func (c *Config) Validate() error {
 		func() error { _, err := c.StorageLimits(); return err },
 		func() error { _, err := c.Retention(); return err },
 		func() error { _, _, err := c.Garbage(); return err },
+		func() error { _, err := c.RemovalDelay(); return err },
 		func() error { _, err := c.PinnedKeys(); return err },
 		func() error { _, err := c.ScrubEvery(); return err },
 		func() error { _, _, err := c.Reserve(); return err },
@@ -300,6 +302,22 @@ func (c *Config) Garbage() (grace, lease time.Duration, err error) {
 		return 0, 0, fmt.Errorf("gc-share: %d is not a percentage from 1 to 100", c.GCShare)
 	}
 	return grace, lease, nil
+}
+
+// redirectDelay is how long bytes must stay where clients are sent to them by URL: longer
+// than such a URL works.
+const redirectDelay = 30 * time.Minute
+
+// RemovalDelay returns how long the bytes stay of what was removed as garbage.
+func (c *Config) RemovalDelay() (time.Duration, error) {
+	d, err := time.ParseDuration(c.GCDelay)
+	if err != nil || d < 0 || d > 7*24*time.Hour {
+		return 0, fmt.Errorf("gc-delay: %q is not a time from 0 to 168h, such as 1h", c.GCDelay)
+	}
+	if c.S3Redirects == "on" && d < redirectDelay {
+		return 0, fmt.Errorf("gc-delay: %s is less than clients have to follow the URLs of s3-redirects: give 30m or more", c.GCDelay)
+	}
+	return d, nil
 }
 
 // minScrubInterval keeps a typing error from having all bytes read all the time.

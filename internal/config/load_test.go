@@ -35,7 +35,7 @@ func load(t *testing.T, file string, environ []string, args ...string) (*config.
 func defaults() *config.Config {
 	return &config.Config{
 		Data: "data", Listen: "127.0.0.1:5000", Account: "123456789012", Region: "us-east-1", LogLevel: "info", LogFormat: "text",
-		ImmutableRepush: "refuse", RequestRates: "off", Public: "on", DeletedRetention: "168h", GCGrace: "24h", GCLease: "4h", GCShare: 50, PasswordLogin: "off", Seal: "on", ScrubInterval: "720h", ScrubRate: 16 << 20,
+		ImmutableRepush: "refuse", RequestRates: "off", Public: "on", DeletedRetention: "168h", GCGrace: "24h", GCLease: "4h", GCDelay: "1h", GCShare: 50, PasswordLogin: "off", Seal: "on", ScrubInterval: "720h", ScrubRate: 16 << 20,
 		S3Checksums: "when-supported", S3Redirects: "off",
 	}
 }
@@ -181,6 +181,8 @@ func TestLoadRefuses(t *testing.T) {
 		"keys of an issuer twice":      {"", nil, []string{"--oidc-jwks=https://a.b=f,https://a.b=g"}, "oidc-jwks: https://a.b is given twice"},
 		"a grace of no unit":           {"", nil, []string{"--gc-grace=1"}, `gc-grace: "1" is not a time from 0 to 2160h`},
 		"a lease of nothing":           {"gc-lease: 0s\n", nil, nil, `gc-lease: "0s" is not a time from 1s to 168h`},
+		"bytes that never go":          {"", []string{"BERTH_GC_DELAY=-1s"}, nil, `gc-delay: "-1s" is not a time`},
+		"bytes that URLs lead to":      {"", []string{"BERTH_STORAGE=s3://bucket", "BERTH_S3_REDIRECTS=on", "BERTH_GC_DELAY=29m"}, nil, `gc-delay: 29m is less than clients have`},
 		"a share of nothing":           {"", []string{"BERTH_GC_SHARE=0"}, nil, `gc-share: 0 is not a percentage`},
 		"a scrub interval too short":   {"", nil, []string{"--scrub-interval=1m"}, `scrub-interval: "1m" is neither 0 nor a time of 1h or more`},
 		"a reserve of no unit":         {"disk-reserve: 5GB\n", nil, nil, `disk-reserve: "5GB" is neither a number of bytes`},

@@ -36,6 +36,7 @@ type Options struct {
 	Age        func() time.Time // what is old is told by; Now if nil
 	Retention  time.Duration    // for so long what was deleted can be restored
 	Grace      time.Duration    // for so long a layer stays that nothing refers to
+	Delay      time.Duration    // for so long the bytes stay of an object that is gone
 	Share      int              // of the time that a run works, in percent; 0 for all
 	Idle       bool             // runs are made only when somebody asks
 	Refused    func() error     // why changes are refused at present, nil if they are not; nil if they never are
@@ -88,9 +89,6 @@ const (
 	// leaseLife is how long a process that does not go on is waited for, and as long as
 	// its last pause was, twice.
 	leaseLife = 15 * time.Second
-	// bytesAfter is how long the bytes of an object stay that is gone: longer than a URL
-	// works that leads there, and than anybody needs who has read where they are.
-	bytesAfter = time.Hour
 	// orphanAge is how old bytes must be that nobody knows of. An object is recorded
 	// within half a day, or never.
 	orphanAge = 48 * time.Hour

@@ -19,7 +19,7 @@ func (w *work) repositories(ctx context.Context) error {
 		}
 		for gone := false; !gone; {
 			_, err := w.step(ctx, func(tx Tx) (done Removed, err error) {
-				done, gone, err = tx.RemoveRepository(uid, w.now(), w.now().Add(bytesAfter), w.Slices)
+				done, gone, err = tx.RemoveRepository(uid, w.now(), w.now().Add(w.Delay), w.Slices)
 				return done, err
 			})
 			if err != nil {
@@ -76,7 +76,7 @@ func (w *work) layers(ctx context.Context) error {
 func (w *work) objects(ctx context.Context) error {
 	for {
 		done, err := w.step(ctx, func(tx Tx) (Removed, error) {
-			return tx.RemoveObjects(w.now(), w.now().Add(bytesAfter), atOnce)
+			return tx.RemoveObjects(w.now(), w.now().Add(w.Delay), atOnce)
 		})
 		if err != nil || done.rows == 0 {
 			return err

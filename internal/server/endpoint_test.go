@@ -241,7 +241,7 @@ func TestAnEndpointWithABadPolicyKeepsTheServerFromOpening(t *testing.T) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		c := &config.Config{Data: filepath.Join(dir, "data"), Listen: "127.0.0.1:0", Account: "123456789012", Region: "us-east-1", Public: "on", DeletedRetention: "0", GCGrace: "0s", GCLease: "1h", GCShare: 50,
+		c := &config.Config{Data: filepath.Join(dir, "data"), Listen: "127.0.0.1:0", Account: "123456789012", Region: "us-east-1", Public: "on", DeletedRetention: "0", GCGrace: "0s", GCLease: "1h", GCDelay: "1h", GCShare: 50,
 			Endpoints: []config.Endpoint{{ID: firstEndpoint, VPC: "vpc-01234567", Listen: "127.0.0.1:0", Policy: file}}}
 		s, err := server.Open(context.Background(), c, server.Options{})
 		if err == nil {
@@ -250,7 +250,7 @@ func TestAnEndpointWithABadPolicyKeepsTheServerFromOpening(t *testing.T) {
 			t.Errorf("Open with the policy %q = %v, want %q", text, err, want)
 		}
 	}
-	c := &config.Config{Data: filepath.Join(dir, "data"), Listen: "127.0.0.1:0", Account: "123456789012", Region: "us-east-1", Public: "on", DeletedRetention: "0", GCGrace: "0s", GCLease: "1h", GCShare: 50,
+	c := &config.Config{Data: filepath.Join(dir, "data"), Listen: "127.0.0.1:0", Account: "123456789012", Region: "us-east-1", Public: "on", DeletedRetention: "0", GCGrace: "0s", GCLease: "1h", GCDelay: "1h", GCShare: 50,
 		Endpoints: []config.Endpoint{{ID: firstEndpoint, VPC: "vpc-01234567", Listen: "127.0.0.1:0", Policy: filepath.Join(dir, "none")}}}
 	if _, err := server.Open(context.Background(), c, server.Options{}); err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("Open without the file = %v", err)

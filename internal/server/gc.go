@@ -71,7 +71,7 @@ func (s *Server) newCollector(a *access.Authorizer) error {
 		Orphaned: func(keys int64, due time.Time) {
 			s.log.Warn("there are objects in the bucket that the database does not know, and that will be removed", "count", keys, "removedAfter", due)
 		},
-		Account: s.config.Account, Now: s.options.Now, Age: age, Idle: s.options.Idle, Retention: s.retained, Grace: s.grace, Refused: s.maintenance.Refused, Share: int(s.config.GCShare),
+		Account: s.config.Account, Now: s.options.Now, Age: age, Idle: s.options.Idle, Retention: s.retained, Grace: s.grace, Delay: s.delay, Refused: s.maintenance.Refused, Share: int(s.config.GCShare),
 	})
 	return s.metrics.registry.Register(garbageCollector{s})
 }

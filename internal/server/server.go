@@ -81,6 +81,7 @@ type Server struct {
 	retained  time.Duration // for so long can be restored what was deleted
 	grace     time.Duration // for so long stays a layer that nothing refers to
 	leased    time.Duration // for so long one that somebody was told of
+	delay     time.Duration // for so long the bytes of what was removed
 	entrances []*entrance   // the main one first
 	draining  atomic.Bool   // a shutdown has begun: not ready any more
 
@@ -131,6 +132,9 @@ func Open(ctx context.Context, c *config.Config, o Options) (_ *Server, err erro
 		return nil, err
 	}
 	if s.retained, err = c.Retention(); err != nil {
+		return nil, err
+	}
+	if s.delay, err = c.RemovalDelay(); err != nil {
 		return nil, err
 	}
 	if s.grace, s.leased, err = c.Garbage(); err != nil {
