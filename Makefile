@@ -30,7 +30,10 @@ fuzz: ## fuzz every target for FUZZTIME (default 30s)
 crash: ## kill the server at every crash point, and at random, CRASHES times (default 5000)
 	@scripts/crash.sh
 
+storm: ## have 32 clients do everything at once for STORM (default 30m) while garbage goes and servers are killed
+	@scripts/storm.sh
+
 powerloss: ## cut a server's power at POWERLOSS_STATES moments (default 10000); needs root
 	@scripts/powerloss.sh
 
-.PHONY: help run build test test-all check bench fuzz crash powerloss
+.PHONY: help run build test test-all check bench fuzz crash storm powerloss

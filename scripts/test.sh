@@ -81,6 +81,7 @@ stage unit memory plain
 stage race memory race
 stage e2e env E2E_RING="$ring" E2E_SKIPPED="$skipped" go test -vet=off -count=1 -timeout 12m ${E2E_FLAGS:-} ./e2e
 stage crash memory scripts/crash.sh ci
+stage storm memory scripts/storm.sh ci
 if [ "$ring" = all ]; then
 	stage s3 memory stored
 	stage e2e-s3 env E2E_RING=all E2E_SKIPPED="$elsewhere" E2E_STORAGE=versitygw E2E_DATABASE=postgres go test -vet=off -count=1 -timeout 20m ./e2e
