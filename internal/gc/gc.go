@@ -40,6 +40,7 @@ type Options struct {
 	Share      int              // of the time that a run works, in percent; 0 for all
 	Idle       bool             // runs are made only when somebody asks
 	Refused    func() error     // why changes are refused at present, nil if they are not; nil if they never are
+	Lease      time.Duration    // for so long a process is waited for that does not go on, for tests; 0 for as long as is good
 	Slices     int              // rows of a transaction, for tests; 0 for as many as is good
 	// Orphaned, if not nil, is told how many keys nobody knew of when all of the bucket was
 	// looked through, if any, and when their bytes go.
@@ -64,6 +65,9 @@ func New(o Options) *Collector {
 	if o.Refused == nil {
 		o.Refused = func() error { return nil }
 	}
+	if o.Lease == 0 {
+		o.Lease = leaseLife
+	}
 	if o.Slices == 0 {
 		o.Slices = 500
 	}
@@ -86,8 +90,7 @@ const (
 	every = time.Minute
 	// throughEvery is how often everything is looked through.
 	throughEvery = 24 * time.Hour
-	// leaseLife is how long a process that does not go on is waited for, and as long as
-	// its last pause was, twice.
+	// leaseLife is how long a process that does not go on is waited for.
 	leaseLife = 15 * time.Second
 	// orphanAge is how old bytes must be that nobody knows of. An object is recorded
 	// within half a day, or never.

@@ -74,8 +74,6 @@ type work struct {
 	run   Run
 	asked request   // the last request when it began
 	saved time.Time // when its progress was stored
-	// paused is how long it has waited after the last step.
-	paused time.Duration
 }
 
 // Collect makes a run, which goes on where one that was interrupted has ended: what was
@@ -86,7 +84,7 @@ func (c *Collector) Collect(ctx context.Context, full bool) (Run, error) {
 		return w.run, err
 	}
 	began := time.Now()
-	err := w.all(ctx, full)
+	err := w.keeping(ctx, func(ctx context.Context) error { return w.all(ctx, full) })
 	c.counters.Runs.Add(1)
 	c.counters.Microseconds.Add(time.Since(began).Microseconds())
 	if errors.Is(err, ErrLost) {
@@ -123,7 +121,13 @@ func (w *work) begin(ctx context.Context) error {
 // theirs, and the error ErrLost.
 func (w *work) end(ctx context.Context, full, interrupted bool) error {
 	return w.Store.Relaxed(ctx, func(tx Tx) error {
-		if err := w.hold(tx); err != nil {
+		// What is said of the run of another process stays, also if that has ended. The
+		// lease ends at a time that is over by any clock, but not by this one.
+		mine, err := tx.Lease(leaseName, w.owner, time.UnixMicro(-1), time.Time{})
+		if err == nil && !mine {
+			err = ErrLost
+		}
+		if err != nil {
 			return err
 		}
 		run := w.run
@@ -131,11 +135,7 @@ func (w *work) end(ctx context.Context, full, interrupted bool) error {
 			run.Full = w.asked.Full
 		}
 		run.Running, run.Phase, run.EndedAt = interrupted, "", w.now()
-		if err := put(tx, stateRun, run); err != nil {
-			return err
-		}
-		_, err := tx.Lease(leaseName, w.owner, w.now(), time.Time{}) // whatever clock the next one has
-		return err
+		return put(tx, stateRun, run)
 	})
 }
 
@@ -145,10 +145,42 @@ const leaseName = "garbage collection"
 // does it.
 func (w *work) hold(tx Tx) error {
 	now := w.now()
-	mine, err := tx.Lease(leaseName, w.owner, now, now.Add(leaseLife+2*w.paused))
+	mine, err := tx.Lease(leaseName, w.owner, now, now.Add(w.Lease))
 	if err == nil && !mine {
 		err = ErrLost
 	}
+	return err
+}
+
+// keeping calls do and keeps the lease meanwhile, also where do does nothing in the database for
+// a while. If the lease is lost, do's context ends.
+func (w *work) keeping(ctx context.Context, do func(context.Context) error) error {
+	ctx, lose := context.WithCancelCause(ctx)
+	done, kept := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(kept)
+		tick := time.NewTicker(w.Lease / 3)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				// Any other error is met by the next step as well.
+				if err := w.Store.Relaxed(ctx, w.hold); errors.Is(err, ErrLost) {
+					lose(err)
+					return
+				}
+			case <-done:
+				return
+			}
+		}
+	}()
+	err := do(ctx)
+	close(done)
+	<-kept
+	if lost := context.Cause(ctx); errors.Is(lost, ErrLost) {
+		err = lost
+	}
+	lose(nil)
 	return err
 }
 
@@ -235,9 +267,8 @@ func (w *work) pause(ctx context.Context, worked time.Duration) error {
 	if w.Share <= 0 || w.Share >= 100 {
 		return nil
 	}
-	w.paused = worked * time.Duration(100-w.Share) / time.Duration(w.Share)
 	select {
-	case <-time.After(w.paused):
+	case <-time.After(worked * time.Duration(100-w.Share) / time.Duration(w.Share)):
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)

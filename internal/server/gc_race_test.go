@@ -80,11 +80,13 @@ func removing(t *testing.T, postgres bool) []*servertest.Server {
 	if !postgres {
 		return []*servertest.Server{first}
 	}
-	return []*servertest.Server{first, servertest.Start(t, servertest.Options{Configure: func(c *config.Config) {
+	second := servertest.Start(t, servertest.Options{Configure: func(c *config.Config) {
 		data := c.Data
 		*c = *first.Config
 		c.Data = data
-	}})}
+	}})
+	first.Clock.Advance(second.Clock.Now().Sub(first.Clock.Now())) // which began later
+	return []*servertest.Server{first, second}
 }
 
 // storm pushes images in every way while garbage is removed, and returns how many
@@ -244,6 +246,50 @@ func TestAServerTakesOverFromOneThatIsGone(t *testing.T) {
 	if run := collect(t, servers[1]); run.Objects != 1 {
 		t.Errorf("the run after it has removed %+v, want one object", run.Removed)
 	}
+}
+
+// A server whose lease has run out while it removed bytes leaves what is said of the run
+// that has taken over.
+func TestARunThatWasTakenOverSaysNothing(t *testing.T) {
+	t.Parallel()
+	servers := removing(t, true)
+	o := servers[0].Server().Garbage().Options
+	second := gc.Run{}
+	o.Bytes = func(context.Context) error {
+		servers[1].Clock.Advance(2 * time.Minute)
+		second = collect(t, servers[1])
+		return nil
+	}
+	if _, err := gc.New(o).Collect(t.Context(), false); !errors.Is(err, gc.ErrLost) {
+		t.Errorf("the first run = %v, want %v", err, gc.ErrLost)
+	}
+	var status gc.Status
+	ask(t, servers[1], "/_berth/v1/gc/status", `{}`, &status)
+	if status.Run.StartedAt != second.StartedAt || status.Run.Runs != second.Runs {
+		t.Errorf("it is said of the last run: %+v, want %+v", status.Run, second)
+	}
+}
+
+// A run is not taken over however long it takes to remove bytes.
+func TestARunKeepsItsLease(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, servertest.Options{S3: true}, func(t *testing.T, s *servertest.Server) {
+		o := s.Server().Garbage().Options
+		o.Now, o.Lease = time.Now, 300*time.Millisecond
+		other := gc.New(o)
+		o.Bytes = func(context.Context) error {
+			for began := time.Now(); time.Since(began) < 4*o.Lease; time.Sleep(o.Lease / 10) {
+				if _, err := other.Collect(t.Context(), false); !errors.Is(err, gc.ErrLost) {
+					t.Errorf("a second run after %v = %v, want %v", time.Since(began), err, gc.ErrLost)
+					break
+				}
+			}
+			return nil
+		}
+		if _, err := gc.New(o).Collect(t.Context(), false); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // A run that somebody asks for is made by the server itself, and is told of.
