@@ -5,13 +5,17 @@ import (
 	"slices"
 )
 
+// A phase is about what was garbage when it began, or else it would not come to an end while
+// more is deleted all the time, and the next one not to its turn.
+
 // repositories removes those that were deleted and cannot be restored any more.
 func (w *work) repositories(ctx context.Context) error {
+	over := w.over()
 	for {
 		var uid string
 		_, err := w.step(ctx, func(tx Tx) (Removed, error) {
 			var err error
-			uid, err = tx.EndRepository(w.over())
+			uid, err = tx.EndRepository(over)
 			return Removed{}, err
 		})
 		if err != nil || uid == "" {
@@ -32,8 +36,9 @@ func (w *work) repositories(ctx context.Context) error {
 
 // images removes those that were deleted and cannot be restored any more.
 func (w *work) images(ctx context.Context) error {
+	over := w.over()
 	for {
-		done, err := w.step(ctx, func(tx Tx) (Removed, error) { return tx.RemoveImages(w.over(), w.now()) })
+		done, err := w.step(ctx, func(tx Tx) (Removed, error) { return tx.RemoveImages(over, w.now()) })
 		if err != nil || done.Images == 0 {
 			return err
 		}
@@ -46,9 +51,9 @@ const atOnce = 100
 
 // layers unlinks those that no image refers to.
 func (w *work) layers(ctx context.Context) error {
+	since := w.loose()
 	for {
 		var found []LooseLayer
-		since := w.loose()
 		err := w.Store.View(ctx, func(tx Tx) error {
 			var err error
 			found, err = tx.LooseLayers(since, w.Slices)
@@ -74,7 +79,16 @@ func (w *work) layers(ctx context.Context) error {
 
 // objects removes those that neither a layer nor an image has.
 func (w *work) objects(ctx context.Context) error {
-	for {
+	var waiting int64
+	err := w.Store.View(ctx, func(tx Tx) error {
+		q, err := tx.GarbageQueue()
+		waiting = q.Objects
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for ; waiting > 0; waiting -= atOnce {
 		done, err := w.step(ctx, func(tx Tx) (Removed, error) {
 			return tx.RemoveObjects(w.now(), w.now().Add(w.Delay), atOnce)
 		})
@@ -82,6 +96,7 @@ func (w *work) objects(ctx context.Context) error {
 			return err
 		}
 	}
+	return nil
 }
 
 // history forgets what has been known for long enough.

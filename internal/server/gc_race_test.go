@@ -248,6 +248,49 @@ func TestAServerTakesOverFromOneThatIsGone(t *testing.T) {
 	}
 }
 
+// busy is a store where something happens after each step of a run.
+type busy struct {
+	gc.Store
+	do func()
+}
+
+func (b *busy) Relaxed(ctx context.Context, fn func(gc.Tx) error) error {
+	err := b.Store.Relaxed(ctx, fn)
+	b.do()
+	return err
+}
+
+// What is let go of while a run goes on is for the next one: a run comes to its end, and
+// to its later phases, however much that is.
+func TestARunEndsWhileMoreIsDeleted(t *testing.T) {
+	t.Parallel()
+	all := func(c *config.Config) { c.DeletedRetention, c.GCGrace, c.GCLease = "0", "0", "1s" }
+	servertest.Each(t, servertest.Options{Configure: all}, func(t *testing.T, s *servertest.Server) {
+		s.CreateRepository(t, "app")
+		c := s.Login(t)
+		const most = 50
+		n := 0
+		more := func() {
+			if n == most {
+				return
+			}
+			n++
+			img := servertest.NewImage(uint64(n), 100)
+			c.Push(t, "app", "v1", img)
+			deleteImage(t, s, "app", img.Digest)
+			c.PushBlob(t, "app", servertest.Bytes(uint64(n), 200))
+			s.Clock.Advance(2 * time.Second)
+		}
+		more()
+		o := s.Server().Garbage().Options
+		o.Store = &busy{o.Store, more}
+		run, err := gc.New(o).Collect(t.Context(), true)
+		if err != nil || n == most {
+			t.Errorf("after %d deletions a run has done %+v, %v", n, run, err)
+		}
+	})
+}
+
 // A server whose lease has run out while it removed bytes leaves what is said of the run
 // that has taken over.
 func TestARunThatWasTakenOverSaysNothing(t *testing.T) {
