@@ -21,29 +21,44 @@ const worth = lease / 2
 type push struct {
 	*worker
 	repository string
-	slow       bool // it takes longer than a lease
-	told       map[digest.Digest]time.Time
+	pace
+	told map[digest.Digest]time.Time
 }
+
+// pace is how a push makes use of what it was told.
+type pace int
+
+const (
+	quick   pace = iota
+	slow         // it takes longer than a lease, and asks again when that ends
+	patient      // it relies on each answer for nearly as long as that is worth
+)
 
 func (w *worker) newPush(repository string) *push {
 	return &push{worker: w, repository: repository, told: map[digest.Digest]time.Time{}}
+}
+
+// until returns how long the push relies on an answer.
+func (p pace) until() time.Duration {
+	if p == patient {
+		return worth * 9 / 10
+	}
+	return worth / 2
 }
 
 // errGivenUp ends what a worker does when the storm is over.
 var errGivenUp = errors.New("the storm is over")
 
 // layers sees to it that all layers are there. A slow push rests until about when the
-// leases of some of them end, and asks for these anew.
+// leases of some of them end, and asks for these anew. A patient one rests twice: an answer that is
+// asked for in the first half of a lease does not raise it.
 func (p *push) layers(img image) error {
-	rest := -1
-	if p.slow {
-		rest = p.r.IntN(len(img.layers))
-	}
+	rest := p.r.IntN(len(img.layers))
 	for i, l := range img.layers {
 		if err := p.layer(l); err != nil {
 			return err
 		}
-		if i != rest {
+		if i != rest || p.pace != slow {
 			continue
 		}
 		if err := p.rest(lease + time.Duration(p.r.IntN(300)-150)*time.Millisecond); err != nil {
@@ -53,7 +68,23 @@ func (p *push) layers(img image) error {
 			return err
 		}
 	}
-	return nil
+	if p.pace != patient {
+		return nil
+	}
+	if err := p.rest(p.nearly()); err != nil {
+		return err
+	}
+	for _, l := range img.layers {
+		if err := p.layer(l); err != nil {
+			return err
+		}
+	}
+	return p.rest(p.nearly())
+}
+
+// nearly returns a little less than what an answer is worth.
+func (p *push) nearly() time.Duration {
+	return worth*8/10 + time.Duration(p.r.Int64N(int64(worth/10)))
 }
 
 func (w *worker) rest(d time.Duration) error {
@@ -165,7 +196,7 @@ var errUnwanted = errors.New("an answer that must not be")
 func (p *push) renew(layers []content) (oldest time.Time, err error) {
 	oldest = time.Now()
 	for _, l := range layers {
-		if time.Since(p.told[l.digest]) > worth/2 {
+		if time.Since(p.told[l.digest]) > p.until() {
 			if err := p.layer(l); err != nil {
 				return oldest, err
 			}

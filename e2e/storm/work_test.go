@@ -93,7 +93,8 @@ type deed struct {
 
 var deeds = []deed{
 	{"push", 30, (*worker).pushImage},
-	{"slow push", 2, (*worker).pushSlowly},
+	{"slow push", 1, (*worker).pushSlowly},
+	{"patient push", 2, (*worker).pushPatiently},
 	{"push of an index", 6, (*worker).pushIndex},
 	{"push of a referrer", 4, (*worker).pushReferrer},
 	{"pull", 20, (*worker).pullTag},
@@ -148,14 +149,14 @@ func (w *worker) put(p place, img image, do func() (answer, error)) error {
 	return w.wrong(a, "push of "+p.repository+":"+p.tag)
 }
 
-func (w *worker) pushImage() error { return w.pushOne(false) }
+func (w *worker) pushImage() error     { return w.pushOne(quick) }
+func (w *worker) pushSlowly() error    { return w.pushOne(slow) }
+func (w *worker) pushPatiently() error { return w.pushOne(patient) }
 
-func (w *worker) pushSlowly() error { return w.pushOne(true) }
-
-func (w *worker) pushOne(slow bool) error {
+func (w *worker) pushOne(how pace) error {
 	at := w.somePlace()
 	p, img := w.newPush(at.repository), w.newImage(nil)
-	p.slow = slow
+	p.pace = how
 	if err := p.layers(img); err != nil {
 		return err
 	}
