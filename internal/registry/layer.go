@@ -216,7 +216,35 @@ func wholeLayer(tx ReadTx, repo *Repository, d digest.Digest) (*Layer, error) {
 	return l, err
 }
 
+// openContent opens a layer that is there, or was a moment ago: if its bytes are gone since, it is
+// asked once more where they are.
 func (r *Registry) openContent(ctx context.Context, ref Ref, l *Layer, principal string, redirect bool) (*Content, error) {
+	for {
+		c, err := r.openBytes(ctx, ref, l, principal, redirect)
+		if !errors.Is(err, blob.ErrNotFound) {
+			return c, err
+		}
+		var now *Layer
+		if failed := r.store.View(ctx, func(tx ReadTx) error {
+			var err error
+			now, err = tx.Layer(l.Repository, l.Digest)
+			return err
+		}); failed != nil {
+			return nil, failed
+		}
+		switch {
+		case now == nil || now.Archived:
+			return nil, errLayerNotFound(ref, l.Digest)
+		case now.Object.Damaged:
+			return nil, errLayerDamaged(ref, l.Digest)
+		case now.Object.Key == l.Object.Key:
+			return nil, err // they are missing
+		}
+		l = now
+	}
+}
+
+func (r *Registry) openBytes(ctx context.Context, ref Ref, l *Layer, principal string, redirect bool) (*Content, error) {
 	c := &Content{Digest: l.Digest, Size: l.Object.Size}
 	var err error
 	if redirect {
