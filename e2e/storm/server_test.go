@@ -197,8 +197,8 @@ func check(env []string) (*fsck.Report, error) {
 	return server.Fsck(context.Background(), c, server.FsckOptions{})
 }
 
-// later has a server do what it does when three days have passed: uploads that nobody
-// finishes go, and bytes that nobody knows of. It returns how many of the latter there
+// later has a server do what it does when three days have passed, and two weeks: uploads that
+// nobody finishes go, and bytes that nobody knows of. It returns how many of the latter there
 // were, and how many things the bucket then holds, and of what size.
 func later(t *testing.T, env []string) (orphans int64, things int, size int64) {
 	t.Helper()
@@ -207,7 +207,8 @@ func later(t *testing.T, env []string) (orphans int64, things int, size int64) {
 		t.Fatal(err)
 	}
 	ctx := context.Background()
-	s, err := server.Open(ctx, c, server.Options{Now: func() time.Time { return time.Now().Add(72 * time.Hour) }, Idle: true})
+	days := time.Duration(3)
+	s, err := server.Open(ctx, c, server.Options{Now: func() time.Time { return time.Now().Add(days * 24 * time.Hour) }, Idle: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,6 +226,7 @@ func later(t *testing.T, env []string) (orphans int64, things int, size int64) {
 			t.Fatal(err)
 		}
 		orphans += run.Orphans
+		days = 14
 		if run.Found != 0 {
 			t.Errorf("garbage collection has found %d things that nobody had noted", run.Found)
 		}
