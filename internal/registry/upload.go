@@ -40,6 +40,9 @@ type Upload struct {
 	LastPart   int64 // the size of the last of them
 	ShortPart  bool  // one before the last was too small
 	Blob       blob.Upload
+
+	recorded int64    // how many bytes the store knows of
+	held     *request // the call whose bytes it does not know of, and whose record is to be left
 }
 
 // InitiateLayerUpload starts an upload and returns its id, a random UUID. It
@@ -82,7 +85,7 @@ func (r *Registry) findUpload(tx ReadTx, repo *Repository, id string, c access.C
 	if u == nil || u.Principal != c.ID || r.now().Sub(u.CreatedAt) > uploadLife {
 		return nil, errUploadNotFound(repo.Ref, id)
 	}
-	u.Blob.Domain = repo.Domain()
+	u.Blob.Domain, u.recorded = repo.Domain(), u.Blob.Size
 	return u, nil
 }
 
@@ -95,6 +98,7 @@ type AppendUploadInput struct {
 
 	part bool  // the bytes are a part sent by UploadLayerPart
 	last int64 // where the part says that it ends
+	hold bool  // what is small and arrives whole need not be recorded: the upload is completed next
 }
 
 // AppendUpload reads body to its end and adds it to the upload, durably, and
@@ -108,18 +112,23 @@ type AppendUploadInput struct {
 // Errors: RepositoryNotFoundException, UploadNotFoundException,
 // InvalidLayerPartException, LimitExceededException, KmsException.
 func (r *Registry) AppendUpload(ctx context.Context, c access.Caller, in AppendUploadInput, body io.Reader) (int64, error) {
-	return r.appendUpload(ctx, request{caller: c, event: "UploadLayerPart", ref: in.Ref, params: in}, in, body)
-}
-
-func (r *Registry) appendUpload(ctx context.Context, q request, in AppendUploadInput, body io.Reader) (int64, error) {
 	unlock, err := r.uploads.lock(ctx, in.UploadID)
 	if err != nil {
 		return 0, err
 	}
 	defer unlock()
-	err = r.admit(&q)
+	u, err := r.appendUpload(ctx, request{caller: c, event: "UploadLayerPart", ref: in.Ref, params: in}, in, body)
+	if err != nil {
+		return 0, err
+	}
+	return u.Blob.Size, nil
+}
+
+// appendUpload is AppendUpload for who has locked the upload.
+func (r *Registry) appendUpload(ctx context.Context, q request, in AppendUploadInput, body io.Reader) (*Upload, error) {
 	var u *Upload
 	var most bound
+	err := r.admit(&q)
 	if err == nil {
 		err = r.store.View(ctx, func(tx ReadTx) error {
 			var err error
@@ -130,15 +139,15 @@ func (r *Registry) appendUpload(ctx context.Context, q request, in AppendUploadI
 	switch {
 	case err != nil:
 	case in.Length > most.size-u.Blob.Size:
-		err = r.dropUpload(ctx, u, u.Blob.Size, most.exceeded())
+		err = r.dropUpload(ctx, u, most.exceeded())
 	default:
 		err = r.receive(ctx, q, in, u, most, body)
 	}
 	if err != nil {
 		r.auditor.Record(q.record(r.now(), err))
-		return 0, err
+		return nil, err
 	}
-	return u.Blob.Size, nil
+	return u, nil
 }
 
 // UploadLayerPartInput is a part of a layer.
@@ -189,21 +198,20 @@ func (r *Registry) beginAppend(ctx context.Context, tx ReadTx, q request, in App
 
 // receive moves body into the upload and records how far it came.
 func (r *Registry) receive(ctx context.Context, q request, in AppendUploadInput, u *Upload, most bound, body io.Reader) error {
-	before := u.Blob.Size
-	limit := most.size - before
+	limit := most.size - u.recorded
 	counted := &countingReader{r: io.LimitReader(&roomReader{r: body, hasRoom: r.hasRoom, refused: r.refused}, limit+1)}
 	readErr := r.blobs.Append(ctx, &u.Blob, counted)
 	switch {
 	case keyRefused(readErr):
 		return errKey(readErr) // nothing was read
 	case errors.Is(readErr, blob.ErrUploadLost):
-		return r.dropUpload(ctx, u, before, errUploadNotFound(in.Ref, in.UploadID))
+		return r.dropUpload(ctx, u, errUploadNotFound(in.Ref, in.UploadID))
 	case errors.Is(readErr, blob.ErrPoisoned):
-		return r.dropUpload(ctx, u, before, errStoreAway(readErr))
+		return r.dropUpload(ctx, u, errStoreAway(readErr))
 	case errors.Is(readErr, blob.ErrNotDone):
 		return errStoreAway(readErr)
 	case counted.n > limit:
-		return r.dropUpload(ctx, u, before, most.exceeded())
+		return r.dropUpload(ctx, u, most.exceeded())
 	case readErr == nil && in.Length >= 0 && counted.n != in.Length:
 		readErr = errInvalidPart(in.Ref, in.UploadID, u.Blob.Size-1, "%d bytes were announced and %d arrived", in.Length, counted.n)
 	}
@@ -213,24 +221,40 @@ func (r *Registry) receive(ctx context.Context, q request, in AppendUploadInput,
 		u.LastPart = counted.n
 	}
 	crash.Point("upload.received")
-	// The bytes are durable: the client's going away must not lose them.
+	if readErr == nil {
+		u.held = &q
+	}
+	if in.hold && readErr == nil && u.Blob.Key == "" {
+		return nil
+	}
+	return cmp.Or(r.recordUpload(ctx, in.Ref, u), readErr)
+}
+
+// recordUpload lets the store know what an upload has received, and leaves the record of
+// the call that is held. The client's going away must not lose the bytes.
+func (r *Registry) recordUpload(ctx context.Context, ref Ref, u *Upload) error {
 	err := r.store.Relaxed(context.WithoutCancel(ctx), func(tx Tx) error {
-		ok, err := tx.UpdateUpload(u, before)
+		ok, err := tx.UpdateUpload(u, u.recorded)
 		if err != nil {
 			return err
 		}
 		if !ok {
-			return errUploadNotFound(in.Ref, in.UploadID)
+			return errUploadNotFound(ref, u.ID)
 		}
-		if readErr != nil {
-			return nil
-		}
-		return tx.Record(q.record(r.now(), nil))
+		return r.recordHeld(tx, u)
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		u.recorded, u.held = u.Blob.Size, nil
 	}
-	return readErr
+	return err
+}
+
+// recordHeld leaves the record of the call that is held, if there is one.
+func (r *Registry) recordHeld(tx Tx, u *Upload) error {
+	if u.held == nil {
+		return nil
+	}
+	return tx.Record(u.held.record(r.now(), nil))
 }
 
 // keyRefused reports whether an error says that a key cannot be used.
@@ -239,16 +263,17 @@ func keyRefused(err error) bool {
 	return errors.As(err, &k)
 }
 
-// dropUpload removes an upload that cannot go on from where it had size bytes, and
-// returns why. If another process has gone on with it, completed it or removed it
-// meanwhile, the bytes are that one's.
-func (r *Registry) dropUpload(ctx context.Context, u *Upload, size int64, why error) error {
+// dropUpload removes an upload that cannot go on, and returns why. If another process
+// has gone on with it, completed it or removed it meanwhile, the bytes are that one's.
+func (r *Registry) dropUpload(ctx context.Context, u *Upload, why error) error {
 	ctx = context.WithoutCancel(ctx)
 	mine := false
 	err := r.store.Relaxed(ctx, func(tx Tx) error {
 		var err error
-		mine, err = tx.DeleteUploadAt(u.ID, size)
-		return err
+		if mine, err = tx.DeleteUploadAt(u.ID, u.recorded); err != nil || !mine {
+			return err
+		}
+		return r.recordHeld(tx, u)
 	})
 	if err != nil || !mine {
 		return errors.Join(why, err)
@@ -306,20 +331,22 @@ type CompleteUploadInput struct {
 // KmsException; with AsParts EmptyUploadException, LayerPartTooSmallException and
 // LayerAlreadyExistsException.
 func (r *Registry) CompleteUpload(ctx context.Context, c access.Caller, in CompleteUploadInput) error {
-	return r.completeUpload(ctx, request{caller: c, event: "CompleteLayerUpload", ref: in.Ref, params: in, lock: LockAdd}, in)
-}
-
-func (r *Registry) completeUpload(ctx context.Context, q request, in CompleteUploadInput) error {
 	unlock, err := r.uploads.lock(ctx, in.UploadID)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	var u *Upload
+	return r.completeUpload(ctx, request{caller: c, event: "CompleteLayerUpload", ref: in.Ref, params: in, lock: LockAdd}, in, nil)
+}
+
+// completeUpload is CompleteUpload for who has locked the upload, and may hold bytes of
+// it that the store does not know of: then u is the upload, else nil.
+func (r *Registry) completeUpload(ctx context.Context, q request, in CompleteUploadInput, u *Upload) error {
 	var o blob.Object
 	began := r.now()
-	if err = r.admit(&q); err == nil {
-		u, o, err = r.finishUpload(ctx, q, in)
+	err := r.admit(&q)
+	if err == nil {
+		u, o, err = r.finishUpload(ctx, q, in, u)
 	}
 	if err != nil {
 		r.auditor.Record(q.record(r.now(), err))
@@ -330,20 +357,23 @@ func (r *Registry) completeUpload(ctx context.Context, q request, in CompleteUpl
 }
 
 // finishUpload turns the upload into an object that nobody knows of yet.
-func (r *Registry) finishUpload(ctx context.Context, q request, in CompleteUploadInput) (*Upload, blob.Object, error) {
-	u, err := r.uploadToComplete(ctx, q, in)
+func (r *Registry) finishUpload(ctx context.Context, q request, in CompleteUploadInput, held *Upload) (*Upload, blob.Object, error) {
+	u, err := r.uploadToComplete(ctx, q, in, held)
 	if err != nil {
+		if held != nil { // it can be completed by who may
+			err = cmp.Or(r.recordUpload(ctx, in.Ref, held), err)
+		}
 		return nil, blob.Object{}, err
 	}
 	o, err := r.blobs.Finish(ctx, u.Blob, in.Digest)
 	crash.Point("layer.finished")
 	switch {
 	case errors.Is(err, blob.ErrDigest):
-		err = r.dropUpload(ctx, u, u.Blob.Size, errInvalidLayer(in.Digest))
+		err = r.dropUpload(ctx, u, errInvalidLayer(in.Digest))
 	case errors.Is(err, blob.ErrUploadLost):
-		err = r.dropUpload(ctx, u, u.Blob.Size, errUploadNotFound(in.Ref, in.UploadID))
+		err = r.dropUpload(ctx, u, errUploadNotFound(in.Ref, in.UploadID))
 	case errors.Is(err, blob.ErrPoisoned):
-		err = r.dropUpload(ctx, u, u.Blob.Size, errStoreAway(err))
+		err = r.dropUpload(ctx, u, errStoreAway(err))
 	case errors.Is(err, blob.ErrNotDone):
 		err = errStoreAway(err)
 	}
@@ -352,19 +382,19 @@ func (r *Registry) finishUpload(ctx context.Context, q request, in CompleteUploa
 
 // uploadToComplete returns the upload if it may be completed as in says. Who is told
 // that the layer exists may rely on it.
-func (r *Registry) uploadToComplete(ctx context.Context, q request, in CompleteUploadInput) (*Upload, error) {
+func (r *Registry) uploadToComplete(ctx context.Context, q request, in CompleteUploadInput, held *Upload) (*Upload, error) {
 	for {
 		var u *Upload
-		var held *Layer
+		var l *Layer
 		err := r.store.View(ctx, func(tx ReadTx) error {
 			var err error
-			u, held, err = r.beginComplete(ctx, tx, q, in)
+			u, l, err = r.beginComplete(ctx, tx, q, in, held)
 			return err
 		})
-		if err != nil || held == nil {
+		if err != nil || l == nil {
 			return u, err
 		}
-		if sure, err := r.lease(ctx, []*Layer{held}); err != nil || sure {
+		if sure, err := r.lease(ctx, []*Layer{l}); err != nil || sure {
 			return nil, cmp.Or(err, errLayerExists(in.Ref, in.Digest))
 		}
 	}
@@ -372,7 +402,7 @@ func (r *Registry) uploadToComplete(ctx context.Context, q request, in CompleteU
 
 // beginComplete returns the upload if it may be completed as in says, and the layer if
 // that is in the way.
-func (r *Registry) beginComplete(ctx context.Context, tx ReadTx, q request, in CompleteUploadInput) (*Upload, *Layer, error) {
+func (r *Registry) beginComplete(ctx context.Context, tx ReadTx, q request, in CompleteUploadInput, held *Upload) (*Upload, *Layer, error) {
 	repo, err := r.open(ctx, tx, q)
 	if err == nil {
 		err = r.refused()
@@ -382,6 +412,9 @@ func (r *Registry) beginComplete(ctx context.Context, tx ReadTx, q request, in C
 	}
 	if err := checkDigest("layerDigests", string(in.Digest)); err != nil {
 		return nil, nil, err
+	}
+	if held != nil {
+		return held, nil, nil
 	}
 	u, err := r.findUpload(tx, repo, in.UploadID, q.caller)
 	if err != nil || !in.AsParts {
@@ -400,6 +433,15 @@ func (r *Registry) beginComplete(ctx context.Context, tx ReadTx, q request, in C
 	return u, l, nil
 }
 
+// endUpload removes an upload whose bytes are an object now, unless another process has.
+func (r *Registry) endUpload(tx Tx, u *Upload) (bool, error) {
+	if u.held == nil {
+		return tx.DeleteUpload(u.ID)
+	}
+	mine, err := tx.DeleteUploadAt(u.ID, u.recorded)
+	return mine, cmp.Or(err, r.recordHeld(tx, u))
+}
+
 // link records the object, or forgets it in favour of one that the key domain
 // has already. After a time it does not any more.
 func (r *Registry) link(ctx context.Context, q request, in CompleteUploadInput, u *Upload, o blob.Object, until time.Time) error {
@@ -410,7 +452,7 @@ func (r *Registry) link(ctx context.Context, q request, in CompleteUploadInput, 
 		if uid != u.Repository || r.now().After(until) { // made meanwhile, maybe with another key
 			return errUploadNotFound(in.Ref, in.UploadID)
 		}
-		mine, err := tx.DeleteUpload(u.ID)
+		mine, err := r.endUpload(tx, u)
 		unused = o.Key != u.Blob.Key
 		if err == nil && !mine { // another process was faster, and may have recorded the same object
 			var recorded bool
@@ -430,7 +472,7 @@ func (r *Registry) link(ctx context.Context, q request, in CompleteUploadInput, 
 	})
 	if _, refused := fault.As(err); refused {
 		// Certainly not recorded by this process; after any other error it may be.
-		err = r.dropUpload(ctx, u, u.Blob.Size, err)
+		err = r.dropUpload(ctx, u, err)
 		if unused {
 			err = errors.Join(err, r.blobs.Remove(context.WithoutCancel(ctx), o))
 		}

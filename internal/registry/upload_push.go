@@ -54,15 +54,25 @@ func (r *Registry) PushLayer(ctx context.Context, c access.Caller, in PushLayerI
 // It reports whether it has failed in such a way that the bytes are certainly no
 // layer's.
 func (r *Registry) receiveLayer(ctx context.Context, c access.Caller, in PushLayerInput, body io.Reader) (unused bool, err error) {
-	q := request{caller: c, event: "UploadLayerPart", ref: in.Ref, params: in.AppendUploadInput, admitted: true}
-	if _, err := r.appendUpload(ctx, q, in.AppendUploadInput, body); err != nil {
+	unlock, err := r.uploads.lock(ctx, in.UploadID)
+	if err != nil {
 		return true, err
+	}
+	defer unlock()
+	q := request{caller: c, event: "UploadLayerPart", ref: in.Ref, params: in.AppendUploadInput, admitted: true}
+	in.hold = true
+	u, err := r.appendUpload(ctx, q, in.AppendUploadInput, body)
+	if err != nil {
+		return true, err
+	}
+	if u.held == nil {
+		u = nil
 	}
 	complete := CompleteUploadInput{Ref: in.Ref, UploadID: in.UploadID, Digest: in.Digest}
 	q = request{caller: c, event: "CompleteLayerUpload", ref: in.Ref, params: complete, lock: LockAdd, admitted: true}
 	// The bytes are here and durable: the client's going away now must not leave
 	// a finished object that nobody has recorded.
-	err = r.completeUpload(context.WithoutCancel(ctx), q, complete)
+	err = r.completeUpload(context.WithoutCancel(ctx), q, complete, u)
 	_, unused = fault.As(err)
 	return unused, err
 }
@@ -76,13 +86,15 @@ func (r *Registry) discard(ctx context.Context, ref Ref, id string) error {
 		if err != nil || repo == nil {
 			return err
 		}
-		u, err = tx.Upload(repo.UID, id)
+		if u, err = tx.Upload(repo.UID, id); u != nil {
+			u.recorded = u.Blob.Size
+		}
 		return err
 	})
 	if err != nil || u == nil {
 		return err
 	}
-	return r.dropUpload(ctx, u, u.Blob.Size, nil)
+	return r.dropUpload(ctx, u, nil)
 }
 
 // UploadSize returns how many bytes of an upload have been received. The caller
