@@ -35,7 +35,7 @@ func OpenSQLite(ctx context.Context, path string) (*DB, error) {
 	}
 	db, err := sql.Open("sqlite", sqliteURL(path, url.Values{
 		"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "foreign_keys(ON)", "synchronous(FULL)", "cache_size(-8192)",
-			"secure_delete(ON)"}, // what is deleted is written over, backing keys among it
+			"secure_delete(ON)", "temp_store(MEMORY)"}, // what is deleted is written over, backing keys among it
 	}))
 	if err != nil {
 		return nil, err
@@ -88,7 +88,7 @@ func (e *sqlite) start(ctx context.Context) error {
 			e.readers <- c
 		}
 	}
-	w, err := e.connect(ctx, "PRAGMA wal_autocheckpoint = 2000")
+	w, err := e.connect(ctx, "PRAGMA wal_autocheckpoint = 4000")
 	if err != nil {
 		return err
 	}
@@ -301,8 +301,8 @@ func (e *sqlite) write() {
 	}
 }
 
-// commit runs a group in one transaction, each member in a savepoint of its own,
-// and then tells them all.
+// commit runs a group in one transaction, each member in a savepoint of its own unless
+// it is alone, and then tells them all.
 func (e *sqlite) commit(group []*work) {
 	results := make([]error, len(group))
 	if err := e.runGroup(group, results); err != nil {
@@ -335,6 +335,13 @@ func (e *sqlite) runGroup(group []*work, results []error) error {
 			continue
 		}
 		tx := &Tx{ctx: context.Background(), conn: c}
+		if len(group) == 1 {
+			if results[i] = call(w.fn, tx); results[i] != nil {
+				return c.run("ROLLBACK")
+			}
+			changed = tx.changed
+			break
+		}
 		if err := c.run("SAVEPOINT member"); err != nil {
 			return errors.Join(err, c.run("ROLLBACK"))
 		}

@@ -40,7 +40,11 @@ type Upload struct {
 	LastPart   int64 // the size of the last of them
 	ShortPart  bool  // one before the last was too small
 	Blob       blob.Upload
+}
 
+// upload is an Upload that a call works on.
+type upload struct {
+	*Upload
 	recorded int64    // how many bytes the store knows of
 	held     *request // the call whose bytes it does not know of, and whose record is to be left
 }
@@ -74,7 +78,7 @@ func (r *Registry) startUpload(tx Tx, repo *Repository, id string, c access.Call
 
 // findUpload returns the caller's upload. One that another principal started,
 // that was started in another repository or that is too old is not there.
-func (r *Registry) findUpload(tx ReadTx, repo *Repository, id string, c access.Caller) (*Upload, error) {
+func (r *Registry) findUpload(tx ReadTx, repo *Repository, id string, c access.Caller) (*upload, error) {
 	if uuid.Validate(id) != nil {
 		return nil, errUploadNotFound(repo.Ref, id)
 	}
@@ -85,8 +89,8 @@ func (r *Registry) findUpload(tx ReadTx, repo *Repository, id string, c access.C
 	if u == nil || u.Principal != c.ID || r.now().Sub(u.CreatedAt) > uploadLife {
 		return nil, errUploadNotFound(repo.Ref, id)
 	}
-	u.Blob.Domain, u.recorded = repo.Domain(), u.Blob.Size
-	return u, nil
+	u.Blob.Domain = repo.Domain()
+	return &upload{Upload: u, recorded: u.Blob.Size}, nil
 }
 
 // AppendUploadInput says where the next bytes of an upload go.
@@ -125,8 +129,8 @@ func (r *Registry) AppendUpload(ctx context.Context, c access.Caller, in AppendU
 }
 
 // appendUpload is AppendUpload for who has locked the upload.
-func (r *Registry) appendUpload(ctx context.Context, q request, in AppendUploadInput, body io.Reader) (*Upload, error) {
-	var u *Upload
+func (r *Registry) appendUpload(ctx context.Context, q request, in AppendUploadInput, body io.Reader) (*upload, error) {
+	var u *upload
 	var most bound
 	err := r.admit(&q)
 	if err == nil {
@@ -169,7 +173,7 @@ func (r *Registry) UploadLayerPart(ctx context.Context, c access.Caller, in Uplo
 
 // beginAppend returns the upload if the bytes announced may follow, and how large
 // it may become.
-func (r *Registry) beginAppend(ctx context.Context, tx ReadTx, q request, in AppendUploadInput) (*Upload, bound, error) {
+func (r *Registry) beginAppend(ctx context.Context, tx ReadTx, q request, in AppendUploadInput) (*upload, bound, error) {
 	repo, err := r.open(ctx, tx, q)
 	if err == nil {
 		err = r.refused()
@@ -197,7 +201,7 @@ func (r *Registry) beginAppend(ctx context.Context, tx ReadTx, q request, in App
 }
 
 // receive moves body into the upload and records how far it came.
-func (r *Registry) receive(ctx context.Context, q request, in AppendUploadInput, u *Upload, most bound, body io.Reader) error {
+func (r *Registry) receive(ctx context.Context, q request, in AppendUploadInput, u *upload, most bound, body io.Reader) error {
 	limit := most.size - u.recorded
 	counted := &countingReader{r: io.LimitReader(&roomReader{r: body, hasRoom: r.hasRoom, refused: r.refused}, limit+1)}
 	readErr := r.blobs.Append(ctx, &u.Blob, counted)
@@ -232,9 +236,9 @@ func (r *Registry) receive(ctx context.Context, q request, in AppendUploadInput,
 
 // recordUpload lets the store know what an upload has received, and leaves the record of
 // the call that is held. The client's going away must not lose the bytes.
-func (r *Registry) recordUpload(ctx context.Context, ref Ref, u *Upload) error {
+func (r *Registry) recordUpload(ctx context.Context, ref Ref, u *upload) error {
 	err := r.store.Relaxed(context.WithoutCancel(ctx), func(tx Tx) error {
-		ok, err := tx.UpdateUpload(u, u.recorded)
+		ok, err := tx.UpdateUpload(u.Upload, u.recorded)
 		if err != nil {
 			return err
 		}
@@ -250,7 +254,7 @@ func (r *Registry) recordUpload(ctx context.Context, ref Ref, u *Upload) error {
 }
 
 // recordHeld leaves the record of the call that is held, if there is one.
-func (r *Registry) recordHeld(tx Tx, u *Upload) error {
+func (r *Registry) recordHeld(tx Tx, u *upload) error {
 	if u.held == nil {
 		return nil
 	}
@@ -265,7 +269,7 @@ func keyRefused(err error) bool {
 
 // dropUpload removes an upload that cannot go on, and returns why. If another process
 // has gone on with it, completed it or removed it meanwhile, the bytes are that one's.
-func (r *Registry) dropUpload(ctx context.Context, u *Upload, why error) error {
+func (r *Registry) dropUpload(ctx context.Context, u *upload, why error) error {
 	ctx = context.WithoutCancel(ctx)
 	mine := false
 	err := r.store.Relaxed(ctx, func(tx Tx) error {
@@ -341,7 +345,7 @@ func (r *Registry) CompleteUpload(ctx context.Context, c access.Caller, in Compl
 
 // completeUpload is CompleteUpload for who has locked the upload, and may hold bytes of
 // it that the store does not know of: then u is the upload, else nil.
-func (r *Registry) completeUpload(ctx context.Context, q request, in CompleteUploadInput, u *Upload) error {
+func (r *Registry) completeUpload(ctx context.Context, q request, in CompleteUploadInput, u *upload) error {
 	var o blob.Object
 	began := r.now()
 	err := r.admit(&q)
@@ -357,7 +361,7 @@ func (r *Registry) completeUpload(ctx context.Context, q request, in CompleteUpl
 }
 
 // finishUpload turns the upload into an object that nobody knows of yet.
-func (r *Registry) finishUpload(ctx context.Context, q request, in CompleteUploadInput, held *Upload) (*Upload, blob.Object, error) {
+func (r *Registry) finishUpload(ctx context.Context, q request, in CompleteUploadInput, held *upload) (*upload, blob.Object, error) {
 	u, err := r.uploadToComplete(ctx, q, in, held)
 	if err != nil {
 		if held != nil { // it can be completed by who may
@@ -382,9 +386,9 @@ func (r *Registry) finishUpload(ctx context.Context, q request, in CompleteUploa
 
 // uploadToComplete returns the upload if it may be completed as in says. Who is told
 // that the layer exists may rely on it.
-func (r *Registry) uploadToComplete(ctx context.Context, q request, in CompleteUploadInput, held *Upload) (*Upload, error) {
+func (r *Registry) uploadToComplete(ctx context.Context, q request, in CompleteUploadInput, held *upload) (*upload, error) {
 	for {
-		var u *Upload
+		var u *upload
 		var l *Layer
 		err := r.store.View(ctx, func(tx ReadTx) error {
 			var err error
@@ -402,7 +406,7 @@ func (r *Registry) uploadToComplete(ctx context.Context, q request, in CompleteU
 
 // beginComplete returns the upload if it may be completed as in says, and the layer if
 // that is in the way.
-func (r *Registry) beginComplete(ctx context.Context, tx ReadTx, q request, in CompleteUploadInput, held *Upload) (*Upload, *Layer, error) {
+func (r *Registry) beginComplete(ctx context.Context, tx ReadTx, q request, in CompleteUploadInput, held *upload) (*upload, *Layer, error) {
 	repo, err := r.open(ctx, tx, q)
 	if err == nil {
 		err = r.refused()
@@ -434,7 +438,7 @@ func (r *Registry) beginComplete(ctx context.Context, tx ReadTx, q request, in C
 }
 
 // endUpload removes an upload whose bytes are an object now, unless another process has.
-func (r *Registry) endUpload(tx Tx, u *Upload) (bool, error) {
+func (r *Registry) endUpload(tx Tx, u *upload) (bool, error) {
 	if u.held == nil {
 		return tx.DeleteUpload(u.ID)
 	}
@@ -444,7 +448,7 @@ func (r *Registry) endUpload(tx Tx, u *Upload) (bool, error) {
 
 // link records the object, or forgets it in favour of one that the key domain
 // has already. After a time it does not any more.
-func (r *Registry) link(ctx context.Context, q request, in CompleteUploadInput, u *Upload, o blob.Object, until time.Time) error {
+func (r *Registry) link(ctx context.Context, q request, in CompleteUploadInput, u *upload, o blob.Object, until time.Time) error {
 	isNew, unused := false, o.Key != u.Blob.Key
 	var uid string
 	err := r.update(ctx, q, func(tx Tx, repo *Repository) error {

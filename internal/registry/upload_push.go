@@ -80,14 +80,15 @@ func (r *Registry) receiveLayer(ctx context.Context, c access.Caller, in PushLay
 // discard removes an upload that nobody but this process knows of, if it is
 // still there.
 func (r *Registry) discard(ctx context.Context, ref Ref, id string) error {
-	var u *Upload
+	var u *upload
 	err := r.store.View(ctx, func(tx ReadTx) error {
 		repo, err := tx.Repository(ref, LockNone)
 		if err != nil || repo == nil {
 			return err
 		}
-		if u, err = tx.Upload(repo.UID, id); u != nil {
-			u.recorded = u.Blob.Size
+		found, err := tx.Upload(repo.UID, id)
+		if err == nil && found != nil {
+			u = &upload{Upload: found, recorded: found.Blob.Size}
 		}
 		return err
 	})
@@ -101,7 +102,7 @@ func (r *Registry) discard(ctx context.Context, ref Ref, id string) error {
 // must be allowed ecr:UploadLayerPart; against its rate it does not count. Errors: RepositoryNotFoundException,
 // UploadNotFoundException.
 func (r *Registry) UploadSize(ctx context.Context, c access.Caller, ref Ref, id string) (int64, error) {
-	var u *Upload
+	var u *upload
 	q := request{caller: c, event: "UploadLayerPart", ref: ref, params: uploadParams{ref, id}, readOnly: true, admitted: true}
 	err := r.view(ctx, q, func(tx ReadTx, repo *Repository) error {
 		var err error
@@ -129,7 +130,7 @@ func (r *Registry) CancelUpload(ctx context.Context, c access.Caller, ref Ref, i
 		return err
 	}
 	defer unlock()
-	var u *Upload
+	var u *upload
 	q := request{caller: c, event: "UploadLayerPart", ref: ref, params: uploadParams{ref, id}, admitted: true, keyless: true}
 	err = r.update(ctx, q, func(tx Tx, repo *Repository) error {
 		var err error
