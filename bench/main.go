@@ -37,7 +37,7 @@ func main() {
 }
 
 func run(ctx context.Context, rounds int, only string, markdown bool) (bool, error) {
-	b, err := newBench(ctx, rounds)
+	b, err := newBench(ctx, rounds, "-trimpath")
 	if err != nil {
 		return false, err
 	}
@@ -75,6 +75,11 @@ func run(ctx context.Context, rounds int, only string, markdown bool) (bool, err
 	}
 	if only == "" || strings.Contains(garbage, only) {
 		if err := b.garbage(ctx, t); err != nil {
+			return false, err
+		}
+	}
+	if only == "" || strings.Contains(millionImages, only) {
+		if err := b.million(ctx, t); err != nil {
 			return false, err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -22,17 +23,19 @@ type bench struct {
 	dir    string
 	rounds int
 	s3Env  []string // what a Berth on S3 is told about the store
+	url    string   // of the database that a Berth is to use; its own if ""
+	under  []string // a command that a server is run under
 }
 
-// newBench builds all programs.
-func newBench(ctx context.Context, rounds int) (*bench, error) {
+// newBench builds all programs, with flags.
+func newBench(ctx context.Context, rounds int, flags ...string) (*bench, error) {
 	dir, err := os.MkdirTemp("", "berth-bench-")
 	if err != nil {
 		return nil, err
 	}
 	b := &bench{dir: dir, rounds: rounds}
-	for name, pkg := range map[string]string{"berth": "./cmd/berth", "floor": "./bench/floor", "load": "./bench/load"} {
-		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", b.path(name), pkg)
+	for name, pkg := range map[string]string{"berth": "berth/cmd/berth", "floor": "berth/bench/floor", "load": "berth/bench/load"} {
+		cmd := exec.CommandContext(ctx, "go", slices.Concat([]string{"build", "-o", b.path(name)}, flags, []string{pkg})...)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			b.close()
@@ -78,6 +81,9 @@ func (b *bench) start(ctx context.Context, name, dir string) (*process, error) {
 		// berth dev makes repositories on push; it stores like berth serve.
 		seal := map[string]string{berth: "off", sealed: "on"}[name]
 		p.cmd = exec.CommandContext(ctx, b.path("berth"), "dev", "--data", dir, "--listen", address, "--quota", "tags-per-image=100000", "--seal", seal)
+		if b.url != "" {
+			p.cmd.Env = append(os.Environ(), "BERTH_DATABASE="+b.url)
+		}
 		health = p.url + "/readyz"
 	case garbageBerth:
 		p.cmd = exec.CommandContext(ctx, b.path("berth"), "dev", "--data", dir, "--listen", address, "--seal", "off", "--deleted-retention", "0", "--gc-grace", "0")
@@ -93,6 +99,10 @@ func (b *bench) start(ctx context.Context, name, dir string) (*process, error) {
 			return nil, err
 		}
 		p.cmd = exec.CommandContext(ctx, "docker-registry", "serve", file)
+	}
+	if len(b.under) > 0 {
+		wrapped := exec.CommandContext(ctx, b.under[0], append(b.under[1:], p.cmd.Args...)...)
+		wrapped.Env, p.cmd = p.cmd.Env, wrapped
 	}
 	begin := time.Now()
 	if err := p.cmd.Start(); err != nil {

@@ -59,7 +59,7 @@ npmpackage() {
 	touch "$cache/npm-$2"
 }
 
-debian awscli buildah containerd curl docker-compose docker-registry docker.io iproute2 iptables jq openssl podman postgresql python3-boto3 python3-yaml skopeo umoci
+debian awscli buildah containerd curl docker-compose docker-registry docker.io iproute2 iptables jq openssl podman postgresql python3-boto3 python3-yaml skopeo strace umoci
 gotool crane github.com/google/go-containerregistry/cmd/crane@v0.22.1
 gotool regctl github.com/regclient/regclient/cmd/regctl@v0.11.7
 gomodule oras oras.land/oras v1.2.3 oras.land/oras/cmd/oras

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net/url"
 	"sync/atomic"
 )
@@ -85,6 +86,18 @@ func blobTimed(method string) workload {
 			}
 		}
 		return func(ctx context.Context) { g.timed(ctx, method, "/v2/"+repo+"/blobs/"+dg, "") }, nil
+	}
+}
+
+// filled reads the manifests of images that bench has written into the database, one
+// or another of --count.
+func filled(method string) workload {
+	return func(ctx context.Context, g *gen) (func(context.Context), error) {
+		path := func() string {
+			i := rand.IntN(g.o.count)
+			return fmt.Sprintf("/v2/fill/r%08x/manifests/v%08x", i/1000, i)
+		}
+		return func(ctx context.Context) { g.timedEach(ctx, method, path, mtManifest) }, nil
 	}
 }
 

@@ -55,6 +55,11 @@ func (g *gen) fan(ctx context.Context, n int, op func(context.Context, int) (int
 
 // timed sends one request over and over on --conc workers for --duration.
 func (g *gen) timed(ctx context.Context, method, path, accept string) {
+	g.timedEach(ctx, method, func() string { return path }, accept)
+}
+
+// timedEach is timed for requests of the same kind, each of which has a path of its own.
+func (g *gen) timedEach(ctx context.Context, method string, path func() string, accept string) {
 	tctx, cancel := context.WithTimeout(ctx, g.o.duration)
 	defer cancel()
 	hdr := http.Header{}
@@ -67,7 +72,7 @@ func (g *gen) timed(ctx context.Context, method, path, accept string) {
 			var lats []time.Duration
 			for tctx.Err() == nil {
 				t := time.Now()
-				st, n, err := g.discard(ctx, method, path, hdr)
+				st, n, err := g.discard(ctx, method, path(), hdr)
 				lats = append(lats, time.Since(t))
 				g.bytes.Add(n)
 				g.ops.Add(1)

@@ -26,6 +26,8 @@
 //	referrers       GET referrers of that manifest --rounds times
 //	delete-images   DELETE by digest the manifests push-images made (same flags)
 //	mount           POST ?mount=&from= of one blob into --count repositories
+//	filled-get      GET manifests of --count images that bench has filled a database with
+//	filled-head     HEAD these manifests
 //	ping            GET /v2/ for --duration
 //	get             GET --path for --duration (limit servers, health pages)
 //	put             PUT --count bodies of --size to --path (limit servers)
@@ -145,6 +147,8 @@ var workloads = map[string]workload{
 	"referrers":       referrers,
 	"delete-images":   deleteImages,
 	"mount":           mount,
+	"filled-get":      filled("GET"),
+	"filled-head":     filled("HEAD"),
 	"ping":            timedPath("/v2/"),
 	"put":             put,
 	"get":             func(c context.Context, g *gen) (func(context.Context), error) { return timedPath(g.o.path)(c, g) },

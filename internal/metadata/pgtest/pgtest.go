@@ -27,12 +27,25 @@ import (
 // test is skipped, or fails where CI=true.
 func URL(t testing.TB) string {
 	t.Helper()
-	s := running(t)
-	schema := fmt.Sprintf("t%d", s.made.Add(1))
-	if _, err := s.db.ExecContext(t.Context(), "CREATE SCHEMA "+schema); err != nil {
-		t.Fatalf("create a schema: %v", err)
+	running(t)
+	u, err := Schema()
+	if err != nil {
+		t.Fatal(err)
 	}
-	return s.url("postgres", url.Values{"search_path": {schema}})
+	return u
+}
+
+// Schema is URL outside of tests.
+func Schema() (string, error) {
+	s, err := server()
+	if err != nil {
+		return "", err
+	}
+	schema := fmt.Sprintf("t%d", s.made.Add(1))
+	if _, err := s.db.Exec("CREATE SCHEMA " + schema); err != nil {
+		return "", fmt.Errorf("create a schema: %w", err)
+	}
+	return s.url("postgres", url.Values{"search_path": {schema}}), nil
 }
 
 // running returns the process's PostgreSQL.
