@@ -38,6 +38,7 @@ func (b *bench) group(ctx context.Context, g group, only string, t *table) error
 			}
 		}
 	}
+	all := map[string]map[string]figures{}
 	for _, w := range g.workloads {
 		if !strings.Contains(w.name, only) {
 			continue
@@ -47,6 +48,13 @@ func (b *bench) group(ctx context.Context, g group, only string, t *table) error
 			return err
 		}
 		t.add(w, g.servers, figures)
+		all[w.name] = figures
+	}
+	one, other := all[g.notSlower[0]], all[g.notSlower[1]]
+	for _, name := range g.servers {
+		if (name == berth || name == sealed) && one[name].rate > 0 && other[name].rate > 0 {
+			t.least(fmt.Sprintf("%s, %s: rate of %s", name, g.notSlower[0], g.notSlower[1]), one[name].rate/other[name].rate, 0.95, "x")
+		}
 	}
 	return nil
 }
@@ -99,6 +107,11 @@ func (b *bench) measure(ctx context.Context, name string, p *process, seed int, 
 		p.stop()
 		_ = os.RemoveAll(p.dir)
 	}()
+	if w.before != nil {
+		if _, err := b.load(ctx, p, seed, w.before...); err != nil {
+			return result{}, err
+		}
+	}
 	return b.load(ctx, p, seed, w.args...)
 }
 

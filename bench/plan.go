@@ -8,14 +8,17 @@ type group struct {
 	servers   []string
 	prepare   [][]string // loads that are not measured
 	workloads []workload
+	notSlower [2]string // the first of these workloads than the second, by Berth; "" if none
 }
 
 // workload is one measured load and what Berth promises of it.
 type workload struct {
 	name    string
+	before  []string // a load before each round that is not measured; nil for none
 	args    []string
 	varies  bool   // each round stores its own content, on a server of its own
 	subject string // whose figures are held against the targets; berth if ""
+	all     bool   // so are those of all others but the base and docker-registry
 	base    string
 	targets []target
 }
@@ -44,7 +47,11 @@ const (
 
 var (
 	pulls = []target{{rate, 0.85}, {cpu, 1.3}}
-	reads = []target{{cpu, 3}}
+	lists = []target{{cpu, 3}}
+	reads = []target{{cpu, 2}} // of manifests
+
+	// What the floor does in memory, Berth does in the database, durably.
+	changes = []target{{rate, 0.3}}
 
 	sealedPulls = []target{{rate, 0.35}, {overCipher, 1.5}}
 )
@@ -79,21 +86,37 @@ var groups = []group{
 			{name: "push 1 GiB", args: []string{"-workload", "push-mono", "-count", "1", "-size", gib}, varies: true, base: floorFS, targets: []target{{cpu, 1.2}}},
 			{name: "push 1 GiB, 4 clients", args: []string{"-workload", "push-mono", "-count", "4", "-conc", "4", "-size", gib}, varies: true, base: floorFS, targets: []target{{cpu, 1.2}}},
 			{name: "push 1 GiB in chunks", args: []string{"-workload", "push-chunked", "-count", "1", "-size", gib}, varies: true, base: floorFS},
-			{name: "push small images, 8 clients", args: []string{"-workload", "push-images", "-count", "400", "-conc", "8"}, varies: true, base: floorFS},
 		},
 	},
 	{
-		servers: []string{floor, berth, peer},
+		servers: []string{floorFS, berth, sealed, peer},
+		workloads: []workload{
+			{name: smallImages8, args: []string{"-workload", "push-images", "-count", "400", "-conc", "8"}, varies: true, all: true, base: floorFS, targets: []target{{rate, 0.4}}},
+			{name: smallImages64, args: []string{"-workload", "push-images", "-count", "400", "-conc", "64"}, varies: true, all: true, base: floorFS, targets: []target{{rate, 0.4}}},
+		},
+		notSlower: [2]string{smallImages64, smallImages8},
+	},
+	{
+		servers: []string{floor, berth, sealed, peer},
 		prepare: [][]string{
 			{"-workload", "manifest-get", "-duration", "100ms"},
+			{"-workload", "blob-get", "-duration", "100ms", "-size", "10240"},
 			{"-workload", "seed-tags", "-count", "10000", "-conc", "32"},
 		},
 		workloads: []workload{
-			{name: "manifest GET by tag", args: []string{"-workload", "manifest-get", "-keep", "-conc", "64"}, base: floor, targets: reads},
-			{name: "manifest HEAD by tag", args: []string{"-workload", "manifest-head", "-keep", "-conc", "64"}, base: floor, targets: reads},
-			{name: "manifest GET by digest", args: []string{"-workload", "manifest-digest", "-keep", "-conc", "64"}, base: floor, targets: reads},
-			{name: "manifest GET, one of 10,000 tags", args: []string{"-workload", "get", "-path", "/v2/bench/tags/manifests/t05000", "-conc", "64"}, base: floor, targets: reads},
-			{name: "list 10,000 tags", args: []string{"-workload", "list-tags", "-rounds", "30"}, base: floor, targets: reads},
+			{name: "manifest GET by tag", all: true, args: []string{"-workload", "manifest-get", "-keep", "-conc", "64", "-duration", "2s"}, base: floor, targets: reads},
+			{name: "manifest HEAD by tag", all: true, args: []string{"-workload", "manifest-head", "-keep", "-conc", "64", "-duration", "2s"}, base: floor, targets: reads},
+			{name: "manifest GET by digest", all: true, args: []string{"-workload", "manifest-digest", "-keep", "-conc", "64", "-duration", "2s"}, base: floor, targets: reads},
+			{name: "manifest GET, one of 10,000 tags", all: true, args: []string{"-workload", "get", "-path", "/v2/bench/tags/manifests/t05000", "-conc", "64", "-duration", "2s"}, base: floor, targets: reads},
+			{name: "blob GET, 10 KiB", args: []string{"-workload", "blob-get", "-keep", "-conc", "64", "-duration", "2s", "-size", "10240"}, all: true, base: floor, targets: []target{{rate, 0.5}}},
+			{name: "list 10,000 tags", args: []string{"-workload", "list-tags", "-rounds", "30"}, base: floor, targets: lists},
+		},
+	},
+	{
+		servers: []string{floor, berth, sealed, peer},
+		workloads: []workload{
+			{name: "mount, 64 clients", before: []string{"-workload", "mount", "-count", "2000", "-conc", "64", "-size", "1024"}, args: []string{"-workload", "mount", "-count", "2000", "-conc", "64", "-size", "10240"}, varies: true, all: true, base: floor, targets: changes},
+			{name: "delete images, 64 clients", before: []string{"-workload", "push-images", "-count", "1000", "-conc", "16", "-layers", "1", "-layer-size", "1024"}, args: []string{"-workload", "delete-images", "-count", "1000", "-conc", "64", "-layers", "1", "-layer-size", "1024"}, varies: true, all: true, base: floor, targets: changes},
 		},
 	},
 	{
@@ -103,11 +126,16 @@ var groups = []group{
 			{"-workload", "seed-referrers", "-count", "1000", "-conc", "32"},
 		},
 		workloads: []workload{
-			{name: "catalog of 5,000 repositories", args: []string{"-workload", "catalog", "-rounds", "100"}, base: floor, targets: reads},
-			{name: "1,000 referrers", args: []string{"-workload", "referrers", "-rounds", "200"}, base: floor, targets: reads},
+			{name: "catalog of 5,000 repositories", args: []string{"-workload", "catalog", "-rounds", "100"}, base: floor, targets: lists},
+			{name: "1,000 referrers", args: []string{"-workload", "referrers", "-rounds", "200"}, base: floor, targets: lists},
 		},
 	},
 }
+
+const (
+	smallImages8  = "push small images, 8 clients"
+	smallImages64 = "push small images, 64 clients"
+)
 
 func (g group) has(only string) bool {
 	for _, w := range g.workloads {

@@ -31,7 +31,7 @@ func (t *table) add(w workload, servers []string, f map[string]figures) {
 		if name != w.base {
 			row[4], row[5] = fmt.Sprintf("%.2f", v.rate/base.rate), fmt.Sprintf("%.2f", v.cpu/base.cpu)
 		}
-		if name == cmp.Or(w.subject, berth) {
+		if name == cmp.Or(w.subject, berth) || w.all && name != w.base && name != peer {
 			row[6], row[7] = t.judge(w.targets, v, base, f[alone])
 		}
 		t.rows = append(t.rows, row)

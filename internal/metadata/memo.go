@@ -5,13 +5,15 @@ import (
 	"sync"
 )
 
-// memo remembers what views have read of repositories, images and manifests, so
+// memo remembers what has been read of repositories, images and manifests, so
 // that the same pull again costs no query. It is for a database that this
 // process alone writes.
 //
 // It is right by construction. Its generation is odd while a commit that changes
 // such facts is under way, and nothing is remembered or recalled then. What is
-// recalled was read in the same even generation, with no such commit between.
+// recalled was read in the same even generation, with no such commit between. The one
+// writer commits, so that none is under way while it goes by the memo: until a member of
+// its group changes such facts it reads what was committed.
 type memo struct {
 	mu         sync.RWMutex
 	generation uint64           // guarded by mu
@@ -107,10 +109,10 @@ func (m *memo) put(generation uint64, k memoKey, f fact) {
 }
 
 // remember returns what read returns, or what it has returned before in this
-// generation. size is roughly what the answer takes in memory, 0 for the answer that
+// generation: to an update until it changes such facts itself. size is roughly what the answer takes in memory, 0 for the answer that
 // there is nothing.
 func remember[T any](tx *Tx, k memoKey, size func(T) int, read func() (T, error)) (T, error) {
-	if tx.memo == nil {
+	if tx.memo == nil || tx.changed {
 		return read()
 	}
 	if v, ok := tx.memo.get(tx.generation, k); ok {

@@ -335,6 +335,9 @@ func (e *sqlite) runGroup(group []*work, results []error) error {
 			continue
 		}
 		tx := &Tx{ctx: context.Background(), conn: c}
+		if !changed { // what views remember is what the writer would read
+			tx.memo, tx.generation = &e.memo, e.memo.now()
+		}
 		if len(group) == 1 {
 			if results[i] = call(w.fn, tx); results[i] != nil {
 				return c.run("ROLLBACK")

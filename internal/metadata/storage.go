@@ -28,6 +28,7 @@ func (tx *Tx) CountStorage(q registry.StorageQuota) error {
 	if err := tx.exclude("repositories, layers"); err != nil {
 		return err
 	}
+	tx.changed = true
 	if err := tx.change(`INSERT INTO storage_quotas (account, prefix, bytes) VALUES ($1, $2, 0)
 		ON CONFLICT (account, prefix) DO NOTHING`, q.Account, q.Prefix); err != nil {
 		return err
@@ -64,9 +65,12 @@ func (tx *Tx) addStorage(account, name string, bytes int64) error {
 // storageOf returns the prefixes of the sums that a repository is part of, in
 // order.
 func (tx *Tx) storageOf(account, name string) ([]string, error) {
-	return tx.strings(`SELECT prefix FROM storage_quotas
-		WHERE account = $1 AND (prefix = '' OR prefix = $2 OR substr($2, 1, length(prefix) + 1) = prefix || '/') ORDER BY prefix`,
-		account, name)
+	k := memoKey{"storage", account, name, ""}
+	return remember(tx, k, func(prefixes []string) int { return 100 + 32*len(prefixes) }, func() ([]string, error) {
+		return tx.strings(`SELECT prefix FROM storage_quotas
+			WHERE account = $1 AND (prefix = '' OR prefix = $2 OR substr($2, 1, length(prefix) + 1) = prefix || '/') ORDER BY prefix`,
+			account, name)
+	})
 }
 
 // release takes the bytes of a layer that a repository holds no more out of the

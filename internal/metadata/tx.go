@@ -20,9 +20,9 @@ type Tx struct {
 	conn  queryer
 	locks map[registry.Lock]string // what to add to a SELECT; nil if nothing
 
-	memo       *memo  // what views remember; nil in updates, and in PostgreSQL
-	generation uint64 // of the memo, when the view began
-	recalled   bool   // the view has used what it remembered
+	memo       *memo  // what is remembered; nil in PostgreSQL, and when others in the group have changed that
+	generation uint64 // of the memo, when the transaction began
+	recalled   bool   // it has used what is remembered
 	changed    bool   // the update has changed what views remember
 
 	statements int64 // how many have run
