@@ -32,17 +32,7 @@ var inCrowd = []struct {
 	{"a page of the catalog", []string{"-workload", "get", "-path", "/v2/_catalog?n=1", "-conc", "4", "-duration", "1s"}},
 }
 
-// million compares a Berth with many images in the database with one that has few, on
-// both databases.
-func (b *bench) million(ctx context.Context, t *table) error {
-	for _, database := range []string{"SQLite", "PostgreSQL"} {
-		if err := b.inCrowd(ctx, t, database); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
+// inCrowd compares a Berth with many images in the database with one that has few.
 func (b *bench) inCrowd(ctx context.Context, t *table, database string) error {
 	dir := filepath.Join(b.dir, "data", "crowd")
 	defer os.RemoveAll(dir)

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -81,9 +82,7 @@ func (b *bench) start(ctx context.Context, name, dir string) (*process, error) {
 		// berth dev makes repositories on push; it stores like berth serve.
 		seal := map[string]string{berth: "off", sealed: "on"}[name]
 		p.cmd = exec.CommandContext(ctx, b.path("berth"), "dev", "--data", dir, "--listen", address, "--quota", "tags-per-image=100000", "--seal", seal)
-		if b.url != "" {
-			p.cmd.Env = append(os.Environ(), "BERTH_DATABASE="+b.url)
-		}
+		p.cmd.Env = b.environment()
 		health = p.url + "/readyz"
 	case garbageBerth:
 		p.cmd = exec.CommandContext(ctx, b.path("berth"), "dev", "--data", dir, "--listen", address, "--seal", "off", "--deleted-retention", "0", "--gc-grace", "0")
@@ -122,6 +121,16 @@ func (b *bench) start(ctx context.Context, name, dir string) (*process, error) {
 	return p, nil
 }
 
+// environment is what a Berth is told of the database that it is to use.
+func (b *bench) environment() []string {
+	env := os.Environ()
+	if b.url != "" {
+		env = append(env, "BERTH_DATABASE="+b.url, "BERTH_MASTER_KEY="+strings.Repeat("2a", 32),
+			"BERTH_ROOT_ACCESS_KEY_ID=AKIAROOTROOTROOTROOT", "BERTH_ROOT_SECRET_ACCESS_KEY="+strings.Repeat("ROOT", 10))
+	}
+	return env
+}
+
 func (p *process) stop() {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	_ = p.cmd.Wait() // killed or not, it has ended
@@ -157,7 +166,9 @@ func waitFor(ctx context.Context, url string) error {
 
 // logIn finds out how to call a Berth and logs in to it.
 func (b *bench) logIn(ctx context.Context, p *process) error {
-	out, err := exec.CommandContext(ctx, b.path("berth"), "env", "--data", p.dir, "--output", "json").Output()
+	cmd := exec.CommandContext(ctx, b.path("berth"), "env", "--data", p.dir, "--output", "json")
+	cmd.Env = b.environment()
+	out, err := cmd.Output()
 	if err != nil {
 		return fmt.Errorf("berth env: %w", err)
 	}
