@@ -51,6 +51,12 @@ func fillPostgres(ctx context.Context, url string, images int) error {
 		return err
 	}
 	defer db.Close()
+	db.SetMaxOpenConns(1)
+	for _, set := range []string{"session_replication_role = replica", "synchronous_commit = off"} { // references are right, and not looked up
+		if _, err := db.ExecContext(ctx, "SET "+set); err != nil {
+			return err
+		}
+	}
 	f := filler{db: db, postgres: true, images: images}
 	if err := f.run(ctx); err != nil {
 		return err

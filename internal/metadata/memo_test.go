@@ -1,11 +1,14 @@
 package metadata
 
 import (
+	"context"
+	"errors"
 	"strconv"
 	"strings"
 	"testing"
 	"unsafe"
 
+	"berth/internal/metadata/sqlitetest"
 	"berth/internal/registry"
 
 	"github.com/opencontainers/go-digest"
@@ -85,5 +88,65 @@ func TestWhatIsNotThereIsNotRemembered(t *testing.T) {
 	})
 	if err != nil || memory == nil || len(memory.facts) > 0 {
 		t.Errorf("View = %v, the memo is %+v, want an empty one", err, memory)
+	}
+}
+
+// An update goes by what is remembered, and by what it reads itself once it has changed
+// something. What it has changed and not committed nobody is told.
+func TestAnUpdateGoesByWhatIsRemembered(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir() + "/berth.db"
+	sqlitetest.Migrated(t, path, OpenSQLite)
+	db := opener(func(ctx context.Context) (*DB, error) { return OpenSQLite(ctx, path) })(t)
+	s := For[registry.ReadTx, registry.Tx](db)
+	read := func(tx registry.ReadTx) (*registry.Repository, int64) {
+		t.Helper()
+		before := tx.(*Tx).statements
+		r, err := tx.Repository(registry.Ref{ID: home, Name: "app"}, registry.LockNone)
+		if err != nil || r == nil {
+			t.Fatalf("Repository = %v, %v, want one", r, err)
+		}
+		return r, tx.(*Tx).statements - before
+	}
+	update := func(fn func(tx registry.Tx) error) error {
+		t.Helper()
+		return s.Update(t.Context(), fn)
+	}
+	if err := update(func(tx registry.Tx) error { return insert(tx, repository("app")) }); err != nil {
+		t.Fatal(err)
+	}
+	refused := errors.New("refused")
+	for _, want := range []struct {
+		policy string
+		err    error
+	}{{"never", refused}, {"one", nil}} {
+		err := update(func(tx registry.Tx) error {
+			read(tx)
+			r, n := read(tx)
+			if n != 0 || r.Policy != "" {
+				t.Errorf("%d statements to read policy %q again, want none and no policy", n, r.Policy)
+			}
+			r.Policy = want.policy
+			if err := tx.UpdateRepository(r); err != nil {
+				return err
+			}
+			if r, n := read(tx); n == 0 || r.Policy != want.policy {
+				t.Errorf("%d statements to read policy %q after it was put, want some and %q", n, r.Policy, want.policy)
+			}
+			return want.err
+		})
+		if !errors.Is(err, want.err) {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		if err := update(func(tx registry.Tx) error {
+			if r, _ := read(tx); r.Policy != "one" {
+				t.Errorf("the policy is %q, want the one that was committed", r.Policy)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

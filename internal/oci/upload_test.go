@@ -6,11 +6,13 @@ import (
 	"io"
 	"net/url"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
 	"berth/internal/servertest"
 
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -201,5 +203,46 @@ func TestUploadsEnd(t *testing.T) {
 		checkError(t, "status after more than a day", old.status(t), 404, "BLOB_UPLOAD_UNKNOWN")
 		checkError(t, "PATCH after more than a day", old.patch(t, content), 404, "BLOB_UPLOAD_UNKNOWN")
 		checkError(t, "PUT after more than a day", old.put(t, digest.FromBytes(content), content), 404, "BLOB_UPLOAD_UNKNOWN")
+	})
+}
+
+// A small blob that comes in one piece is recorded once, when it is a layer. That both
+// calls were made is known, and nothing is lost if the second one is refused.
+func TestWhatComesInOnePieceIsKeptUntilItMayBeCompleted(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, servertest.Options{}, func(t *testing.T, s *servertest.Server) {
+		s.CreateRepository(t, "app")
+		user := s.LoginAs(t, s.CreateUserOf(t, s.AWS(), "pusher", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"ecr:*","Resource":"*"}]}`))
+		calls := func() string {
+			var events []string
+			for _, r := range s.AuditRecords(t) {
+				for _, event := range []string{"UploadLayerPart", "CompleteLayerUpload"} {
+					if strings.Contains(r, `"`+event+`"`) {
+						events = append(events, event)
+					}
+				}
+			}
+			return strings.Join(events, " ")
+		}
+		content := []byte("small")
+		d := digest.FromBytes(content)
+		check(t, "a digest of something else", startUpload(t, user, "app", "").put(t, digest.FromString("else"), content), 400)
+		if _, err := s.ECR().SetRepositoryPolicy(t.Context(), &ecr.SetRepositoryPolicyInput{RepositoryName: new("app"), PolicyText: new(
+			`{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"ecr:CompleteLayerUpload"}]}`)}); err != nil {
+			t.Fatal(err)
+		}
+		u := startUpload(t, user, "app", "")
+		check(t, "PUT by who must not complete", u.put(t, d, content), 403)
+		checkHeaders(t, "the upload", user.Do(t, "GET", u.location, nil), "Range", "0-4")
+		if _, err := s.ECR().DeleteRepositoryPolicy(t.Context(), &ecr.DeleteRepositoryPolicyInput{RepositoryName: new("app")}); err != nil {
+			t.Fatal(err)
+		}
+		checkCreated(t, "PUT by who may", u.put(t, d, nil), "app", d)
+		checkCreated(t, "a push in one piece", startUpload(t, user, "app", "").put(t, digest.FromString("more"), []byte("more")), "app", digest.FromString("more"))
+		const part, complete = "UploadLayerPart", "CompleteLayerUpload"
+		want := strings.Join([]string{part, part, complete, part, complete}, " ") // and then the refusals
+		if got := calls(); !strings.HasPrefix(got, want+" ") || strings.Count(got, complete) != 4 {
+			t.Errorf("calls on record: %s, want %s and two more that were refused", got, want)
+		}
 	})
 }
