@@ -51,9 +51,10 @@ func (b *bench) group(ctx context.Context, g group, only string, t *table) error
 		all[w.name] = figures
 	}
 	one, other := all[g.notSlower[0]], all[g.notSlower[1]]
-	for _, name := range g.servers {
+	for _, name := range g.servers { // by the floor's, which tells what else the machine does
 		if (name == berth || name == sealed) && one[name].rate > 0 && other[name].rate > 0 {
-			t.least(fmt.Sprintf("%s, %s: rate of %s", name, g.notSlower[0], g.notSlower[1]), one[name].rate/other[name].rate, 0.95, "x")
+			t.least(fmt.Sprintf("%s, %s: part of the floor's rate, of that of %s", name, g.notSlower[0], g.notSlower[1]),
+				one[name].rate/one[floorFS].rate/(other[name].rate/other[floorFS].rate), 0.95, "x")
 		}
 	}
 	return nil

@@ -8,7 +8,7 @@ type group struct {
 	servers   []string
 	prepare   [][]string // loads that are not measured
 	workloads []workload
-	notSlower [2]string // the first of these workloads than the second, by Berth; "" if none
+	notSlower [2]string // the first of these workloads than the second, beside the floor; "" if none
 }
 
 // workload is one measured load and what Berth promises of it.
