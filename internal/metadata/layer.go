@@ -44,13 +44,6 @@ func (tx *Tx) LayerInUse(repository string, d digest.Digest) (bool, error) {
 		WHERE l.repository = $1 AND l.digest = $2 AND i.deleted_at = 0 LIMIT 1`, []any{repository, string(d)}, &one)
 }
 
-// LayerKept implements [registry.LayerReader].
-func (tx *Tx) LayerKept(repository string, d digest.Digest, since time.Time) (bool, error) {
-	var one int
-	return tx.row(`SELECT 1 FROM image_layers l JOIN images i ON i.uid = l.image
-		WHERE l.repository = $1 AND l.digest = $2 AND (i.deleted_at = 0 OR i.deleted_at > $3) LIMIT 1`, []any{repository, string(d), micros(since)}, &one)
-}
-
 // LayerHolders implements [registry.LayerReader].
 func (tx *Tx) LayerHolders(id registry.ID, domain string, d digest.Digest, limit int) ([]registry.Ref, error) {
 	var out []registry.Ref

@@ -267,7 +267,7 @@ func (r *Registry) openBytes(ctx context.Context, ref Ref, l *Layer, principal s
 }
 
 // DeleteLayer makes the repository hold a layer no more. An image must not refer
-// to it, nor one that was deleted and can be restored. The caller must be allowed ecr:BatchDeleteImage. It is the distribution
+// to it. The caller must be allowed ecr:BatchDeleteImage. It is the distribution
 // API's DELETE of a blob, which ECR does not have. Errors:
 // RepositoryNotFoundException, LayersNotFoundException, LayerInUseException,
 // InvalidParameterException.
@@ -278,11 +278,11 @@ func (r *Registry) DeleteLayer(ctx context.Context, c access.Caller, ref Ref, d 
 		if err != nil {
 			return err
 		}
-		kept, err := tx.LayerKept(repo.UID, d, r.restorableSince())
+		used, err := tx.LayerInUse(repo.UID, d)
 		if err != nil {
 			return err
 		}
-		if kept {
+		if used {
 			return errLayerInUse(ref, d)
 		}
 		return tx.UnlinkLayer(ref, l, r.now())

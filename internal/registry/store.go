@@ -183,8 +183,6 @@ type LayerReader interface {
 	Layer(repository string, d digest.Digest) (*Layer, error)
 	// LayerInUse reports whether an image of the repository refers to the layer.
 	LayerInUse(repository string, d digest.Digest) (bool, error)
-	// LayerKept is LayerInUse, also for images that were deleted after a time.
-	LayerKept(repository string, d digest.Digest, since time.Time) (bool, error)
 	// LayerHolders returns at most limit repositories of the registry and key
 	// domain that hold the layer.
 	LayerHolders(id ID, domain string, d digest.Digest, limit int) ([]Ref, error)
