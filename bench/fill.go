@@ -6,8 +6,7 @@ import (
 	"fmt"
 	"strings"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // the driver of PostgreSQL
-	_ "modernc.org/sqlite"             // and that of SQLite
+	_ "berth/internal/metadata" // the drivers of both databases
 )
 
 // imagesPerRepository is how many of the images that fill adds are in a repository.

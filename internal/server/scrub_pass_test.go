@@ -20,9 +20,9 @@ type paged struct {
 	reads     int
 }
 
-func (p *paged) Update(ctx context.Context, fn func(scrub.Tx) error) error {
+func (p *paged) Keep(ctx context.Context, fn func(scrub.Tx) error) error {
 	p.leased = true
-	return p.Store.Update(ctx, fn)
+	return p.Store.Keep(ctx, fn)
 }
 
 func (p *paged) View(ctx context.Context, fn func(scrub.Tx) error) error {
