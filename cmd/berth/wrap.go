@@ -7,9 +7,9 @@ import (
 	"os"
 
 	"berth/internal/config"
+	"berth/internal/durable"
 	"berth/internal/keyservice"
 	"berth/internal/seal"
-	"berth/internal/server"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -87,5 +87,5 @@ func writeWrapped(io stdio, file string, text []byte) error {
 		_, err := io.out.Write(text)
 		return err
 	}
-	return server.WriteNew(file, text)
+	return durable.WriteNew(file, text)
 }

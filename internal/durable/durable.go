@@ -30,6 +30,23 @@ func Write(path string, content []byte) error {
 	return place(temp, path)
 }
 
+// WriteNew writes a file that only its owner can read, and that must not be there. It is
+// durable then, name and all; after an error there is none.
+func WriteNew(path string, content []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = SyncDir(filepath.Dir(path))
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	return nil
+}
+
 // Rename syncs a file that nobody has open and gives it another name, instead of one that
 // may be there.
 func Rename(from, to string) error {

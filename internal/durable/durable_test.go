@@ -35,3 +35,17 @@ func TestAFileIsWrittenAndRenamed(t *testing.T) {
 		t.Error("a file is written where there is no directory")
 	}
 }
+
+func TestANewFileReplacesNone(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "wrapped.key")
+	if err := WriteNew(path, []byte("one")); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteNew(path, []byte("two")); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("a second file of that name: %v", err)
+	}
+	if text, err := os.ReadFile(path); err != nil || string(text) != "one" {
+		t.Errorf("the file has %q, %v", text, err)
+	}
+}

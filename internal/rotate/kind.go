@@ -55,6 +55,7 @@ var passing = map[string]string{
 	"anonymous token":   "clients that nobody has logged in get another one by themselves",
 	"grant token":       "grants work without their tokens within seconds: tokens of new ones have to be asked for again",
 	"page token":        "a listing that is under way has to begin again",
+	"backup":            "snapshots of before are authenticated by the old master key alone: keep it, or restore them with --unauthenticated",
 	"download link":     "links of GetDownloadUrlForLayer do not work: they are good for an hour at most",
 }
 

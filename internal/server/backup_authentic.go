@@ -10,9 +10,6 @@ import (
 	"berth/internal/seal"
 )
 
-// backupPurpose is what the key is derived for that authenticates snapshots.
-const backupPurpose = "backup"
-
 // authenticator returns what authenticates the backups of a registry that is sealed under
 // some keys.
 func (s *Server) authenticator(ctx context.Context, known []string) (*backup.Authenticator, error) {
@@ -20,7 +17,7 @@ func (s *Server) authenticator(ctx context.Context, known []string) (*backup.Aut
 	if err != nil {
 		return nil, err
 	}
-	return &backup.Authenticator{Key: m.Key(backupPurpose), MasterKey: m.ID()}, nil
+	return &backup.Authenticator{Key: m.Key("backup"), MasterKey: m.ID()}, nil
 }
 
 // masterIfThere is masterKeyFor, and never makes a key.
@@ -44,6 +41,6 @@ func (s *Server) authenticate(ctx context.Context, target *backup.Target, id str
 		if !slices.Contains(m.IDs(), masterKey) {
 			return nil
 		}
-		return m.Key(backupPurpose)
+		return m.Key("backup")
 	})
 }

@@ -122,23 +122,6 @@ func once(path string, create func() ([]byte, error)) ([]byte, error) {
 	return text, nil
 }
 
-// WriteNew writes a file that only its owner can read, and that must not be there. It is
-// durable then, name and all; after an error there is none.
-func WriteNew(path string, text []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = durable.SyncDir(filepath.Dir(path))
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(path))
-	}
-	return nil
-}
-
 // makeDir makes a directory and those that it is in, as far as they are not there,
 // durably.
 func makeDir(dir string) error {

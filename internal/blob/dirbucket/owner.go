@@ -53,7 +53,10 @@ func (b *Bucket) writeOwner(name string) error {
 		return err
 	}
 	_, err = io.WriteString(f, name+"\n")
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err == nil {
+		err = f.Sync()
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
 	crash.Point("dir.owner")
