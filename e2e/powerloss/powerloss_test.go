@@ -132,11 +132,17 @@ func record(t *testing.T) *recording {
 	return r
 }
 
-// sweep looks at about so many states, after each operation or after some: everything
-// that was written landed, nothing since the last flush did, and random ones.
+// sweep looks at so many states or more, after each operation, or at about so many after
+// some: everything that was written landed, nothing since the last flush did, and random ones.
 func (r *recording) sweep(t *testing.T, wanted int, flushes bool) (states int, wrong []string) {
 	t.Helper()
-	random := max(1, wanted/len(r.log))
+	writes := 0 // after which there is more than one state
+	for _, o := range r.log {
+		if !o.flush {
+			writes++
+		}
+	}
+	random := (wanted + writes - 1) / max(1, writes)
 	stride := max(1, 3*len(r.log)/wanted)
 	var mu sync.Mutex
 	var all sync.WaitGroup
