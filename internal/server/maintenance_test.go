@@ -188,3 +188,13 @@ func TestAServerCanBeStartedReadOnly(t *testing.T) {
 	first.Login(t).Push(t, "app", "v3", servertest.NewImage(3, 10))
 	s.Stop(t)
 }
+
+// What a first start has to write is nobody's change.
+func TestTheFirstStartCanBeReadOnly(t *testing.T) {
+	t.Parallel()
+	servertest.Each(t, servertest.Options{Configure: func(c *config.Config) { c.ReadOnly = true }}, func(t *testing.T, s *servertest.Server) {
+		if got := maintain(t, s, server.MaintenanceStatusPath, `{}`); !got.ReadOnly {
+			t.Errorf("status = %+v", got)
+		}
+	})
+}

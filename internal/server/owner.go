@@ -34,7 +34,7 @@ func (s *Server) claimPlaces(ctx context.Context, places *blob.Places) error {
 		return err
 	})
 	if err == nil && id == "" {
-		err = store.Update(ctx, func(tx owners) (err error) {
+		err = store.Keep(ctx, func(tx owners) (err error) {
 			id, err = tx.NameDatabase(strings.ToLower(rand.Text()))
 			return err
 		})
