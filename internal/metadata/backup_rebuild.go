@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"slices"
 )
 
 // openSnapshot opens a file of facts, to be read only, and returns the version of its
@@ -52,10 +51,6 @@ func rebuild(ctx context.Context, from, to string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	tables, err := tablesOf(ctx, db)
-	if err != nil {
-		return err
-	}
 	source := sqliteURL(from, url.Values{"mode": {"ro"}, "immutable": {"1"}})
 	if _, err := db.ExecContext(ctx, `PRAGMA trusted_schema = OFF`); err != nil {
 		return err
@@ -63,20 +58,12 @@ func rebuild(ctx context.Context, from, to string) (err error) {
 	if _, err := db.ExecContext(ctx, `ATTACH DATABASE $1 AS snapshot`, source); err != nil {
 		return err
 	}
-	into, err := db.BeginTx(ctx, nil)
-	if err != nil {
+	err = fillTables(ctx, db, func(into *sql.Tx, t table) error {
+		_, err := into.ExecContext(ctx, t.fromSnapshot())
 		return err
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", from, err)
 	}
-	defer into.Rollback() // does nothing after a commit
-	for _, t := range slices.Backward(tables) {
-		if _, err := into.ExecContext(ctx, t.clear()); err != nil { // what migrations put there
-			return err
-		}
-	}
-	for _, t := range tables {
-		if _, err := into.ExecContext(ctx, t.fromSnapshot()); err != nil {
-			return fmt.Errorf("%s: table %s: %w", from, t.name, err)
-		}
-	}
-	return into.Commit()
+	return nil
 }

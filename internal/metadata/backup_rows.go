@@ -54,11 +54,17 @@ func exportPostgres(ctx context.Context, from *sql.DB, path string) (err error) 
 		return err
 	}
 	defer func() { err = errors.Join(err, to.Close()) }()
-	tables, err := tablesOf(ctx, to)
+	return fillTables(ctx, to, func(into *sql.Tx, t table) error { return t.insertInto(ctx, tx, into) })
+}
+
+// fillTables has insert put rows in all tables of a database in SQLite, each after those that it
+// refers to, in place of what is in them.
+func fillTables(ctx context.Context, db *sql.DB, insert func(into *sql.Tx, t table) error) error {
+	tables, err := tablesOf(ctx, db)
 	if err != nil {
 		return err
 	}
-	into, err := to.BeginTx(ctx, nil)
+	into, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -69,7 +75,7 @@ func exportPostgres(ctx context.Context, from *sql.DB, path string) (err error) 
 		}
 	}
 	for _, t := range tables {
-		if err := t.insertInto(ctx, tx, into); err != nil {
+		if err := insert(into, t); err != nil {
 			return fmt.Errorf("table %s: %w", t.name, err)
 		}
 	}
